@@ -1,0 +1,2 @@
+//! fleetmend
+fn main() {}

@@ -1,0 +1,1 @@
+//! The nouns of the trade: no clock, no I/O, no async.

@@ -1,0 +1,3 @@
+//! Codecs and protocol state machines, client and server halves, without any I/O.
+
+pub mod auth;
