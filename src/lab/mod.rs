@@ -1,1 +1,3 @@
-//! Layer `lab`.
+//! The simulated Notification Server, CMDB and package servers: a product feature, on loopback only.
+
+pub mod front;
