@@ -1,1 +1,27 @@
 //! The nouns of the trade: no clock, no I/O, no async.
+
+mod cost;
+mod guid;
+mod host;
+mod id;
+mod inventory;
+mod outcome;
+mod path;
+mod playbook;
+mod policy;
+mod selector;
+mod time;
+mod work;
+
+pub use cost::{Cost, Draw, LimitName};
+pub use guid::{Guid, ParseGuidError};
+pub use host::{Credential, CredentialName, Host, Vars};
+pub use id::{HostName, PlayNo, RunId, StepId, TaskId, WaveNo};
+pub use inventory::{Group, Inventory, VarLevel, VarOrigin};
+pub use outcome::{FailureClass, Outcome, StepFailure};
+pub use path::{ParsePathError, WindowsPath};
+pub use playbook::{ActionCall, Oracle, Play, Playbook, Task, WorkQuery};
+pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate};
+pub use selector::{ParseSelectorError, Selector};
+pub use time::{Elapsed, Now, ParseSpanError, TimeScale, format_span, parse_span};
+pub use work::{MatchedWork, ServerIdentity, WorkRow, match_work};

@@ -1,0 +1,133 @@
+//! How a step ended, and all that the scheduler may know of a failure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How a step, or a host's whole share of a play, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The host was already as the task wants it, or the task only reads.
+    Unchanged,
+    /// The host was changed; in check mode, it would have been.
+    Changed,
+    /// `when` said no, or an earlier step of the host ended badly.
+    Skipped,
+    /// The step ended and the task is not done.
+    Failed,
+    /// The host could not be reached, or refused the logon.
+    Unreachable,
+    /// Whether the effect took place is not known.
+    Unknown,
+}
+
+impl Outcome {
+    /// Whether the host goes on with its next task.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Unchanged | Self::Changed | Self::Skipped)
+    }
+
+    /// The word that screens and JSON use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// The class of a failure: the only thing about it that decides anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// No connection could be made, or it was lost before the request was sent.
+    Unreachable,
+    /// The logon was rejected: wrong password, locked or expired account.
+    AuthRejected,
+    /// The server said that it is too busy.
+    Throttled,
+    /// A deadline passed before any effect was asked for.
+    TimedOut,
+    /// The host answered and refused: a fault, an access denial, a missing object.
+    RemoteFault,
+    /// We refused: outside the fence, too many matches, a state that must not be touched.
+    Refused,
+    /// The effect was asked for and its outcome was never seen.
+    InDoubt,
+    /// The operator stopped the run.
+    Cancelled,
+    /// A mistake in this program.
+    Bug,
+}
+
+impl FailureClass {
+    /// The outcome that a step with this failure has.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Unreachable | Self::AuthRejected => Outcome::Unreachable,
+            Self::InDoubt => Outcome::Unknown,
+            Self::Throttled
+            | Self::TimedOut
+            | Self::RemoteFault
+            | Self::Refused
+            | Self::Cancelled
+            | Self::Bug => Outcome::Failed,
+        }
+    }
+}
+
+/// Why a step ended badly, as data: it is journalled, folded and shown, never thrown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFailure {
+    /// The class.
+    pub class: FailureClass,
+    /// What was attempted on what: one lower-case phrase.
+    pub message: String,
+    /// The causes, outermost first. They may hold remote text; screens clean it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+}
+
+impl StepFailure {
+    /// A failure without a cause of its own.
+    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), causes: Vec::new() }
+    }
+
+    /// A failure caused by an error; the chain of its sources is kept as text.
+    pub fn caused_by(
+        class: FailureClass,
+        message: impl Into<String>,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source())
+            .map(ToString::to_string)
+            .collect();
+        Self { class, message: message.into(), causes }
+    }
+
+    /// Turns an error into a failure whose message is the error's own phrase.
+    pub fn from_error(class: FailureClass, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut chain = std::iter::successors(Some(error), |error| error.source());
+        let message = chain.next().map(ToString::to_string).unwrap_or_default();
+        Self { class, message, causes: chain.map(ToString::to_string).collect() }
+    }
+}
+
+impl fmt::Display for StepFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
