@@ -1,1 +1,18 @@
-//! Layer `event`.
+//! Every fact of a run is one event; journal, progress, JSON and recap are readers of it.
+
+mod change;
+mod gauge;
+mod journal;
+mod kind;
+mod result;
+mod state;
+
+pub use change::{ChangeRecord, Undo};
+pub use gauge::{Gauge, InFlight, LimitGauge, Phase, WaitReason};
+pub use journal::{Ack, Journal, JournalError};
+pub use kind::{
+    Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunStarted, StopStage,
+    TaskHeader,
+};
+pub use result::RunResult;
+pub use state::{HostState, IllegalEvent, PlayState, RunState, StepState, WaveState};

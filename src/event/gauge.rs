@@ -1,0 +1,66 @@
+//! The present state of the scheduler for people: lossy, never journalled.
+
+use crate::model::{Elapsed, LimitName, StepId};
+
+/// What a step in flight is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Reads the host.
+    Probing,
+    /// Knows its change and waits for a limit.
+    Waiting,
+    /// Changes the host and waits for the effect.
+    Applying,
+}
+
+/// A step in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// The step.
+    pub step: StepId,
+    /// When it started.
+    pub since: Elapsed,
+    /// What it is doing.
+    pub phase: Phase,
+}
+
+/// Why hosts or steps wait.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitReason {
+    /// A limit is exhausted; for a limit split by a variable, its value.
+    Limit(LimitName, Option<String>),
+    /// As many hosts are in flight as `throttle` or the slow start allows.
+    Throttle,
+    /// The wave before is not through.
+    Wave,
+}
+
+/// The state of one limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitGauge {
+    /// The limit; for one split by a variable, its value.
+    pub name: LimitName,
+    /// The value of the variable that splits it.
+    pub by: Option<String>,
+    /// Units booked since the start, later ones included.
+    pub booked: u64,
+    /// Units that may be drawn now; negative while a booking is being worked off.
+    pub available: Option<f64>,
+    /// Changes under way.
+    pub in_flight: u32,
+    /// Changes that may be under way.
+    pub cap: Option<u32>,
+}
+
+/// What the scheduler would tell an operator now.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gauge {
+    /// Steps in flight, oldest first.
+    pub in_flight: Vec<InFlight>,
+    /// Hosts or steps that wait, by reason.
+    pub waiting: Vec<(WaitReason, usize)>,
+    /// The limits that something was drawn from, `ns_iis` first.
+    pub limits: Vec<LimitGauge>,
+    /// Hosts that slow start and `throttle` allow in flight now.
+    pub window: u32,
+}

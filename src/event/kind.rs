@@ -1,0 +1,264 @@
+//! The events themselves.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ChangeRecord, RunResult};
+use crate::model::{
+    Cost, Elapsed, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo, RunId, StepFailure,
+    StepId, TimeScale, Vars, WaveNo,
+};
+
+/// One fact, numbered and stamped by the driver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number in the run, from 0, without gaps.
+    pub seq: u64,
+    /// The wall clock.
+    pub at: jiff::Timestamp,
+    /// Time since the start of the run; it goes on where it stood after a resume.
+    pub elapsed: Elapsed,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunMode {
+    /// It changes hosts.
+    Run,
+    /// It finds out what a run would change.
+    Check,
+    /// It takes back what another run did.
+    Undo {
+        /// The run whose changes are taken back.
+        of: RunId,
+    },
+}
+
+/// The first event of a run: all that is needed to show or resume it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The run.
+    pub run: RunId,
+    /// What it is for.
+    pub mode: RunMode,
+    /// The version of the program.
+    pub program: String,
+    /// The playbook's file name, as given; for an undo, that of the run it takes back.
+    pub playbook: String,
+    /// SHA-256 of the playbook's text.
+    pub playbook_sha256: String,
+    /// The inventory's file name, as given.
+    pub inventory: String,
+    /// SHA-256 of the inventory's text.
+    pub inventory_sha256: String,
+    /// The pattern of `--limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// The variables of `-e`.
+    #[serde(default, skip_serializing_if = "Vars::is_empty")]
+    pub extra_vars: Vars,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// How fast the world runs.
+    pub scale: TimeScale,
+    /// The limits that hold.
+    pub limits: Limits,
+    /// The plays.
+    pub plays: Vec<PlayHeader>,
+}
+
+/// A play's name and tasks, for readers that do not have the playbook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlayHeader {
+    /// What it is for.
+    pub name: String,
+    /// Its tasks, in order.
+    pub tasks: Vec<TaskHeader>,
+}
+
+/// A task's name and action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskHeader {
+    /// What it is for.
+    pub name: String,
+    /// Its action.
+    pub action: String,
+}
+
+/// How a run is being stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopStage {
+    /// Nothing new starts; what is under way ends by itself.
+    Drain,
+    /// What is under way is cancelled.
+    Cancel,
+}
+
+/// A pair of the work list for which the CMDB has no Ready row with the current version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReady {
+    /// The host.
+    pub host: HostName,
+    /// The package.
+    pub package: Guid,
+    /// The package's name, where known.
+    pub package_name: Option<String>,
+    /// What the row says; none means that there is no row.
+    pub status: Option<String>,
+    /// The version that the server reported.
+    pub reported_version: Option<String>,
+    /// The version that is current.
+    pub current_version: Option<String>,
+}
+
+/// The verdict of the CMDB over a play's work list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OracleReport {
+    /// Pairs that are Ready with the current version.
+    pub ready: u32,
+    /// Pairs of the work list, on the hosts that the play took.
+    pub of: u32,
+    /// The pairs that are not.
+    pub not_ready: Vec<NotReady>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The run began.
+    RunStarted(Box<RunStarted>),
+    /// The run goes on in a new process.
+    RunResumed {
+        /// The version of the program that goes on.
+        program: String,
+    },
+    /// The work query of a play was answered.
+    WorkFound {
+        /// The play.
+        play: PlayNo,
+        /// Its rows, by host.
+        work: MatchedWork,
+    },
+    /// The work query of a play could not be answered; the play ends.
+    WorkNotFound {
+        /// The play.
+        play: PlayNo,
+        /// Why.
+        failure: StepFailure,
+    },
+    /// A play began; its hosts and waves are fixed from here on.
+    PlayStarted {
+        /// The play.
+        play: PlayNo,
+        /// Its waves, each with its hosts in order.
+        waves: Vec<Vec<HostName>>,
+    },
+    /// A wave began.
+    WaveStarted {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+    },
+    /// A step began with reading.
+    StepStarted {
+        /// The step.
+        step: StepId,
+    },
+    /// A step knows what it will change. No effect takes place before this is on disk.
+    StepDecided {
+        /// The step.
+        step: StepId,
+        /// The change and what takes it back.
+        change: ChangeRecord,
+        /// What it draws from limits.
+        cost: Cost,
+    },
+    /// A step ended.
+    StepFinished {
+        /// The step.
+        step: StepId,
+        /// How.
+        outcome: Outcome,
+        /// Why it ended badly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<StepFailure>,
+        /// What was seen or done, in a few words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+        /// The value that `register` keeps.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        value: Value,
+    },
+    /// A host is through with a play.
+    HostFinished {
+        /// The play.
+        play: PlayNo,
+        /// The host.
+        host: HostName,
+        /// The worst of its steps; `changed` when all went well and one changed something.
+        outcome: Outcome,
+    },
+    /// All hosts of a wave are through with it.
+    WaveFinished {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+    },
+    /// More hosts failed than the play tolerates: nothing new starts.
+    BudgetTripped {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+        /// Hosts that failed or could not be reached.
+        bad: u32,
+        /// Hosts that may.
+        tolerated: u32,
+    },
+    /// A logon was rejected: nothing is tried with that credential any more.
+    BreakerOpened {
+        /// The host that rejected it.
+        host: HostName,
+    },
+    /// The CMDB was asked whether the work list is Ready.
+    OracleChecked {
+        /// The play.
+        play: PlayNo,
+        /// What it said.
+        report: OracleReport,
+        /// Whether it is the last word: all are ready, or the deadline has passed.
+        last: bool,
+    },
+    /// The CMDB could not be asked; the question is repeated until its deadline.
+    OracleNotRead {
+        /// The play.
+        play: PlayNo,
+        /// Why.
+        failure: StepFailure,
+        /// Whether the deadline has passed.
+        last: bool,
+    },
+    /// A play ended.
+    PlayFinished {
+        /// The play.
+        play: PlayNo,
+    },
+    /// The operator asked for an end.
+    Stopping {
+        /// How.
+        stage: StopStage,
+    },
+    /// The run ended.
+    RunFinished {
+        /// How.
+        result: RunResult,
+    },
+}

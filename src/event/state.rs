@@ -1,0 +1,344 @@
+//! The fold over events: resume, recap, progress and `show` all read this and nothing else.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{ChangeRecord, Event, EventKind, OracleReport, RunResult, RunStarted, StopStage};
+use crate::model::{
+    Cost, Elapsed, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId, TaskId, WaveNo,
+};
+
+/// An event that cannot follow what came before it: a mistake in this program, or a journal that
+/// was tampered with.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("event {seq} ({what}) cannot follow: {reason}")]
+pub struct IllegalEvent {
+    /// The event's number.
+    pub seq: u64,
+    /// What it says.
+    pub what: String,
+    /// Why it cannot be.
+    pub reason: String,
+}
+
+/// A step so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepState {
+    /// When it started.
+    pub started: Elapsed,
+    /// Every change it decided on, in order; more than one after a resume.
+    pub changes: Vec<(ChangeRecord, Cost)>,
+    /// Whether a decided change has no recorded end: after a crash, it is in doubt.
+    pub open: bool,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub finished: Option<Elapsed>,
+    /// Why it ended badly.
+    pub failure: Option<StepFailure>,
+    /// What was seen or done.
+    pub note: Option<String>,
+    /// The value that `register` keeps.
+    pub value: Value,
+}
+
+/// A host's share of one play.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostState {
+    /// Its wave.
+    pub wave: WaveNo,
+    /// Its steps by the task's place in the play.
+    pub steps: IndexMap<u16, StepState>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// A wave so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaveState {
+    /// Its hosts.
+    pub hosts: usize,
+    /// Whether it began.
+    pub started: bool,
+    /// Whether all its hosts are through.
+    pub finished: bool,
+    /// How its hosts ended, by outcome.
+    pub ended: IndexMap<Outcome, usize>,
+}
+
+/// A play so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlayState {
+    /// The work found for it.
+    pub work: Option<MatchedWork>,
+    /// Why no work could be found.
+    pub work_failure: Option<StepFailure>,
+    /// Whether its waves are fixed.
+    pub started: bool,
+    /// Its waves.
+    pub waves: Vec<WaveState>,
+    /// Its hosts, in the order of the waves.
+    pub hosts: IndexMap<HostName, HostState>,
+    /// Whether its budget tripped.
+    pub tripped: Option<(u32, u32)>,
+    /// The latest word of the CMDB.
+    pub oracle: Option<OracleReport>,
+    /// Whether it was the last word.
+    pub oracle_done: bool,
+    /// Why the CMDB could not be read at last.
+    pub oracle_failure: Option<StepFailure>,
+    /// Whether it ended.
+    pub finished: bool,
+}
+
+/// All that is known of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunState {
+    /// The first event.
+    pub header: Option<Box<RunStarted>>,
+    /// The plays that began, or had their work found.
+    pub plays: IndexMap<PlayNo, PlayState>,
+    /// Units booked by limit: now and later together.
+    pub booked: IndexMap<String, u64>,
+    /// Whether the operator asked for an end.
+    pub stopping: Option<StopStage>,
+    /// The host that rejected a logon.
+    pub breaker: Option<HostName>,
+    /// How it ended.
+    pub result: Option<RunResult>,
+    /// The number that the next event must have.
+    pub next_seq: u64,
+    /// The elapsed time of the latest event.
+    pub elapsed: Elapsed,
+    /// The wall clock of the first and of the latest event.
+    pub span: Option<(jiff::Timestamp, jiff::Timestamp)>,
+    /// How often the run was resumed.
+    pub resumed: u32,
+}
+
+impl RunState {
+    /// Takes in the next event.
+    ///
+    /// # Errors
+    ///
+    /// An event out of order, of a step that is not open, or after the end.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        let refuse = |reason: String| {
+            let what = serde_json::to_value(&event.kind)
+                .ok()
+                .and_then(|value| value.get("event").and_then(Value::as_str).map(str::to_owned))
+                .unwrap_or_default();
+            Err(IllegalEvent { seq: event.seq, what, reason })
+        };
+        if event.seq != self.next_seq {
+            return refuse(format!("number {} was expected", self.next_seq));
+        }
+        if event.elapsed < self.elapsed {
+            return refuse("its time lies before that of the event before".to_owned());
+        }
+        let is_first = matches!(event.kind, EventKind::RunStarted(_));
+        if is_first != self.header.is_none() {
+            return refuse("a run starts with `run_started`, once".to_owned());
+        }
+        if self.result.is_some() && !matches!(event.kind, EventKind::RunResumed { .. }) {
+            return refuse("the run has ended".to_owned());
+        }
+        if let Err(reason) = self.take(&event.kind, event.elapsed) {
+            return refuse(reason);
+        }
+        self.next_seq += 1;
+        self.elapsed = event.elapsed;
+        self.span = Some((self.span.map_or(event.at, |(first, _)| first), event.at));
+        Ok(())
+    }
+
+    /// Folds a whole journal.
+    ///
+    /// # Errors
+    ///
+    /// The first event that cannot be.
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalEvent> {
+        let mut state = Self::default();
+        events.into_iter().try_for_each(|event| state.apply(event))?;
+        Ok(state)
+    }
+
+    /// A step, if it began.
+    pub fn step(&self, step: &StepId) -> Option<&StepState> {
+        self.plays.get(&step.task.play)?.hosts.get(&step.host)?.steps.get(&step.task.task)
+    }
+
+    /// Every step that began, in the order of plays, hosts and tasks.
+    pub fn steps(&self) -> impl Iterator<Item = (StepId, &StepState)> {
+        self.plays.iter().flat_map(|(play, state)| {
+            state.hosts.iter().flat_map(move |(host, host_state)| {
+                host_state.steps.iter().map(move |(task, step)| {
+                    let task = TaskId { play: *play, task: *task };
+                    (StepId { task, host: host.clone() }, step)
+                })
+            })
+        })
+    }
+
+    /// Steps whose effect was asked for and never seen to end.
+    pub fn in_doubt(&self) -> impl Iterator<Item = StepId> {
+        self.steps().filter(|(_, step)| step.open).map(|(id, _)| id)
+    }
+
+    /// Whether nothing was changed and nothing was asked to change.
+    pub fn is_check(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.mode == super::RunMode::Check)
+    }
+
+    fn take(&mut self, kind: &EventKind, elapsed: Elapsed) -> Result<(), String> {
+        match kind {
+            EventKind::RunStarted(header) => self.header = Some(header.clone()),
+            EventKind::RunResumed { .. } => {
+                self.resumed += 1;
+                self.stopping = None;
+                self.result = None;
+                self.breaker = None;
+                for play in self.plays.values_mut() {
+                    play.tripped = None;
+                }
+            }
+            EventKind::WorkFound { play, work } => {
+                let state = self.plays.entry(*play).or_default();
+                state.work = Some(work.clone());
+                state.work_failure = None;
+            }
+            EventKind::WorkNotFound { play, failure } => {
+                self.plays.entry(*play).or_default().work_failure = Some(failure.clone());
+            }
+            EventKind::PlayStarted { play, waves } => self.start_play(*play, waves)?,
+            EventKind::WaveStarted { play, wave } => self.wave(*play, *wave)?.started = true,
+            EventKind::StepStarted { step } => self.start_step(step, elapsed)?,
+            EventKind::StepDecided { step, change, cost } => {
+                let is_check = self.is_check();
+                let state = self.open_step(step)?;
+                state.open = !is_check;
+                state.changes.push((change.clone(), cost.clone()));
+                if !is_check {
+                    for (limit, draw) in cost.draws() {
+                        let booked = self.booked.entry(limit.as_str().to_owned()).or_default();
+                        *booked += u64::from(draw.total());
+                    }
+                }
+            }
+            EventKind::StepFinished { step, outcome, failure, note, value } => {
+                let state = self.open_step(step)?;
+                state.open = false;
+                state.outcome = Some(*outcome);
+                state.finished = Some(elapsed);
+                state.failure.clone_from(failure);
+                state.note.clone_from(note);
+                state.value = value.clone();
+            }
+            EventKind::HostFinished { play, host, outcome } => {
+                self.finish_host(*play, host, *outcome)?;
+            }
+            EventKind::WaveFinished { play, wave } => self.wave(*play, *wave)?.finished = true,
+            EventKind::BudgetTripped { play, bad, tolerated, .. } => {
+                self.play(*play)?.tripped = Some((*bad, *tolerated));
+            }
+            EventKind::BreakerOpened { host } => self.breaker = Some(host.clone()),
+            EventKind::OracleChecked { play, report, last } => {
+                let state = self.play(*play)?;
+                state.oracle = Some(report.clone());
+                state.oracle_done = *last;
+                state.oracle_failure = None;
+            }
+            EventKind::OracleNotRead { play, failure, last } => {
+                let state = self.play(*play)?;
+                state.oracle_failure = Some(failure.clone());
+                state.oracle_done = *last;
+            }
+            EventKind::PlayFinished { play } => {
+                self.plays.entry(*play).or_default().finished = true;
+            }
+            EventKind::Stopping { stage } => self.stopping = Some(*stage),
+            EventKind::RunFinished { result } => self.result = Some(*result),
+        }
+        Ok(())
+    }
+
+    fn play(&mut self, play: PlayNo) -> Result<&mut PlayState, String> {
+        self.plays.get_mut(&play).ok_or_else(|| format!("play {play} has not started"))
+    }
+
+    fn wave(&mut self, play: PlayNo, wave: WaveNo) -> Result<&mut WaveState, String> {
+        self.play(play)?
+            .waves
+            .get_mut(usize::from(wave.0))
+            .ok_or_else(|| format!("play {play} has no wave {wave}"))
+    }
+
+    fn host(&mut self, play: PlayNo, host: &HostName) -> Result<&mut HostState, String> {
+        self.play(play)?
+            .hosts
+            .get_mut(host)
+            .ok_or_else(|| format!("host {host} is not in play {play}"))
+    }
+
+    fn open_step(&mut self, step: &StepId) -> Result<&mut StepState, String> {
+        let host = self.host(step.task.play, &step.host)?;
+        match host.steps.get_mut(&step.task.task) {
+            None => Err(format!("step {step} has not started")),
+            Some(state) if state.outcome.is_some() => Err(format!("step {step} has ended")),
+            Some(state) => Ok(state),
+        }
+    }
+
+    fn start_play(&mut self, play: PlayNo, waves: &[Vec<HostName>]) -> Result<(), String> {
+        let state = self.plays.entry(play).or_default();
+        if state.started {
+            return Err(format!("play {play} has started"));
+        }
+        state.started = true;
+        for (number, hosts) in (0..).zip(waves) {
+            state.waves.push(WaveState {
+                hosts: hosts.len(),
+                started: false,
+                finished: false,
+                ended: IndexMap::new(),
+            });
+            for host in hosts {
+                let fresh =
+                    HostState { wave: WaveNo(number), steps: IndexMap::new(), outcome: None };
+                if state.hosts.insert(host.clone(), fresh).is_some() {
+                    return Err(format!("host {host} is in two waves"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_step(&mut self, step: &StepId, elapsed: Elapsed) -> Result<(), String> {
+        let host = self.host(step.task.play, &step.host)?;
+        if host.outcome.is_some() {
+            return Err(format!("host {} is through with the play", step.host));
+        }
+        let state = host.steps.entry(step.task.task).or_default();
+        if state.outcome.is_some() {
+            return Err(format!("step {step} has ended"));
+        }
+        state.started = elapsed;
+        Ok(())
+    }
+
+    fn finish_host(
+        &mut self,
+        play: PlayNo,
+        host: &HostName,
+        outcome: Outcome,
+    ) -> Result<(), String> {
+        let state = self.host(play, host)?;
+        if state.outcome.replace(outcome).is_some() {
+            return Err(format!("host {host} was through with the play"));
+        }
+        let wave = state.wave;
+        *self.wave(play, wave)?.ended.entry(outcome).or_default() += 1;
+        Ok(())
+    }
+}
