@@ -1,0 +1,46 @@
+//! How a session gets its connections.
+
+use async_trait::async_trait;
+
+use super::{ChangeFiles, ChangeShell, Deadline, ReadSql, TransportError};
+use crate::model::{Credential, HostName};
+
+/// Where and as whom to connect; made from a host's variables.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The host, for messages.
+    pub host: HostName,
+    /// A DNS name or an address.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// User and password.
+    pub credential: Credential,
+    /// For WinRM `negotiate` (default), `ntlm` or `basic`; for SQL the database's name.
+    pub option: Option<String>,
+}
+
+/// Makes connections. The real one dials sockets; tests and the driver's laws use others.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// A WinRM shell on the target.
+    async fn shell(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeShell>, TransportError>;
+
+    /// The target's file system over SMB.
+    async fn files(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeFiles>, TransportError>;
+
+    /// A read-only session with a SQL Server.
+    async fn sql(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ReadSql>, TransportError>;
+}

@@ -1,0 +1,92 @@
+//! Named statements at a SQL Server, reading only.
+
+use async_trait::async_trait;
+
+use super::{Deadline, TransportError};
+use crate::model::Guid;
+
+/// A constant T-SQL statement with parameters `@P1`, `@P2`, …
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SqlParameter {
+    /// `uniqueidentifier`.
+    Guid(Guid),
+    /// `nvarchar`.
+    Text(String),
+    /// `bigint`.
+    Integer(i64),
+}
+
+/// A cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SqlValue {
+    /// `NULL`.
+    Null,
+    /// `uniqueidentifier`.
+    Guid(Guid),
+    /// Any character type.
+    Text(String),
+    /// Any integer type.
+    Integer(i64),
+    /// `bit`.
+    Bool(bool),
+    /// `float` and `real`.
+    Float(f64),
+    /// `datetime` and `datetime2`, taken as UTC.
+    Timestamp(jiff::Timestamp),
+}
+
+/// A row: columns by name, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Row(pub Vec<(String, SqlValue)>);
+
+impl Row {
+    /// A column by name, without regard to case.
+    pub fn get(&self, column: &str) -> Option<&SqlValue> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).map(|(_, value)| value)
+    }
+
+    /// A text column; `None` when it is missing, NULL or no text.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        match self.get(column)? {
+            SqlValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A GUID column; a text that is a GUID counts.
+    pub fn guid(&self, column: &str) -> Option<Guid> {
+        match self.get(column)? {
+            SqlValue::Guid(guid) => Some(*guid),
+            SqlValue::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// Reads from a SQL Server.
+#[async_trait]
+pub trait ReadSql: Send + Sync {
+    /// Runs a statement and returns all its rows, at most 1,000,000.
+    ///
+    /// # Errors
+    ///
+    /// After a timeout or a lost connection the session is of no more use.
+    async fn query(
+        &self,
+        statement: &Statement,
+        parameters: &[SqlParameter],
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, TransportError>;
+
+    /// Ends the session; harmless when already ended.
+    async fn close(&self);
+}
