@@ -1,0 +1,93 @@
+//! What an author of an action writes: five small parts, three of them pure.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::ParamDoc;
+use crate::event::Undo;
+use crate::host::{Changer, Reader};
+use crate::model::{Cost, StepFailure};
+
+/// What an action makes of the state it read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict<C> {
+    /// The host is as it should be, or the action only reads.
+    Unchanged {
+        /// What was seen, in a few words.
+        note: String,
+        /// The value that `register` keeps.
+        value: Value,
+    },
+    /// The host must be changed.
+    Change(C),
+    /// It must not be touched, and why.
+    Refuse(StepFailure),
+}
+
+/// What applying a change achieved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Applied {
+    /// What was done, in a few words: `moved 3 files`.
+    pub note: String,
+    /// The value that `register` keeps.
+    pub value: Value,
+}
+
+/// What resume may do with a change whose end was never recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// Probe and decide again: a change that took place is seen and not repeated, or repeating it
+    /// does no harm.
+    Safe,
+    /// Mark the step unknown and let the operator say.
+    Ask,
+}
+
+/// A verb. State and change are data; the change holds what was there before and what will be
+/// there after, so that taking it back is applying its inverse.
+#[async_trait]
+pub trait Action: Send + Sync + 'static {
+    /// The parameters, templates already filled in; use `deny_unknown_fields`.
+    type Params: DeserializeOwned + Send + Sync;
+    /// What was read.
+    type State: Send + Sync;
+    /// What will be done.
+    type Change: Serialize + DeserializeOwned + Send + Sync;
+
+    /// The name in playbooks.
+    const NAME: &'static str;
+    /// One sentence.
+    const SUMMARY: &'static str;
+    /// What it ensures, the rights it needs, what undo restores; Markdown, wrapped at 90.
+    const DOC: &'static str;
+    /// A task that uses it, as YAML.
+    const EXAMPLE: &'static str;
+    /// Its parameters.
+    const PARAMS: &'static [ParamDoc];
+    /// The parameter that a plain scalar stands for: `agent: update_configuration`.
+    const SCALAR: Option<&'static str> = None;
+    /// What resume may do with it.
+    const REPLAY: Replay;
+    /// The longest a step may take when the task says nothing, in seconds of the world's time.
+    const WITHIN_SECONDS: u64 = 600;
+
+    /// Reads the host; changes nothing.
+    async fn probe(params: &Self::Params, at: &Reader<'_>) -> Result<Self::State, StepFailure>;
+
+    /// Says what has to change. Pure.
+    fn decide(params: &Self::Params, state: &Self::State) -> Verdict<Self::Change>;
+
+    /// What the change draws from limits. Pure.
+    fn cost(change: &Self::Change) -> Cost;
+
+    /// What the change does, one line for each effect, for plans and check mode. Pure.
+    fn describe(change: &Self::Change) -> Vec<String>;
+
+    /// Makes the change and waits until its effect is seen.
+    async fn apply(change: &Self::Change, at: &Changer<'_>) -> Result<Applied, StepFailure>;
+
+    /// What takes it back. Pure.
+    fn invert(change: &Self::Change) -> Undo;
+}

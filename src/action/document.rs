@@ -1,0 +1,55 @@
+//! How an action describes its parameters: for help, lint and "did you mean".
+
+/// One parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: ParamKind,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means: one sentence.
+    pub doc: &'static str,
+}
+
+/// What a parameter may be. A text with a template (`{{ … }}`) is accepted for every kind and
+/// checked when it is filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// A text.
+    Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of GUIDs.
+    Guids,
+    /// A whole number, at least 1.
+    Count,
+    /// `true` or `false`.
+    Bool,
+    /// A span of time, as in `15 min`.
+    Span,
+    /// A mapping with these keys.
+    Map(&'static [ParamDoc]),
+}
+
+impl ParamKind {
+    /// What should be there, for messages: `a list of texts`.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::OneOf(words) => format!("one of {}", words.join(", ")),
+            Self::Texts => "a list of texts".to_owned(),
+            Self::Guids => "a list of GUIDs".to_owned(),
+            Self::Count => "a whole number, at least 1".to_owned(),
+            Self::Bool => "true or false".to_owned(),
+            Self::Span => "a span of time, as in `15 min`".to_owned(),
+            Self::Map(keys) => {
+                let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+                format!("a mapping with {}", names.join(", "))
+            }
+        }
+    }
+}

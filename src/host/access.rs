@@ -1,0 +1,145 @@
+//! What a step may do: read, or read and change.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::PriorChange;
+use super::session::{Connection, Session};
+use crate::model::{Host, RunId, TimeScale, WorkRow};
+use crate::transport::{
+    ChangeFiles, ChangeScript, Deadline, ReadScript, Row, SqlParameter, Statement, TransportError,
+};
+
+/// Access that reads only.
+pub struct Reader<'a> {
+    session: &'a Session,
+    deadline: Deadline,
+    prior: Arc<[PriorChange]>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(session: &'a Session, deadline: Deadline, prior: Arc<[PriorChange]>) -> Self {
+        Self { session, deadline, prior }
+    }
+
+    /// The host with its variables.
+    pub fn host(&self) -> &Host {
+        &self.session.config().host
+    }
+
+    /// The host's rows of the work list.
+    pub fn work(&self) -> &[WorkRow] {
+        &self.session.config().work
+    }
+
+    /// What this run already did to the host, oldest first.
+    pub fn prior(&self) -> &[PriorChange] {
+        &self.prior
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.session.config().run
+    }
+
+    /// How fast the world runs.
+    pub fn scale(&self) -> TimeScale {
+        self.session.config().scale
+    }
+
+    /// When the step must have ended.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Runs a script that only reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::ReadShell::read`].
+    pub async fn script(
+        &self,
+        script: &ReadScript,
+        input: &Value,
+    ) -> Result<Value, TransportError> {
+        let shell = self.session.shell(self.deadline).await?;
+        let result = shell.read(script, input, self.deadline).await;
+        self.note(Connection::Shell, &result).await;
+        result
+    }
+
+    /// Runs a statement at the CMDB.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::ReadSql::query`].
+    pub async fn query(
+        &self,
+        statement: &Statement,
+        parameters: &[SqlParameter],
+    ) -> Result<Vec<Row>, TransportError> {
+        let sql = self.session.sql(self.deadline).await?;
+        let result = sql.query(statement, parameters, self.deadline).await;
+        self.note(Connection::Sql, &result).await;
+        result
+    }
+
+    /// Lets real time pass for `span` of the world's time, but not past the deadline; `false` when
+    /// the deadline has passed.
+    pub async fn pause(&self, span: Duration) -> bool {
+        let real = self.scale().to_real(span).max(Duration::from_millis(20));
+        tokio::time::sleep(real.min(self.deadline.left())).await;
+        !self.deadline.left().is_zero()
+    }
+
+    pub(super) fn session(&self) -> &'a Session {
+        self.session
+    }
+
+    pub(super) async fn note<T>(&self, what: Connection, result: &Result<T, TransportError>) {
+        if let Err(error) = result {
+            self.session.forget_broken(what, error).await;
+        }
+    }
+}
+
+/// Access that may change the host; it reads as well.
+pub struct Changer<'a>(Reader<'a>);
+
+impl<'a> Changer<'a> {
+    pub(super) fn new(reader: Reader<'a>) -> Self {
+        Self(reader)
+    }
+
+    /// Runs a script that changes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::ChangeShell::change`].
+    pub async fn change_script(
+        &self,
+        script: &ChangeScript,
+        input: &Value,
+    ) -> Result<Value, TransportError> {
+        let shell = self.session().shell(self.deadline()).await?;
+        let result = shell.change(script, input, self.deadline()).await;
+        self.note(Connection::Shell, &result).await;
+        result
+    }
+
+    /// The file system; only the fence and the quarantine of this layer use it.
+    pub(super) async fn change_files(&self) -> Result<Arc<dyn ChangeFiles>, TransportError> {
+        self.session().files(self.deadline()).await
+    }
+}
+
+impl<'a> Deref for Changer<'a> {
+    type Target = Reader<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

@@ -1,0 +1,160 @@
+//! One host during one run: its connections are made when first used and dropped when broken.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::{Changer, PriorChange, Reader};
+use crate::model::{Host, RunId, TimeScale, WorkRow};
+use crate::transport::{
+    ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError,
+    TransportErrorKind,
+};
+
+/// What a session is made from.
+pub struct SessionConfig {
+    /// The run.
+    pub run: RunId,
+    /// The host with its variables.
+    pub host: Host,
+    /// The host's rows of the work list.
+    pub work: Arc<[WorkRow]>,
+    /// How fast the world runs.
+    pub scale: TimeScale,
+    /// Where WinRM answers; none when no credential is known.
+    pub winrm: Option<Target>,
+    /// Where SMB answers.
+    pub smb: Option<Target>,
+    /// Where the CMDB of the host's Notification Server answers.
+    pub cmdb: Option<Target>,
+    /// Makes the connections.
+    pub connector: Arc<dyn Connector>,
+}
+
+/// One host during one run. Its connections are its own; it is used by one step at a time.
+pub struct Session {
+    config: SessionConfig,
+    shell: Mutex<Option<Arc<dyn ChangeShell>>>,
+    files: Mutex<Option<Arc<dyn ChangeFiles>>>,
+    sql: Mutex<Option<Arc<dyn ReadSql>>>,
+}
+
+impl Session {
+    /// Makes a session; nothing is connected yet.
+    pub fn new(config: SessionConfig) -> Self {
+        Self { config, shell: Mutex::new(None), files: Mutex::new(None), sql: Mutex::new(None) }
+    }
+
+    /// What the session is made from.
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// Access that reads only. `prior` is what this run already did to the host, oldest first.
+    pub fn reader(&self, deadline: Deadline, prior: Arc<[PriorChange]>) -> Reader<'_> {
+        Reader::new(self, deadline, prior)
+    }
+
+    /// Access that may change the host.
+    pub fn changer(&self, deadline: Deadline, prior: Arc<[PriorChange]>) -> Changer<'_> {
+        Changer::new(Reader::new(self, deadline, prior))
+    }
+
+    /// The WinRM shell, connected on first use.
+    pub(super) async fn shell(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Arc<dyn ChangeShell>, TransportError> {
+        let mut slot = self.shell.lock().await;
+        if let Some(shell) = &*slot {
+            return Ok(Arc::clone(shell));
+        }
+        let target = self.target(self.config.winrm.as_ref(), "WinRM")?;
+        let shell: Arc<dyn ChangeShell> =
+            self.config.connector.shell(target, deadline).await?.into();
+        *slot = Some(Arc::clone(&shell));
+        Ok(shell)
+    }
+
+    /// The file system, connected on first use.
+    pub(super) async fn files(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Arc<dyn ChangeFiles>, TransportError> {
+        let mut slot = self.files.lock().await;
+        if let Some(files) = &*slot {
+            return Ok(Arc::clone(files));
+        }
+        let target = self.target(self.config.smb.as_ref(), "SMB")?;
+        let files: Arc<dyn ChangeFiles> =
+            self.config.connector.files(target, deadline).await?.into();
+        *slot = Some(Arc::clone(&files));
+        Ok(files)
+    }
+
+    /// The CMDB, connected on first use.
+    pub(super) async fn sql(&self, deadline: Deadline) -> Result<Arc<dyn ReadSql>, TransportError> {
+        let mut slot = self.sql.lock().await;
+        if let Some(sql) = &*slot {
+            return Ok(Arc::clone(sql));
+        }
+        let target = self.target(self.config.cmdb.as_ref(), "the CMDB")?;
+        let sql: Arc<dyn ReadSql> = self.config.connector.sql(target, deadline).await?.into();
+        *slot = Some(Arc::clone(&sql));
+        Ok(sql)
+    }
+
+    /// Forgets the connection that an error made useless, so that the next use makes a new one.
+    pub(super) async fn forget_broken(&self, what: Connection, error: &TransportError) {
+        let is_broken = matches!(
+            error.kind,
+            TransportErrorKind::Unreachable
+                | TransportErrorKind::InDoubt
+                | TransportErrorKind::TimedOut
+                | TransportErrorKind::AuthRejected
+        );
+        if !is_broken {
+            return;
+        }
+        match what {
+            Connection::Shell => drop(self.shell.lock().await.take()),
+            Connection::Files => drop(self.files.lock().await.take()),
+            Connection::Sql => drop(self.sql.lock().await.take()),
+        }
+    }
+
+    /// Closes what is open: shells are deleted on the host.
+    pub async fn close(&self) {
+        if let Some(shell) = self.shell.lock().await.take() {
+            shell.close().await;
+        }
+        if let Some(files) = self.files.lock().await.take() {
+            files.close().await;
+        }
+        if let Some(sql) = self.sql.lock().await.take() {
+            sql.close().await;
+        }
+    }
+
+    fn target<'a>(
+        &self,
+        target: Option<&'a Target>,
+        what: &str,
+    ) -> Result<&'a Target, TransportError> {
+        target.ok_or_else(|| {
+            let host = &self.config.host.name;
+            TransportError::new(
+                TransportErrorKind::Refused,
+                format!("could not connect to {what} for {host}: the inventory does not say where it is or with which credential"),
+            )
+        })
+    }
+}
+
+/// One of a session's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    Shell,
+    Files,
+    Sql,
+}
