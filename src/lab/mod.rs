@@ -1,3 +1,4 @@
 //! The simulated Notification Server, CMDB and package servers: a product feature, on loopback only.
 
 pub mod front;
+pub mod tree;
