@@ -4,6 +4,7 @@ mod change;
 mod gauge;
 mod journal;
 mod kind;
+mod observer;
 mod result;
 mod state;
 
@@ -14,5 +15,6 @@ pub use kind::{
     Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunStarted, StopStage,
     TaskHeader,
 };
+pub use observer::Observer;
 pub use result::RunResult;
 pub use state::{HostState, IllegalEvent, PlayState, RunState, StepState, WaveState};

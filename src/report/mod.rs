@@ -1,1 +1,19 @@
-//! Layer `report`.
+//! Readers of events: the live screen, plain lines, JSON, the recap.
+
+mod clean;
+mod failures;
+mod hosts;
+mod json;
+mod lines;
+mod paint;
+mod recap;
+mod screen;
+
+pub use clean::{clean, clean_line};
+pub use failures::{FailureGroup, group_failures};
+pub use hosts::fold_hosts;
+pub use json::JsonLines;
+pub use lines::PlainLines;
+pub use paint::Paint;
+pub use recap::recap;
+pub use screen::{Frame, Screen, frame};

@@ -1,0 +1,150 @@
+//! Plain lines for a pipe or a log: one for each change of state, and progress now and then.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::{clean_line, fold_hosts};
+use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage};
+use crate::model::{Elapsed, Now, Outcome, PlayNo};
+
+/// Progress is told after this long, or after a twentieth of the hosts.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+const PROGRESS_SHARE: usize = 20;
+
+/// Writes one line for what a log's reader must know.
+pub struct PlainLines<W> {
+    out: W,
+    told_at: Elapsed,
+    told_hosts: usize,
+}
+
+impl<W: Write + Send> PlainLines<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, told_at: Elapsed::ZERO, told_hosts: 0 }
+    }
+
+    fn line(&mut self, elapsed: Elapsed, text: &str) {
+        // A reader that closed the pipe has what it wanted; the run goes on.
+        let _closed = writeln!(self.out, "{:>7.1}s  {text}", elapsed.as_duration().as_secs_f64());
+    }
+
+    fn progress(&mut self, play: PlayNo, now: Elapsed, state: &RunState) {
+        let Some(play_state) = state.plays.get(&play) else { return };
+        let ended = play_state.hosts.values().filter(|host| host.outcome.is_some()).count();
+        let total = play_state.hosts.len();
+        let share = (total / PROGRESS_SHARE).max(1);
+        if ended == self.told_hosts
+            || (ended < self.told_hosts + share && now.since(self.told_at) < PROGRESS_EVERY)
+        {
+            return;
+        }
+        self.told_hosts = ended;
+        self.told_at = now;
+        let count = |outcome| {
+            play_state.hosts.values().filter(|host| host.outcome == Some(outcome)).count()
+        };
+        let mut text = format!("play {play}  {ended}/{total} hosts");
+        for outcome in [
+            Outcome::Changed,
+            Outcome::Unchanged,
+            Outcome::Failed,
+            Outcome::Unreachable,
+            Outcome::Unknown,
+            Outcome::Skipped,
+        ] {
+            let hosts = count(outcome);
+            if hosts > 0 {
+                text.push_str(&format!("  {outcome} {hosts}"));
+            }
+        }
+        self.line(now, &text);
+    }
+}
+
+impl<W: Write + Send> Observer for PlainLines<W> {
+    fn observe(&mut self, event: &Event, state: &RunState) {
+        let at = event.elapsed;
+        match &event.kind {
+            EventKind::RunStarted(header) => {
+                self.line(at, &format!("run {}  {}", header.run, header.playbook));
+            }
+            EventKind::RunResumed { .. } => self.line(at, "resumed"),
+            EventKind::WorkFound { play, work } => {
+                let pairs: usize = work.by_host.values().map(Vec::len).sum();
+                let mut text =
+                    format!("play {play}  work: {pairs} rows on {} hosts", work.by_host.len());
+                let lost = work.unmatched.len() + work.ambiguous.len();
+                if lost > 0 {
+                    text.push_str(&format!("; {lost} rows met no host of the inventory"));
+                }
+                self.line(at, &text);
+            }
+            EventKind::WorkNotFound { play, failure } => {
+                self.line(at, &format!("play {play}  {}", clean_line(&failure.to_string(), 300)));
+            }
+            EventKind::PlayStarted { play, waves } => {
+                self.told_hosts = 0;
+                self.told_at = at;
+                let sizes: Vec<String> = waves.iter().map(|wave| wave.len().to_string()).collect();
+                self.line(at, &format!("play {play}  started, waves of {}", sizes.join(", ")));
+            }
+            EventKind::WaveStarted { play, wave } => {
+                self.line(at, &format!("play {play}  wave {wave} started"));
+            }
+            EventKind::WaveFinished { play, wave } => {
+                self.line(at, &format!("play {play}  wave {wave} finished"));
+            }
+            EventKind::StepFinished { step, outcome, failure, .. } if !outcome.is_well() => {
+                let why = failure.as_ref().map_or_else(String::new, ToString::to_string);
+                let why = clean_line(&why, 300);
+                self.line(at, &format!("{outcome}  step {step}: {why}"));
+            }
+            EventKind::HostFinished { play, .. } => self.progress(*play, at, state),
+            EventKind::BudgetTripped { play, wave, bad, tolerated } => {
+                let text = format!(
+                    "play {play}  wave {wave}: {bad} bad hosts, {tolerated} tolerated; \
+                     nothing new starts"
+                );
+                self.line(at, &text);
+            }
+            EventKind::BreakerOpened { host } => {
+                let text = format!("{host} rejected the logon; nothing new starts");
+                self.line(at, &text);
+            }
+            EventKind::OracleChecked { play, report, last } => {
+                let mut text =
+                    format!("play {play}  the CMDB says {} of {} Ready", report.ready, report.of);
+                if *last && !report.not_ready.is_empty() {
+                    let hosts = fold_hosts(report.not_ready.iter().map(|row| row.host.as_str()));
+                    text.push_str(&format!("; not ready: {hosts}"));
+                }
+                self.line(at, &text);
+            }
+            EventKind::OracleNotRead { play, failure, .. } => {
+                let why = clean_line(&failure.to_string(), 300);
+                self.line(at, &format!("play {play}  the CMDB could not be asked: {why}"));
+            }
+            EventKind::PlayFinished { play } => self.line(at, &format!("play {play}  finished")),
+            EventKind::Stopping { stage: StopStage::Drain } => {
+                self.line(at, "stopping: steps under way end, nothing new starts");
+            }
+            EventKind::Stopping { stage: StopStage::Cancel } => {
+                self.line(at, "stopping: steps under way are cancelled");
+            }
+            EventKind::RunFinished { result } => self.line(at, result.phrase()),
+            EventKind::StepStarted { .. }
+            | EventKind::StepDecided { .. }
+            | EventKind::StepFinished { .. } => {}
+        }
+    }
+
+    fn tick(&mut self, now: Now, _gauge: &Gauge, state: &RunState) {
+        if let Some((play, _)) =
+            state.plays.iter().rfind(|(_, play)| play.started && !play.finished)
+            && now.elapsed.since(self.told_at) >= PROGRESS_EVERY
+        {
+            self.progress(*play, now.elapsed, state);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The recap: what was done, what failed, where, and what to type next.
+
+use std::fmt::Write;
+
+use indexmap::IndexMap;
+
+use super::screen::outcomes;
+use super::{Paint, clean_line, fold_hosts, group_failures};
+use crate::event::{NotReady, PlayState, RunMode, RunResult, RunStarted, RunState};
+use crate::model::{HostName, Outcome, PlayNo, format_span};
+
+/// Writes the recap of a run, from its events alone: the live run and `show` print the same.
+pub fn recap(state: &RunState, paint: Paint) -> String {
+    let mut text = String::new();
+    let Some(header) = &state.header else { return "the run has not started\n".to_owned() };
+    headline(&mut text, header, state, paint);
+    for (number, play) in &state.plays {
+        one_play(&mut text, *number, play, header, state, paint);
+    }
+    all_failures(&mut text, state, paint);
+    closing(&mut text, header, state, paint);
+    text
+}
+
+/// Appends one line; writing to a string cannot fail.
+fn line(text: &mut String, label: &str, content: &str) {
+    let _infallible = writeln!(text, "{}", format!("  {label:<12} {content}").trim_end());
+}
+
+fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Paint) {
+    let what = match header.mode {
+        RunMode::Run => "run",
+        RunMode::Check => "check",
+        RunMode::Undo { .. } => "undo",
+    };
+    let took = format_span(state.elapsed.as_duration());
+    let world = header.scale.to_world(state.elapsed.as_duration());
+    let times = if (header.scale.factor() - 1.0).abs() < f64::EPSILON {
+        took
+    } else {
+        format!(
+            "{took}, {} of the world's time at speed {}",
+            format_span(world),
+            header.scale.factor()
+        )
+    };
+    let verdict = match state.result {
+        None => paint.bad("not finished"),
+        Some(RunResult::Done) => paint.good("DONE"),
+        Some(result) => paint.bad(&result.phrase().to_uppercase()),
+    };
+    let title = paint.strong(&format!("{what} {}  {}", header.run, header.playbook));
+    let _infallible = writeln!(text, "{title}  ({times})\n{verdict}\n");
+}
+
+fn one_play(
+    text: &mut String,
+    number: PlayNo,
+    play: &PlayState,
+    header: &RunStarted,
+    state: &RunState,
+    paint: Paint,
+) {
+    let name = header.plays.get(usize::from(number.0)).map_or("", |play| play.name.as_str());
+    let _infallible = writeln!(text, "{}", paint.strong(&format!("play {number}  {name}")));
+    if let Some(failure) = &play.work_failure {
+        line(text, "work", &paint.bad(&clean_line(&failure.to_string(), 300)));
+    }
+    if let Some(work) = &play.work {
+        let pairs: usize = work.by_host.values().map(Vec::len).sum();
+        line(
+            text,
+            "work",
+            &format!("{pairs} (server, package) pairs on {}", count(work.by_host.len(), "host")),
+        );
+        if !work.unmatched.is_empty() {
+            let names = work.unmatched.iter().map(|row| {
+                row.server
+                    .fqdn
+                    .clone()
+                    .or_else(|| row.server.name.clone())
+                    .unwrap_or_else(|| row.server.guid.to_string())
+            });
+            let names: Vec<String> = names.collect();
+            let names = fold_hosts(names.iter().map(String::as_str));
+            line(text, "no host for", &clean_line(&names, 300));
+        }
+        for (row, hosts) in work.ambiguous.iter().take(5) {
+            let hosts = fold_hosts(hosts.iter().map(HostName::as_str));
+            let server = row.server.name.clone().unwrap_or_else(|| row.server.guid.to_string());
+            line(text, "ambiguous", &format!("{} could be {hosts}", clean_line(&server, 80)));
+        }
+    }
+    if !play.started {
+        return;
+    }
+    let mut counts: IndexMap<Outcome, usize> = IndexMap::new();
+    for host in play.hosts.values() {
+        if let Some(outcome) = host.outcome {
+            *counts.entry(outcome).or_default() += 1;
+        }
+    }
+    let ended: usize = counts.values().sum();
+    let mut tally = outcomes(counts.into_iter(), paint);
+    if ended < play.hosts.len() {
+        let _infallible = write!(tally, "  not finished {}", play.hosts.len() - ended);
+    }
+    line(text, &count(play.hosts.len(), "host"), &tally);
+    if let Some((bad, tolerated)) = play.tripped {
+        line(
+            text,
+            "budget",
+            &paint.bad(&format!("{} bad, {tolerated} tolerated", count(bad as usize, "host"))),
+        );
+    }
+    if state.is_check() {
+        would_change(text, number, state);
+    }
+    oracle(text, play, number, state, paint);
+}
+
+/// What a run would change, by task.
+fn would_change(text: &mut String, play: PlayNo, state: &RunState) {
+    let mut by_task: IndexMap<u16, (usize, Vec<&str>)> = IndexMap::new();
+    for (id, step) in state.steps().filter(|(id, _)| id.task.play == play) {
+        for (change, _) in &step.changes {
+            let entry = by_task.entry(id.task.task).or_default();
+            entry.0 += 1;
+            entry.1.extend(change.lines.iter().map(String::as_str));
+        }
+    }
+    by_task.sort_unstable_keys();
+    for (task, (hosts, lines)) in by_task {
+        let name = state
+            .header
+            .as_ref()
+            .and_then(|header| header.plays.get(usize::from(play.0)))
+            .and_then(|play| play.tasks.get(usize::from(task)))
+            .map_or("", |task| task.name.as_str());
+        line(
+            text,
+            "would",
+            &format!("{name}: {} on {}", count(lines.len(), "effect"), count(hosts, "host")),
+        );
+        for example in lines.iter().take(3) {
+            line(text, "", &clean_line(example, 160));
+        }
+        if lines.len() > 3 {
+            line(text, "", &format!("… and {} more", lines.len() - 3));
+        }
+    }
+}
+
+fn oracle(text: &mut String, play: &PlayState, number: PlayNo, state: &RunState, paint: Paint) {
+    if let Some(failure) = &play.oracle_failure {
+        line(text, "oracle", &paint.bad(&clean_line(&failure.to_string(), 300)));
+    }
+    let Some(report) = &play.oracle else { return };
+    let verdict = format!("{} of {} pairs Ready with the current version", report.ready, report.of);
+    let verdict =
+        if report.not_ready.is_empty() { paint.good(&verdict) } else { paint.bad(&verdict) };
+    line(text, "oracle", &verdict);
+    let mut by_host: IndexMap<&HostName, Vec<&NotReady>> = IndexMap::new();
+    for row in &report.not_ready {
+        by_host.entry(&row.host).or_default().push(row);
+    }
+    for (host, rows) in by_host.iter().take(20) {
+        let packages: Vec<String> = rows
+            .iter()
+            .map(|row| row.package_name.clone().unwrap_or_else(|| row.package.to_string()))
+            .collect();
+        line(text, "not ready", &format!("{host}: {}", clean_line(&packages.join(", "), 120)));
+        line(text, "", &paint.faint(&clean_line(&cause(host, rows, number, state), 300)));
+    }
+    if by_host.len() > 20 {
+        line(text, "", &format!("… and {} more hosts", by_host.len() - 20));
+    }
+}
+
+/// Why a host's pairs are not ready: its own failed step, else what the CMDB has for the pair.
+fn cause(host: &HostName, rows: &[&NotReady], number: PlayNo, state: &RunState) -> String {
+    let failed = state
+        .plays
+        .get(&number)
+        .and_then(|play| play.hosts.get(host))
+        .and_then(|host| host.steps.values().rev().find_map(|step| step.failure.as_ref()));
+    if let Some(failure) = failed {
+        return failure.to_string();
+    }
+    let Some(row) = rows.first() else { return String::new() };
+    match (&row.status, &row.reported_version, &row.current_version) {
+        (None, _, _) => "the CMDB has no row for it".to_owned(),
+        (Some(status), Some(reported), Some(current)) if status == "Ready" => {
+            format!("Ready with version {reported}; {current} is current")
+        }
+        (Some(status), Some(reported), _) => format!("status {status}, version field: {reported}"),
+        (Some(status), None, _) => format!("status {status}"),
+    }
+}
+
+fn all_failures(text: &mut String, state: &RunState, paint: Paint) {
+    let groups = group_failures(state);
+    if groups.is_empty() {
+        return;
+    }
+    let _infallible = writeln!(text, "{}", paint.strong("failures"));
+    for group in groups.iter().take(20) {
+        let head = format!("{} × {}  {}", group.count, paint.bad(group.outcome.word()), group.task);
+        let _infallible =
+            writeln!(text, "  {head}\n      {}\n      on {}", group.message, group.hosts);
+    }
+    if groups.len() > 20 {
+        let _infallible = writeln!(text, "  … and {} other kinds", groups.len() - 20);
+    }
+}
+
+fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Paint) {
+    text.push('\n');
+    for (limit, booked) in &state.booked {
+        line(text, limit, &format!("{booked} booked"));
+    }
+    let in_doubt = state.in_doubt().count();
+    if in_doubt > 0 {
+        line(text, "in doubt", &paint.bad(&count(in_doubt, "step")));
+    }
+    let undoable = state
+        .steps()
+        .flat_map(|(_, step)| &step.changes)
+        .filter(|(change, _)| matches!(change.undo, crate::event::Undo::With(_)))
+        .count();
+    let resumable = matches!(
+        state.result,
+        None | Some(RunResult::Stopped | RunResult::BudgetTripped | RunResult::Bug)
+    );
+    if resumable && header.mode == RunMode::Run {
+        line(text, "go on", &format!("fleetmend resume {}", header.run));
+    }
+    if header.mode == RunMode::Run && undoable > 0 {
+        line(
+            text,
+            "take back",
+            &format!("fleetmend undo {}    ({})", header.run, count(undoable, "change")),
+        );
+    }
+    if let Some(result) = state.result {
+        line(text, "exit code", &result.exit_code().to_string());
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
