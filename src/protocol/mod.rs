@@ -1,4 +1,7 @@
 //! Codecs and protocol state machines, client and server halves, without any I/O.
 
 pub mod auth;
+pub mod clixml;
+pub mod sealed;
 pub mod tds;
+pub mod wsman;
