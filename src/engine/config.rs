@@ -1,0 +1,49 @@
+//! What the driver is given.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::model::{Host, HostName, Playbook, RunId, TimeScale, Vars};
+use crate::transport::{Connector, Target};
+
+/// Where a host answers, for each transport; none where the inventory does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints {
+    /// WinRM.
+    pub winrm: Option<Target>,
+    /// SMB.
+    pub smb: Option<Target>,
+    /// The CMDB, on a Notification Server.
+    pub cmdb: Option<Target>,
+}
+
+/// What there is to do.
+pub enum Orders {
+    /// The tasks of a playbook.
+    Playbook(Arc<Playbook>),
+    /// For each host, the changes to make, newest first: action and change.
+    TakeBack(IndexMap<HostName, Vec<(String, Value)>>),
+}
+
+/// All that the driver needs to know of the world.
+pub struct DriverConfig {
+    /// The run.
+    pub run: RunId,
+    /// What there is to do.
+    pub orders: Orders,
+    /// Whether nothing may be changed.
+    pub is_check: bool,
+    /// How fast the world runs.
+    pub scale: TimeScale,
+    /// The hosts, in inventory order.
+    pub hosts: IndexMap<HostName, Host>,
+    /// Where they answer.
+    pub endpoints: HashMap<HostName, Endpoints>,
+    /// The variables of `-e`.
+    pub extra_vars: Vars,
+    /// Makes connections.
+    pub connector: Arc<dyn Connector>,
+}

@@ -1,0 +1,367 @@
+//! The only loop: it asks the scheduler, does as told, and tells it what came of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinSet};
+
+use super::clock::Clock;
+use super::config::{DriverConfig, Orders};
+use super::message::{Message, StepEnd, TaskEnd};
+use super::sessions::Sessions;
+use super::step::{self, Errand, Job};
+use super::{cmdb, scope};
+use crate::event::{
+    Ack, ChangeRecord, Event, EventKind, IllegalEvent, Journal, JournalError, Observer, RunResult,
+    RunState, StopStage,
+};
+use crate::model::{Cost, FailureClass, PlayNo, StepFailure, StepId};
+use crate::scheduler::{Command, Input, Scheduler};
+
+/// How often readers are shown the gauge.
+const TICK: Duration = Duration::from_millis(100);
+/// Words from steps that may wait for the driver.
+const INBOX: usize = 1024;
+
+/// The driver could not go on: its own fault, never a host's.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The journal cannot be written.
+    #[error("could not record what happened")]
+    Journal(#[from] JournalError),
+    /// An event contradicts those before it.
+    #[error("the run contradicts itself")]
+    Illegal(#[from] IllegalEvent),
+}
+
+/// A change that waits for the scheduler's grant.
+struct Waiting {
+    record: ChangeRecord,
+    cost: Cost,
+    grant: oneshot::Sender<Ack>,
+}
+
+/// Executes one run.
+pub struct Driver {
+    config: Arc<DriverConfig>,
+    scheduler: Scheduler,
+    state: RunState,
+    journal: Arc<dyn Journal>,
+    observers: Vec<Box<dyn Observer>>,
+    clock: Clock,
+    sessions: Sessions,
+    tasks: JoinSet<TaskEnd>,
+    /// The step that each task runs, for tasks that panic.
+    running: HashMap<Id, StepId>,
+    cancels: HashMap<StepId, oneshot::Sender<()>>,
+    waiting: HashMap<StepId, Waiting>,
+    unwritten: FuturesUnordered<Ack>,
+    inbox: mpsc::Receiver<Message>,
+    outbox: mpsc::Sender<Message>,
+}
+
+impl Driver {
+    /// Prepares a run whose state so far is `state`: empty for a new one, replayed for one that is
+    /// resumed.
+    pub fn new(
+        config: DriverConfig,
+        scheduler: Scheduler,
+        state: RunState,
+        journal: Arc<dyn Journal>,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Self {
+        let (outbox, inbox) = mpsc::channel(INBOX);
+        let config = Arc::new(config);
+        Self {
+            clock: Clock::start_at(state.elapsed),
+            sessions: Sessions::new(Arc::clone(&config)),
+            config,
+            scheduler,
+            state,
+            journal,
+            observers,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            cancels: HashMap::new(),
+            waiting: HashMap::new(),
+            unwritten: FuturesUnordered::new(),
+            inbox,
+            outbox,
+        }
+    }
+
+    /// Runs to the end and returns all that is known of the run. `opening` is its first event;
+    /// `stops` are the operator's wishes.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed, or this program contradicted itself. Steps under way were cancelled.
+    pub async fn drive(
+        mut self,
+        opening: EventKind,
+        mut stops: mpsc::Receiver<StopStage>,
+    ) -> Result<RunState, DriveError> {
+        let result = self.turns(opening, &mut stops).await;
+        for (_, cancel) in self.cancels.drain() {
+            let _ended = cancel.send(());
+        }
+        self.waiting.clear();
+        while self.tasks.join_next().await.is_some() {}
+        self.sessions.close_all().await;
+        result?;
+        Ok(self.state)
+    }
+
+    async fn turns(
+        &mut self,
+        opening: EventKind,
+        stops: &mut mpsc::Receiver<StopStage>,
+    ) -> Result<(), DriveError> {
+        let written = self.emit(opening)?;
+        written.await?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut operator_is_there = true;
+        loop {
+            while let Some(command) = self.scheduler.poll(self.clock.now()) {
+                if self.execute(command)? {
+                    return self.flush().await;
+                }
+            }
+            let wakeup = self.scheduler.next_wakeup();
+            let wakeup = async {
+                match wakeup {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant_of(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wakeup => {}
+                Some(message) = self.inbox.recv() => self.hear(message)?,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
+                Some(written) = self.unwritten.next() => written?,
+                stop = stops.recv(), if operator_is_there => match stop {
+                    Some(stage) => self.tell(Input::Operator(stage)),
+                    None => operator_is_there = false,
+                },
+                _ = tick.tick() => self.show(),
+            }
+        }
+    }
+
+    /// Does what the scheduler says; `true` when the run has ended.
+    fn execute(&mut self, command: Command) -> Result<bool, DriveError> {
+        match command {
+            Command::FindWork { play } => self.find_work(play),
+            Command::Start { step, deadline } => self.start(step, deadline)?,
+            Command::Apply { step } => self.grant(&step)?,
+            Command::CheckOracle { play } => self.check_oracle(play),
+            Command::Cancel { step } => {
+                if let Some(cancel) = self.cancels.remove(&step) {
+                    let _ended = cancel.send(());
+                }
+            }
+            Command::Emit(kind) => {
+                if let EventKind::HostFinished { host, .. } = &kind
+                    && let Some(session) = self.sessions.remove(host)
+                {
+                    self.tasks.spawn(async move {
+                        session.close().await;
+                        TaskEnd::Closed
+                    });
+                }
+                self.record(kind)?;
+            }
+            Command::Finish(result) => {
+                self.record(EventKind::RunFinished { result })?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn start(&mut self, step: StepId, within: Duration) -> Result<(), DriveError> {
+        self.record(EventKind::StepStarted { step: step.clone() })?;
+        let errand = match &self.config.orders {
+            Orders::Playbook(playbook) => scope::errand(&self.config, playbook, &self.state, &step),
+            Orders::TakeBack(changes) => {
+                let change = changes
+                    .get(&step.host)
+                    .and_then(|changes| changes.get(usize::from(step.task.task)));
+                Some(Errand::TakeBack(change.cloned()))
+            }
+        };
+        let Some((errand, session)) =
+            errand.zip(self.sessions.get(&step.host, step.task.play, &self.state))
+        else {
+            let failure = StepFailure::new(
+                FailureClass::Bug,
+                format!("step {step} is not part of the playbook or its host not of the inventory"),
+            );
+            return self.finished(step, StepEnd::failed(failure));
+        };
+        let job = Job {
+            step: step.clone(),
+            errand,
+            is_check: self.config.is_check,
+            session,
+            prior: scope::prior_changes(&self.state, &step),
+            within,
+            inbox: self.outbox.clone(),
+        };
+        let (cancel, cancelled) = oneshot::channel();
+        self.cancels.insert(step.clone(), cancel);
+        let task = {
+            let step = step.clone();
+            self.tasks.spawn(async move { TaskEnd::Step(step, step::run(job, cancelled).await) })
+        };
+        self.running.insert(task.id(), step);
+        Ok(())
+    }
+
+    /// Writes the intent and lets the step go on when it is on disk.
+    fn grant(&mut self, step: &StepId) -> Result<(), DriveError> {
+        if let Some(waiting) = self.waiting.remove(step) {
+            let decided = EventKind::StepDecided {
+                step: step.clone(),
+                change: waiting.record,
+                cost: waiting.cost,
+            };
+            let on_disk = self.emit(decided)?;
+            // A step that was cancelled meanwhile does not listen any more and changes nothing.
+            let _cancelled = waiting.grant.send(on_disk);
+        }
+        Ok(())
+    }
+
+    fn find_work(&mut self, play: PlayNo) {
+        let config = Arc::clone(&self.config);
+        let sessions = self.sessions.notification_servers();
+        self.tasks.spawn(async move {
+            TaskEnd::Work(play, cmdb::find_work(&config, &sessions, play).await)
+        });
+    }
+
+    fn check_oracle(&mut self, play: PlayNo) {
+        let pairs = cmdb::pairs_of(&self.state, play);
+        let sessions = self.sessions.notification_servers();
+        self.tasks.spawn(async move {
+            TaskEnd::Oracle(play, cmdb::ask_oracle(&sessions, pairs).await)
+        });
+    }
+
+    fn hear(&mut self, message: Message) -> Result<(), DriveError> {
+        match message {
+            Message::Decided { step, record, cost, grant } => {
+                let input = Input::Decided { step: step.clone(), cost: cost.clone() };
+                self.waiting.insert(step, Waiting { record, cost, grant });
+                self.tell(input);
+            }
+            Message::WouldChange { step, record, cost } => {
+                self.record(EventKind::StepDecided { step, change: record, cost })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        ended: Result<(Id, TaskEnd), tokio::task::JoinError>,
+    ) -> Result<(), DriveError> {
+        match ended {
+            Ok((id, end)) => {
+                self.running.remove(&id);
+                match end {
+                    TaskEnd::Step(step, end) => {
+                        // Words that the step sent before it ended are heard first.
+                        while let Ok(message) = self.inbox.try_recv() {
+                            self.hear(message)?;
+                        }
+                        self.finished(step, end)?;
+                    }
+                    TaskEnd::Work(play, Ok(matched)) => self.tell(Input::Work { play, matched }),
+                    TaskEnd::Work(play, Err(failure)) => {
+                        self.tell(Input::WorkFailed { play, failure });
+                    }
+                    TaskEnd::Oracle(play, Ok(report)) => self.tell(Input::Oracle { play, report }),
+                    TaskEnd::Oracle(play, Err(failure)) => {
+                        self.tell(Input::OracleFailed { play, failure });
+                    }
+                    TaskEnd::Closed => {}
+                }
+            }
+            Err(error) => {
+                if let Some(step) = self.running.remove(&error.id()) {
+                    let failure =
+                        StepFailure::caused_by(FailureClass::Bug, "the step panicked", &error);
+                    self.finished(step, StepEnd::failed(failure))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, step: StepId, end: StepEnd) -> Result<(), DriveError> {
+        self.cancels.remove(&step);
+        self.waiting.remove(&step);
+        let class = end.failure.as_ref().map(|failure| failure.class);
+        let outcome = end.outcome;
+        self.record(EventKind::StepFinished {
+            step: step.clone(),
+            outcome,
+            failure: end.failure,
+            note: end.note,
+            value: end.value,
+        })?;
+        self.tell(Input::Finished { step, outcome, class });
+        Ok(())
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.scheduler.handle(self.clock.now(), input);
+    }
+
+    fn show(&mut self) {
+        let now = self.clock.now();
+        let gauge = self.scheduler.gauge(now);
+        for observer in &mut self.observers {
+            observer.tick(now, &gauge, &self.state);
+        }
+    }
+
+    /// Emits an event whose durability nobody waits for here; a failure ends the run.
+    fn record(&mut self, kind: EventKind) -> Result<(), DriveError> {
+        let written = self.emit(kind)?;
+        self.unwritten.push(written);
+        Ok(())
+    }
+
+    /// Numbers and stamps an event, folds it, queues it for the disk and shows it to the readers.
+    fn emit(&mut self, kind: EventKind) -> Result<Ack, DriveError> {
+        let now = self.clock.now();
+        let event =
+            Event { seq: self.state.next_seq, at: now.wall, elapsed: now.elapsed, kind };
+        self.state.apply(&event)?;
+        let written = self.journal.append(event.clone());
+        for observer in &mut self.observers {
+            observer.observe(&event, &self.state);
+        }
+        Ok(written)
+    }
+
+    async fn flush(&mut self) -> Result<(), DriveError> {
+        while let Some(written) = self.unwritten.next().await {
+            written?;
+        }
+        Ok(())
+    }
+
+    /// How the run ended, when it has.
+    pub fn result(&self) -> Option<RunResult> {
+        self.state.result
+    }
+}

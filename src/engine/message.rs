@@ -1,0 +1,62 @@
+//! What the tasks of the driver tell it.
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::event::{Ack, ChangeRecord, OracleReport};
+use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure, StepId};
+
+/// A word from a task.
+pub(super) enum Message {
+    /// A step knows its change and waits for the grant, which tells when the intent is on disk.
+    Decided {
+        step: StepId,
+        record: ChangeRecord,
+        cost: Cost,
+        grant: oneshot::Sender<Ack>,
+    },
+    /// In check mode: a step knows what it would change.
+    WouldChange {
+        step: StepId,
+        record: ChangeRecord,
+        cost: Cost,
+    },
+}
+
+/// What a task of the driver ends with.
+pub(super) enum TaskEnd {
+    Step(StepId, StepEnd),
+    Work(PlayNo, Result<MatchedWork, StepFailure>),
+    Oracle(PlayNo, Result<OracleReport, StepFailure>),
+    /// A session was closed.
+    Closed,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StepEnd {
+    pub(super) outcome: Outcome,
+    pub(super) failure: Option<StepFailure>,
+    pub(super) note: Option<String>,
+    pub(super) value: Value,
+}
+
+impl StepEnd {
+    pub(super) fn failed(failure: StepFailure) -> Self {
+        Self {
+            outcome: failure.class.outcome(),
+            failure: Some(failure),
+            note: None,
+            value: Value::Null,
+        }
+    }
+
+    pub(super) fn skipped() -> Self {
+        Self { outcome: Outcome::Skipped, failure: None, note: None, value: Value::Null }
+    }
+
+    /// The driver went away before the step had its grant: nothing was changed.
+    pub(super) fn orphaned() -> Self {
+        Self::failed(StepFailure::new(FailureClass::Cancelled, "the run ended before the step began"))
+    }
+}

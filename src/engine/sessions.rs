@@ -1,0 +1,81 @@
+//! The sessions that are open: one for each host in flight, and one for each CMDB.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::config::DriverConfig;
+use crate::event::RunState;
+use crate::host::{Session, SessionConfig};
+use crate::model::{Host, HostName, PlayNo, WorkRow};
+
+/// Sessions by host; those with a CMDB stay open for the whole run.
+pub(super) struct Sessions {
+    config: Arc<DriverConfig>,
+    open: HashMap<HostName, Arc<Session>>,
+    cmdbs: Vec<(HostName, Arc<Session>)>,
+}
+
+impl Sessions {
+    pub(super) fn new(config: Arc<DriverConfig>) -> Self {
+        let cmdbs = config
+            .hosts
+            .values()
+            .filter(|host| config.endpoints.get(&host.name).is_some_and(|e| e.cmdb.is_some()))
+            .map(|host| (host.name.clone(), Arc::new(make(&config, host, Arc::from([])))))
+            .collect();
+        Self { config, open: HashMap::new(), cmdbs }
+    }
+
+    /// The session of a host in a play, made when first asked for.
+    pub(super) fn get(
+        &mut self,
+        name: &HostName,
+        play: PlayNo,
+        state: &RunState,
+    ) -> Option<Arc<Session>> {
+        if let Some(session) = self.open.get(name) {
+            return Some(Arc::clone(session));
+        }
+        let host = self.config.hosts.get(name)?;
+        let work: Arc<[WorkRow]> = state
+            .plays
+            .get(&play)
+            .and_then(|play| play.work.as_ref())
+            .and_then(|work| work.by_host.get(name))
+            .map_or_else(|| Arc::from([]), |rows| rows.clone().into());
+        let session = Arc::new(make(&self.config, host, work));
+        self.open.insert(name.clone(), Arc::clone(&session));
+        Some(session)
+    }
+
+    /// Takes a session out, to be closed by the caller.
+    pub(super) fn remove(&mut self, name: &HostName) -> Option<Arc<Session>> {
+        self.open.remove(name)
+    }
+
+    /// The Notification Servers whose CMDB can be asked.
+    pub(super) fn notification_servers(&self) -> Vec<(HostName, Arc<Session>)> {
+        self.cmdbs.clone()
+    }
+
+    /// Closes whatever is open, all at once.
+    pub(super) async fn close_all(&mut self) {
+        let open = self.open.drain().map(|(_, session)| session);
+        let all = open.chain(self.cmdbs.drain(..).map(|(_, session)| session));
+        futures::future::join_all(all.map(|session| async move { session.close().await })).await;
+    }
+}
+
+fn make(config: &DriverConfig, host: &Host, work: Arc<[WorkRow]>) -> Session {
+    let endpoints = config.endpoints.get(&host.name).cloned().unwrap_or_default();
+    Session::new(SessionConfig {
+        run: config.run,
+        host: host.clone(),
+        work,
+        scale: config.scale,
+        winrm: endpoints.winrm,
+        smb: endpoints.smb,
+        cmdb: endpoints.cmdb,
+        connector: Arc::clone(&config.connector),
+    })
+}
