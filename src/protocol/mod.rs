@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod clixml;
+pub mod powershell;
 pub mod sealed;
 pub mod tds;
 pub mod wsman;

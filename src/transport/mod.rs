@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod query;
 mod shell;
+pub mod winrm;
 
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;

@@ -12,6 +12,9 @@ use super::{WsmanError, duration, uri};
 /// Opens a shell ([MS-WSMV] 3.1.4.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateShell {
+    /// The identifier the client wishes, an upper-case GUID. A client that chose it can delete the
+    /// shell even if the answer was lost.
+    pub shell_id: Option<String>,
     /// `WINRS_NOPROFILE`: the user's profile is not loaded.
     pub no_profile: bool,
     /// `WINRS_CODEPAGE`: 65001 is UTF-8; without it the console's own code page is used.
@@ -165,7 +168,14 @@ impl Request {
     pub(super) fn write(&self, out: &mut String) {
         match self {
             Self::Create(create) => {
-                out.push_str("<rsp:Shell>");
+                match &create.shell_id {
+                    Some(id) => {
+                        out.push_str("<rsp:Shell ShellId=\"");
+                        super::xml::push_text(out, id);
+                        out.push_str("\">");
+                    }
+                    None => out.push_str("<rsp:Shell>"),
+                }
                 if let Some(directory) = &create.working_directory {
                     push_element(out, "rsp:WorkingDirectory", "", directory);
                 }
@@ -227,6 +237,9 @@ impl Request {
                 let content = shell("Shell");
                 let text = |name| content.and_then(|shell| shell.child_text(uri::SHELL, name));
                 Ok(Self::Create(CreateShell {
+                    shell_id: content
+                        .and_then(|shell| shell.attribute("ShellId"))
+                        .map(str::to_owned),
                     no_profile: is_set("WINRS_NOPROFILE"),
                     code_page: option("WINRS_CODEPAGE").and_then(|page| page.parse().ok()),
                     working_directory: text("WorkingDirectory").map(str::to_owned),

@@ -20,6 +20,7 @@ fn header(shell: Option<&str>) -> RequestHeader {
 fn every_request_survives_a_round_trip() {
     let requests = [
         Request::Create(CreateShell {
+            shell_id: Some("S-1".to_owned()),
             no_profile: true,
             code_page: Some(65_001),
             working_directory: Some(r"C:\Program Files & more".to_owned()),

@@ -1,0 +1,199 @@
+//! The shell as the layers above see it: scripts, one at a time, by a worker that owns the session.
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::command::{CommandLine, CommandOutput};
+use super::session::Session;
+use super::{RunFailure, WinRmError, WinRmSettings};
+use crate::protocol::{clixml, powershell};
+use crate::transport::{
+    ChangeScript, ChangeShell, Deadline, ReadScript, ReadShell, TransportError, TransportErrorKind,
+};
+
+/// Commands that may wait for the one that runs.
+const WAITING: usize = 16;
+/// Standard error that goes into a message, in characters.
+const MESSAGE_LIMIT: usize = 2_000;
+
+struct Job {
+    line: CommandLine,
+    deadline: Deadline,
+    reply: oneshot::Sender<Result<CommandOutput, RunFailure>>,
+}
+
+/// A remote shell. Commands run one after the other.
+///
+/// Dropping the future of a command ends that command on the host: a worker that owns the session
+/// sees it, signals the command and deletes the shell. Dropping the shell without
+/// [`ReadShell::close`] deletes it, too, within a few seconds and unseen.
+#[derive(Debug)]
+pub struct WinRmShell {
+    host: String,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl WinRmShell {
+    /// Connects, authenticates and opens a shell.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from any of that; nothing is left behind on the host.
+    pub async fn open(settings: WinRmSettings, deadline: Deadline) -> Result<Self, WinRmError> {
+        let host = settings.host.clone();
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let (opened, is_open) = oneshot::channel();
+        let worker = tokio::spawn(work(Session::new(settings), deadline, opened, waiting));
+        is_open.await.map_err(|_| WinRmError::Closed)??;
+        Ok(Self { host, jobs: Mutex::new(Some(jobs)), worker: Mutex::new(Some(worker)) })
+    }
+
+    /// Runs a command to its end. Cancel safe: dropping the future ends the command on the host.
+    ///
+    /// # Errors
+    ///
+    /// [`RunFailure`] tells whether the command may have run. An exit code other than 0 is no
+    /// error here.
+    pub async fn run(
+        &self,
+        line: CommandLine,
+        deadline: Deadline,
+    ) -> Result<CommandOutput, RunFailure> {
+        let closed = || RunFailure { error: WinRmError::Closed, may_have_run: false };
+        let jobs = self.jobs.lock().await.clone().ok_or_else(closed)?;
+        let (reply, answer) = oneshot::channel();
+        jobs.send(Job { line, deadline, reply }).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| RunFailure { error: WinRmError::Closed, may_have_run: true })?
+    }
+
+    async fn script(
+        &self,
+        name: &str,
+        text: &str,
+        input: &Value,
+        deadline: Deadline,
+        changes: bool,
+    ) -> Result<Value, TransportError> {
+        let doing = || format!("could not run the script {name} on {}", self.host);
+        let line = CommandLine::powershell(text, powershell::write_input(input))
+            .map_err(|error| TransportError::caused_by(error.kind(), doing(), error))?;
+        let output = self.run(line, deadline).await.map_err(|failure| {
+            let kind = match failure.error {
+                // A read may be asked again, so that it is enough to know that the host is busy.
+                WinRmError::Busy { .. } if !changes => TransportErrorKind::Throttled,
+                _ => failure.kind(),
+            };
+            TransportError::caused_by(kind, doing(), failure.error)
+        })?;
+        if output.exit_code != Some(0) {
+            let failed = ScriptError::Failed {
+                exit_code: output.exit_code,
+                message: message_of(&output.stderr),
+            };
+            return Err(TransportError::caused_by(TransportErrorKind::Fault, doing(), failed));
+        }
+        powershell::read_result(&output.stdout).map_err(|source| {
+            let failed = ScriptError::NoResult { source, message: message_of(&output.stderr) };
+            TransportError::caused_by(TransportErrorKind::Fault, doing(), failed)
+        })
+    }
+}
+
+/// A script ended without the result it owes.
+#[derive(Debug, thiserror::Error)]
+enum ScriptError {
+    #[error("it ended with {}: {message}", .exit_code.map_or("no exit code".to_owned(), |c| format!("exit code {c}")))]
+    Failed { exit_code: Option<i32>, message: String },
+    #[error("it wrote no usable result: {message}")]
+    NoResult {
+        #[source]
+        source: powershell::ExchangeError,
+        message: String,
+    },
+}
+
+fn message_of(stderr: &[u8]) -> String {
+    let text = clixml::readable(&String::from_utf8_lossy(stderr));
+    match text.trim() {
+        "" => "standard error is empty".to_owned(),
+        text => text.chars().take(MESSAGE_LIMIT).collect(),
+    }
+}
+
+/// Owns the session from its opening to its end.
+async fn work(
+    mut session: Session,
+    deadline: Deadline,
+    mut opened: oneshot::Sender<Result<(), WinRmError>>,
+    mut waiting: mpsc::Receiver<Job>,
+) {
+    let result = tokio::select! {
+        result = session.open(deadline) => Some(result),
+        () = opened.closed() => None,
+    };
+    let is_open = matches!(result, Some(Ok(())));
+    if !is_open {
+        session.abandon().await;
+    }
+    if let Some(result) = result {
+        let is_wanted = opened.send(result).is_ok();
+        if !is_open {
+            return;
+        }
+        if is_wanted {
+            while let Some(mut job) = waiting.recv().await {
+                let result = tokio::select! {
+                    result = session.run(&job.line, job.deadline) => Some(result),
+                    () = job.reply.closed() => None,
+                };
+                if !matches!(result, Some(Ok(_))) {
+                    session.abandon().await;
+                }
+                if let Some(result) = result {
+                    // Nobody listens any more: the command is over all the same.
+                    let _ = job.reply.send(result);
+                }
+            }
+        }
+    }
+    session.abandon().await;
+}
+
+#[async_trait]
+impl ReadShell for WinRmShell {
+    async fn read(
+        &self,
+        script: &ReadScript,
+        input: &Value,
+        deadline: Deadline,
+    ) -> Result<Value, TransportError> {
+        self.script(script.name, script.text, input, deadline, false).await
+    }
+
+    async fn close(&self) {
+        self.jobs.lock().await.take();
+        if let Some(worker) = self.worker.lock().await.take() {
+            // The worker catches nothing; a panic of its is told where panics are told.
+            let _ = worker.await;
+        }
+    }
+}
+
+#[async_trait]
+impl ChangeShell for WinRmShell {
+    async fn change(
+        &self,
+        script: &ChangeScript,
+        input: &Value,
+        deadline: Deadline,
+    ) -> Result<Value, TransportError> {
+        self.script(script.name, script.text, input, deadline, true).await
+    }
+
+    fn as_read(&self) -> &dyn ReadShell {
+        self
+    }
+}
