@@ -24,18 +24,17 @@ pub(super) fn errand(
         .work
         .as_ref()
         .and_then(|work| work.by_host.get(&step.host))
-        .map_or(&[][..], Vec::as_slice);
+        .map_or_else(|| Arc::from([]), |rows| rows.clone().into());
     let steps = play_state.hosts.get(&step.host).map(|host| &host.steps);
-    let registered = play.tasks.iter().filter_map(|task| {
-        let name = task.register.clone()?;
-        let value = steps?.get(&task.id.task)?.value.clone();
-        Some((name, value))
-    });
-    let scope = Scope::new(host)
-        .with_vars(&play.vars)
-        .with_vars(&config.extra_vars)
-        .with_work(work)
-        .with_registered(registered);
+    let vars = Arc::new(play.vars.clone());
+    let mut scope =
+        Scope::new(host.clone(), vars, Arc::new(config.extra_vars.clone())).with_work(work);
+    for task in &play.tasks {
+        let ended = steps.and_then(|steps| steps.get(&task.id.task));
+        if let Some((name, ended)) = task.register.as_ref().zip(ended) {
+            scope.register(name, ended.value.clone());
+        }
+    }
     Some(Errand::Task { task: Arc::new(task.clone()), scope: Box::new(scope) })
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::message::{Message, StepEnd};
 use crate::action::{self, ActionKind, Decision};
 use crate::event::{Ack, ChangeRecord};
-use crate::expression::Scope;
+use crate::expression::{Scope, render, truth};
 use crate::host::{PriorChange, Session};
 use crate::model::{Cost, FailureClass, Outcome, StepFailure, StepId, Task};
 use crate::transport::Deadline;
@@ -111,11 +111,11 @@ async fn decide(
     let refused =
         |error: &(dyn std::error::Error + 'static)| StepFailure::from_error(FailureClass::Refused, error);
     if let Some(condition) = &task.when
-        && !scope.holds(condition).map_err(|error| refused(&error))?
+        && !truth(condition, scope).map_err(|error| refused(&error))?
     {
         return Ok(None);
     }
-    let params = scope.render(&task.action.params).map_err(|error| refused(&error))?;
+    let params = render(&task.action.params, scope).map_err(|error| refused(&error))?;
     let action = find(&task.action.action)?;
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
     let deadline = Deadline::after(job.within);

@@ -1,0 +1,215 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Repairs fleets of Altiris / Symantec ITMS package servers that have drifted from their
+/// Notification Server.
+#[derive(Debug, Parser)]
+#[command(name = "fleetmend", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
+    budget, 3 budget tripped, 4 unreachable hosts only, 6 stopped by the operator, 7 invalid input, \
+    8 the Notification Server does not say Ready, 70 a bug.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where runs are kept [default: the user's state directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Repair a simulated fleet, start to finish
+    Demo(DemoArgs),
+    /// Check playbooks and an inventory; connects to nothing
+    Lint(LintArgs),
+    /// Show the hosts of an inventory, or explain a variable
+    Inventory(InventoryArgs),
+    /// Run a playbook
+    Run(RunArgs),
+    /// Go on with a run that was stopped or killed
+    Resume(ResumeArgs),
+    /// Take back what a run changed
+    Undo(UndoArgs),
+    /// Print the recap of a run again
+    Show(ShowArgs),
+    /// List the runs on this controller
+    Runs(RunsArgs),
+    /// Describe the actions that playbooks can use
+    Actions(ActionsArgs),
+    /// The simulated fleet, for rehearsals
+    #[command(subcommand)]
+    Lab(LabCommand),
+}
+
+/// `fleetmend demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    /// The fleet.
+    pub lab: LabArgs,
+    /// Run without the limit on requests at the Notification Server, to see what it is for
+    #[arg(long, conflicts_with = "compare")]
+    pub lift_limit: bool,
+    /// Run twice, with and without the limit, and print both in one table
+    #[arg(long)]
+    pub compare: bool,
+    /// Print events as NDJSON on standard output
+    #[arg(long, conflicts_with = "compare")]
+    pub json: bool,
+}
+
+/// What the simulated fleet is like.
+#[derive(Debug, Clone, Args)]
+pub struct LabArgs {
+    /// Package servers
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub servers: u16,
+    /// The seed of everything random: the same seed gives the same fleet and faults
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// How many times faster than real time the fleet's world runs
+    #[arg(long, default_value_t = 20.0)]
+    pub speed: f64,
+    /// A file of faults [default: the built-in mix]
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+}
+
+/// `fleetmend lint`
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The playbooks
+    #[arg(required = true, value_name = "PLAYBOOK")]
+    pub playbooks: Vec<PathBuf>,
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+}
+
+/// `fleetmend inventory`
+#[derive(Debug, Args)]
+pub struct InventoryArgs {
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: PathBuf,
+    /// Which hosts, as in a playbook's `hosts`
+    #[arg(default_value = "all")]
+    pub pattern: String,
+    /// Print hosts and variables as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Show every value that a variable has for a host, and which one wins
+    #[arg(long, num_args = 2, value_names = ["HOST", "VAR"], conflicts_with = "json")]
+    pub explain: Option<Vec<String>>,
+}
+
+/// `fleetmend run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The playbook
+    pub playbook: PathBuf,
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: PathBuf,
+    /// Read and decide, but change nothing
+    #[arg(long)]
+    pub check: bool,
+    /// Only these hosts, as in a playbook's `hosts`
+    #[arg(long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Set a variable; it wins over all others
+    #[arg(short = 'e', long = "extra-var", value_name = "NAME=VALUE")]
+    pub extra_vars: Vec<String>,
+    /// The seed of everything random [default: a random one]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Do not ask before hosts are changed
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Print events as NDJSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fleetmend resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run: the first digits of its identifier
+    pub run: String,
+    /// Steps in doubt on these hosts are run again
+    #[arg(long, value_name = "HOST")]
+    pub retry: Vec<String>,
+    /// Steps in doubt on these hosts count as done
+    #[arg(long, value_name = "HOST")]
+    pub accept: Vec<String>,
+    /// Print events as NDJSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fleetmend undo`
+#[derive(Debug, Args)]
+pub struct UndoArgs {
+    /// The run: the first digits of its identifier
+    pub run: String,
+    /// Only on these hosts
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Do not ask before hosts are changed
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Print events as NDJSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fleetmend show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run: the first digits of its identifier
+    pub run: String,
+    /// Print its events as NDJSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fleetmend runs`
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fleetmend actions`
+#[derive(Debug, Args)]
+pub struct ActionsArgs {
+    /// One action, in full
+    pub name: Option<String>,
+}
+
+/// `fleetmend lab`
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Start the simulated fleet, write an inventory for it, and stay up until Ctrl-C
+    Up(LabUpArgs),
+}
+
+/// `fleetmend lab up`
+#[derive(Debug, Args)]
+pub struct LabUpArgs {
+    #[command(flatten)]
+    /// The fleet.
+    pub lab: LabArgs,
+    /// Where the inventory and its credentials are written
+    #[arg(long, value_name = "DIR", default_value = "lab")]
+    pub dir: PathBuf,
+    /// Print the lab's tally as JSON when it ends
+    #[arg(long)]
+    pub tally: bool,
+}
