@@ -1,4 +1,5 @@
 //! The simulated Notification Server, CMDB and package servers: a product feature, on loopback only.
 
+pub mod cmdb;
 pub mod front;
 pub mod tree;

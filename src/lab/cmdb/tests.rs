@@ -1,0 +1,208 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Guid;
+use crate::protocol::tds::{Column, SqlType, Statement, Value};
+
+const SERVER: Guid = Guid::from_u128(0xA1);
+const PACKAGE: Guid = Guid::from_u128(0xB1);
+
+/// Keeps every row as text, columns joined by `|`.
+#[derive(Default)]
+struct Seen {
+    columns: Vec<Column>,
+    rows: Vec<String>,
+}
+
+impl Results for Seen {
+    fn columns(&mut self, columns: &[Column]) {
+        self.columns = columns.to_vec();
+    }
+    fn row(&mut self, _: &[Column], values: &[Value]) -> Result<(), SqlError> {
+        let cell = |value: &Value| match value {
+            Value::Null => "NULL".to_owned(),
+            Value::Guid(guid) => format!("{:x}", guid.as_u128()),
+            Value::Text(text) => text.clone(),
+            Value::Int(number) | Value::DateTime(number) => number.to_string(),
+            Value::Bit(bit) => bit.to_string(),
+            Value::Float(number) => number.to_string(),
+        };
+        self.rows.push(values.iter().map(cell).collect::<Vec<_>>().join("|"));
+        Ok(())
+    }
+    fn done(&mut self, _: Option<u64>) {}
+    fn database_changed(&mut self, _: &str, _: &str) {}
+}
+
+fn session() -> SqlSession {
+    SqlSession {
+        database: "Symantec_CMDB".into(),
+        login: "cmdb-reader".into(),
+        server: "SQL01".into(),
+        number: 51,
+        transactions: 0,
+    }
+}
+
+fn run(cmdb: &Cmdb, text: &str, parameters: &[(&str, Value)]) -> Result<Seen, SqlError> {
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut seen = Seen::default();
+    cmdb.run(&session(), &Statement { text: text.to_owned(), parameters }, &mut seen)?;
+    Ok(seen)
+}
+
+fn filled() -> Cmdb {
+    let cmdb = Cmdb::new().unwrap();
+    cmdb.set_this_server(Guid::from_u128(1), "smp01").unwrap();
+    cmdb.add_server(&ServerRecord {
+        guid: SERVER,
+        name: "PS-LON-01".into(),
+        fqdn: "ps-lon-01.corp.example".into(),
+        agent_version: "8.6.3268.0".into(),
+        site: "LON".into(),
+    })
+    .unwrap();
+    cmdb.upsert_package(PACKAGE, "7-Zip", "3").unwrap();
+    cmdb
+}
+
+#[test]
+fn a_plain_select_gives_rows_by_literal_and_by_parameter_in_any_case() {
+    let cmdb = filled();
+    let by_literal = format!("SELECT [Name] FROM dbo.vItem WITH (NOLOCK) WHERE Guid = '{SERVER}'");
+
+    assert_eq!(run(&cmdb, &by_literal, &[]).unwrap().rows, ["PS-LON-01"]);
+    let guid = Value::Guid(uuid::Uuid::from_u128(SERVER.as_u128()));
+    let by_parameter = "select top 5 * from VITEM where guid = @P1 and name = 'ps-lon-01'";
+    let seen = run(&cmdb, by_parameter, &[("@P1", guid)]).unwrap();
+    assert_eq!(seen.rows, ["a1|PS-LON-01"]);
+    assert_eq!(seen.columns[0].kind, SqlType::Guid);
+    let count = "SELECT COUNT(*) FROM SWDPackage WHERE [_Latest] = 1";
+    assert_eq!(run(&cmdb, count, &[]).unwrap().rows, ["1"]);
+}
+
+#[test]
+fn what_is_not_simulated_is_an_error_and_never_an_empty_success() {
+    let cmdb = filled();
+    for text in [
+        "DELETE FROM SWDPackageServer",
+        "UPDATE ItemNSSource SET OriginNSSourceNSId = 1",
+        "SELECT * INTO #x FROM vItem",
+        "SELECT * FROM sys.tables",
+        "SELECT Name FROM vItem JOIN vThisNS ON 1 = 1",
+        "SELECT Nme FROM vItem",
+        "SELECT Name FROM vItem WHERE Name LIKE 'x%'",
+        "SELECT Name FROM vItem WHERE Guid = 'no guid'",
+        "SELECT Name FROM vItem WHERE Guid = @P1",
+        "EXEC sp_who",
+        "SET FMTONLY ON",
+        "SELECT 1; DROP TABLE vItem",
+        "SELECT",
+        "wait",
+        "USE master",
+        "COMMIT",
+    ] {
+        assert!(run(&cmdb, text, &[]).is_err(), "{text}");
+    }
+    let error = run(&cmdb, "TRUNCATE TABLE vItem", &[]).err().unwrap();
+    assert_eq!((error.number, error.class), (50_000, 16));
+    assert!(error.text.starts_with("not simulated: "), "{error}");
+}
+
+#[test]
+fn what_drivers_send_on_connecting_is_understood() {
+    let cmdb = filled();
+    for text in [
+        "SET LOCK_TIMEOUT 5000; SET XACT_ABORT ON; SET NOCOUNT ON",
+        "SET QUOTED_IDENTIFIER, ANSI_NULLS ON SET TEXTSIZE 2147483647",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET IMPLICIT_TRANSACTIONS OFF",
+        "USE [Symantec_CMDB]",
+        "",
+    ] {
+        run(&cmdb, text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    let seen = run(&cmdb, "SELECT @@SPID, DB_NAME() AS db, @@TRANCOUNT, 1", &[]).unwrap();
+    assert_eq!(seen.rows, ["51|Symantec_CMDB|0|1"]);
+}
+
+fn named(name: &str) -> &'static str {
+    named::text(name)
+}
+
+#[test]
+fn stale_drifted_and_orphaned_rows_are_work_and_well_ones_are_not() {
+    let cmdb = filled();
+    let not_ready = || run(&cmdb, named("not_ready_packages"), &[]).unwrap().rows;
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Ready", Some("3")).unwrap();
+    assert!(not_ready().is_empty());
+
+    cmdb.upsert_package(PACKAGE, "7-Zip", "4").unwrap();
+    assert_eq!(
+        not_ready(),
+        ["a1|PS-LON-01|ps-lon-01.corp.example|b1|7-Zip|smp01|Ready|4|3"],
+        "Ready, but with an older version"
+    );
+
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Invalid", Some("Error 1789")).unwrap();
+    cmdb.set_origin(PACKAGE, Guid::from_u128(2), "parent").unwrap();
+    assert_eq!(
+        not_ready(),
+        ["a1|PS-LON-01|ps-lon-01.corp.example|b1|7-Zip|parent|Invalid|4|Error 1789"]
+    );
+
+    cmdb.delete_package_server_row(SERVER, PACKAGE).unwrap();
+    cmdb.upsert_package_server_row(SERVER, Guid::from_u128(9), "Not Ready", None).unwrap();
+    assert_eq!(
+        not_ready(),
+        ["a1|PS-LON-01|ps-lon-01.corp.example|9|NULL|NULL|Not Ready|NULL|NULL"],
+        "a package that is not there any more"
+    );
+}
+
+#[test]
+fn readiness_gives_every_row_of_one_server_with_both_versions() {
+    let cmdb = filled();
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Ready", Some("3")).unwrap();
+    cmdb.upsert_package_server_row(Guid::from_u128(7), PACKAGE, "Ready", Some("2")).unwrap();
+
+    let server = Value::Text(SERVER.to_string());
+    let seen = run(&cmdb, named("readiness"), &[("@P1", server)]).unwrap();
+
+    assert_eq!(seen.rows, ["a1|b1|Ready|3|3"]);
+    assert_eq!(cmdb.package_server_rows(SERVER).unwrap()[0].version.as_deref(), Some("3"));
+    assert_eq!(cmdb.package_version(PACKAGE).unwrap().as_deref(), Some("3"));
+    assert!(run(&cmdb, named("readiness"), &[]).is_err(), "without its parameter");
+}
+
+#[test]
+fn servers_this_server_and_the_queue_are_told() {
+    let cmdb = filled();
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Ready", Some("3")).unwrap();
+    cmdb.set_last_inventory(SERVER, "2026-11-20T08:30:00Z".parse().unwrap()).unwrap();
+    assert_eq!(
+        run(&cmdb, named("package_servers"), &[]).unwrap().rows,
+        ["a1|PS-LON-01|ps-lon-01.corp.example|8.6.3268.0|1795163400000"]
+    );
+    assert_eq!(run(&cmdb, named("this_server"), &[]).unwrap().rows, ["1|smp01|1"]);
+
+    cmdb.set_event_queue_len(500).unwrap();
+    cmdb.set_event_queue_len(200).unwrap();
+    assert_eq!(cmdb.event_queue_len().unwrap(), 200);
+    assert_eq!(run(&cmdb, named("event_queue"), &[]).unwrap().rows, ["200|301"]);
+    cmdb.set_event_queue_len(0).unwrap();
+    assert_eq!(run(&cmdb, named("event_queue"), &[]).unwrap().rows, ["0|NULL"]);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics_and_never_writes(
+        text in "(SELECT|SET|IF|USE|BEGIN|DELETE)?[ a-zA-Z0-9@*',.;()=<>\\[\\]/-]{0,60}",
+    ) {
+        let cmdb = filled();
+        let _ = run(&cmdb, &text, &[]);
+        let count = "SELECT COUNT(*) FROM vItem";
+        prop_assert_eq!(run(&cmdb, count, &[]).unwrap().rows, ["1"]);
+    }
+}
