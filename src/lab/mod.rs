@@ -3,3 +3,4 @@
 pub mod cmdb;
 pub mod front;
 pub mod tree;
+pub mod tds;
