@@ -7,6 +7,7 @@ mod files;
 mod query;
 mod shell;
 pub mod winrm;
+pub mod sql;
 
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;
