@@ -6,3 +6,4 @@ pub mod powershell;
 pub mod sealed;
 pub mod tds;
 pub mod wsman;
+pub mod security_descriptor;
