@@ -4,6 +4,10 @@ mod contract;
 mod document;
 mod erased;
 mod registry;
+mod scheduled_task;
+#[cfg(test)]
+mod scripted_host;
+mod scripts;
 
 pub use contract::{Action, Applied, Replay, Verdict};
 pub use document::{ParamDoc, ParamKind};

@@ -1,13 +1,22 @@
 //! The only list of actions: help, lint and the engine read it.
 
 use super::ActionKind;
+use super::erased::Erased;
+use super::scheduled_task::ScheduledTask;
+
+/// One line for each action, by name in alphabetical order.
+const ACTIONS: &[&dyn ActionKind] = &[&Erased::<ScheduledTask>::new()];
 
 /// Every action, by name in alphabetical order.
 pub fn registry() -> &'static [&'static dyn ActionKind] {
-    &[]
+    ACTIONS
 }
 
 /// The action of that name.
 pub fn find(name: &str) -> Option<&'static dyn ActionKind> {
     registry().iter().copied().find(|action| action.name() == name)
 }
+
+#[cfg(test)]
+#[path = "registry/tests.rs"]
+mod tests;

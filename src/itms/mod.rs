@@ -1,1 +1,7 @@
-//! Layer `itms`.
+//! What is known of the product itself, pure: versions, its log, what its agent's deeds look like.
+
+pub mod agent_evidence;
+pub mod agent_log;
+mod version;
+
+pub use version::PackageVersion;

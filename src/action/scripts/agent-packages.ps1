@@ -1,0 +1,34 @@
+# fleetmend agent-packages 1
+# Lists the packages of the agent's package server plug-in with their status.
+$ErrorActionPreference = 'Stop'
+try {
+    $null = @($input)
+    $client = New-Object -ComObject 'Altiris.AeXNSClient'
+    $server = $null
+    try {
+        $server = $client.ClientPolicyMgr.ClientAgent('Altiris.AeXNSCPkgSvr')
+    } catch {
+        # Access denied says nothing about the plug-in; any other refusal means that there is none.
+        if ($_.Exception.GetBaseException().HResult -eq -2147024891) { throw }
+    }
+    $packages = @()
+    if ($null -ne $server) {
+        foreach ($package in $server.Packages) {
+            $packages += @{
+                id = ([Guid][string]$package.Id).ToString('B').ToUpperInvariant()
+                name = [string]$package.Name
+                status = [string]$package.Status
+                version = [string]$package.PackageVersion
+                custom_location = [bool]$package.IsCustomLocation
+            }
+        }
+    }
+    $result = @{ package_server = ($null -ne $server); packages = $packages }
+    $json = ConvertTo-Json -InputObject $result -Depth 4 -Compress
+    $bytes = [Text.Encoding]::UTF8.GetBytes($json)
+    [Console]::Out.WriteLine('FLEETMEND:' + [Convert]::ToBase64String($bytes))
+    exit 0
+} catch {
+    [Console]::Error.WriteLine($_.Exception.Message)
+    exit 1
+}

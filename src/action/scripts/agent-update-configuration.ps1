@@ -1,0 +1,15 @@
+# fleetmend agent-update-configuration 1
+# Asks the agent to fetch its policies now; 1 lets it do so outside of its blockout periods, too.
+$ErrorActionPreference = 'Stop'
+try {
+    $null = @($input)
+    $client = New-Object -ComObject 'Altiris.AeXNSClient'
+    $null = $client.UpdatePolicies(1)
+    $json = ConvertTo-Json -InputObject @{ called = $true } -Compress
+    $bytes = [Text.Encoding]::UTF8.GetBytes($json)
+    [Console]::Out.WriteLine('FLEETMEND:' + [Convert]::ToBase64String($bytes))
+    exit 0
+} catch {
+    [Console]::Error.WriteLine($_.Exception.Message)
+    exit 1
+}
