@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::model::{Host, HostName, Playbook, RunId, TimeScale, Vars};
+use crate::model::{Host, HostName, Inventory, Playbook, RunId, TimeScale, Vars};
 use crate::transport::{Connector, Target};
 
 /// Where a host answers, for each transport; none where the inventory does not say.
@@ -38,6 +38,8 @@ pub struct DriverConfig {
     pub is_check: bool,
     /// How fast the world runs.
     pub scale: TimeScale,
+    /// The inventory.
+    pub inventory: Inventory,
     /// The hosts, in inventory order.
     pub hosts: IndexMap<HostName, Host>,
     /// Where they answer.

@@ -13,8 +13,8 @@ use super::clock::Clock;
 use super::config::{DriverConfig, Orders};
 use super::message::{Message, StepEnd, TaskEnd};
 use super::sessions::Sessions;
-use super::step::{self, Errand, Job};
-use super::{cmdb, scope};
+use super::step::{Errand, Job};
+use super::{cmdb, scope, step};
 use crate::event::{
     Ack, ChangeRecord, Event, EventKind, IllegalEvent, Journal, JournalError, Observer, RunResult,
     RunState, StopStage,

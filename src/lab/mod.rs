@@ -2,5 +2,5 @@
 
 pub mod cmdb;
 pub mod front;
-pub mod tree;
 pub mod tds;
+pub mod tree;

@@ -4,6 +4,6 @@ pub mod auth;
 pub mod clixml;
 pub mod powershell;
 pub mod sealed;
+pub mod security_descriptor;
 pub mod tds;
 pub mod wsman;
-pub mod security_descriptor;

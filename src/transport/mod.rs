@@ -6,8 +6,8 @@ mod error;
 mod files;
 mod query;
 mod shell;
-pub mod winrm;
 pub mod sql;
+pub mod winrm;
 
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;

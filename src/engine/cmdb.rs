@@ -1,0 +1,198 @@
+//! Asks the CMDBs: what work there is, and whether it is done.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use indexmap::IndexMap;
+
+use super::config::{DriverConfig, Orders};
+use crate::event::{NotReady, OracleReport, RunState};
+use crate::host::{PairStatus, Session, not_ready_packages, readiness};
+use crate::model::{
+    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkRow, match_work,
+};
+use crate::transport::Deadline;
+
+/// The longest that a CMDB may take for one question.
+const QUESTION: Duration = Duration::from_secs(60);
+/// Questions at one CMDB at a time: the default of the limit `cmdb`.
+const AT_ONCE: usize = 2;
+
+type CmdbSessions = Vec<(HostName, Arc<Session>)>;
+
+/// The rows of a play's work query, by host. A Notification Server among the hosts gets all rows
+/// of its own CMDB; package servers get theirs.
+pub(super) async fn find_work(
+    config: &DriverConfig,
+    sessions: &CmdbSessions,
+    play: PlayNo,
+) -> Result<MatchedWork, StepFailure> {
+    let Orders::Playbook(playbook) = &config.orders else { return Ok(MatchedWork::default()) };
+    let Some(play) = playbook.plays.get(usize::from(play.0)) else {
+        return Ok(MatchedWork::default());
+    };
+    if sessions.is_empty() {
+        return Err(StepFailure::new(
+            FailureClass::Refused,
+            "could not find the work: no host of the inventory has a `cmdb`",
+        ));
+    }
+    let mut rows: Vec<WorkRow> = Vec::new();
+    let mut by_server: IndexMap<HostName, Vec<WorkRow>> = IndexMap::new();
+    for (name, session) in sessions {
+        let own = retrying(|deadline| async move {
+            not_ready_packages(&session.reader(deadline, Arc::from([]))).await
+        })
+        .await?;
+        rows.extend(own.iter().cloned());
+        by_server.insert(name.clone(), own);
+    }
+    // Rows meet all hosts of the inventory, so that one of a host that the play leaves out is
+    // told from one of a server that nobody knows.
+    let hosts: Vec<Host> = config
+        .hosts
+        .values()
+        .filter(|host| !by_server.contains_key(&host.name))
+        .cloned()
+        .collect();
+    let mut matched = match_work(&rows, &hosts);
+    let is_for_servers = config
+        .hosts
+        .keys()
+        .any(|name| by_server.contains_key(name) && play.hosts.matches(name, &config.inventory));
+    if is_for_servers {
+        matched.by_host.extend(by_server.into_iter().filter(|(_, rows)| !rows.is_empty()));
+    }
+    Ok(matched)
+}
+
+/// The work list of the hosts that a play took.
+pub(super) fn pairs_of(state: &RunState, play: PlayNo) -> Vec<(HostName, Vec<WorkRow>)> {
+    let Some(play) = state.plays.get(&play) else { return Vec::new() };
+    let Some(work) = &play.work else { return Vec::new() };
+    play.hosts
+        .keys()
+        .filter_map(|host| Some((host.clone(), work.by_host.get(host)?.clone())))
+        .collect()
+}
+
+/// Asks for every pair whether it is Ready with the current version. A pair without a row is not.
+pub(super) async fn ask_oracle(
+    sessions: &CmdbSessions,
+    pairs: Vec<(HostName, Vec<WorkRow>)>,
+) -> Result<OracleReport, StepFailure> {
+    let servers: IndexMap<Guid, ()> =
+        pairs.iter().flat_map(|(_, rows)| rows).map(|row| (row.server.guid, ())).collect();
+    let mut known: HashMap<(Guid, Guid), PairStatus> = HashMap::new();
+    for (_, session) in sessions {
+        let answers: Vec<(Guid, Vec<PairStatus>)> = futures::stream::iter(servers.keys().copied())
+            .map(|server| async move {
+                let pairs = retrying(|deadline| async move {
+                    readiness(&session.reader(deadline, Arc::from([])), server).await
+                })
+                .await?;
+                Ok::<_, StepFailure>((server, pairs))
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for (server, pairs) in answers {
+            known.extend(pairs.into_iter().map(|pair| ((server, pair.package), pair)));
+        }
+    }
+    Ok(judge(&pairs, &known))
+}
+
+/// Compares the work list with what the CMDBs say.
+fn judge(
+    pairs: &[(HostName, Vec<WorkRow>)],
+    known: &HashMap<(Guid, Guid), PairStatus>,
+) -> OracleReport {
+    let mut report = OracleReport::default();
+    for (host, row) in pairs.iter().flat_map(|(host, rows)| rows.iter().map(move |r| (host, r))) {
+        report.of += 1;
+        let status = known.get(&(row.server.guid, row.package));
+        if status.is_some_and(PairStatus::is_ready) {
+            report.ready += 1;
+            continue;
+        }
+        report.not_ready.push(NotReady {
+            host: host.clone(),
+            package: row.package,
+            package_name: row.package_name.clone(),
+            status: status.map(|pair| pair.status.clone().unwrap_or_default()),
+            reported_version: status.and_then(|pair| pair.reported_version.clone()),
+            current_version: status.and_then(|pair| pair.current_version.clone()),
+        });
+    }
+    report
+}
+
+/// Asks a question that only reads, and once more when it lost against another transaction, or
+/// when a connection that stood idle since the last question turned out to be gone.
+async fn retrying<T, F>(question: impl Fn(Deadline) -> F) -> Result<T, StepFailure>
+where
+    F: Future<Output = Result<T, StepFailure>>,
+{
+    const TRIES: u32 = 3;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match question(Deadline::after(QUESTION)).await {
+            Err(failure)
+                if tries < TRIES
+                    && matches!(
+                        failure.class,
+                        FailureClass::RemoteFault
+                            | FailureClass::Unreachable
+                            | FailureClass::InDoubt
+                            | FailureClass::Throttled
+                    ) =>
+            {
+                tokio::time::sleep(Duration::from_millis(200) * tries).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ServerIdentity;
+
+    fn row(server: u128, package: u128) -> WorkRow {
+        WorkRow {
+            server: ServerIdentity { guid: Guid::from_u128(server), name: None, fqdn: None },
+            package: Guid::from_u128(package),
+            package_name: None,
+            status: "Invalid".to_owned(),
+            current_version: Some("2".to_owned()),
+            reported_version: Some("1".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_pair_without_a_row_is_not_ready() {
+        let pairs = [(HostName::new("ps-01"), vec![row(1, 1), row(1, 2)])];
+        let ready = PairStatus {
+            package: Guid::from_u128(1),
+            status: Some("Ready".to_owned()),
+            reported_version: Some("2".to_owned()),
+            current_version: Some("2".to_owned()),
+        };
+        let known = HashMap::from([((Guid::from_u128(1), Guid::from_u128(1)), ready)]);
+
+        let report = judge(&pairs, &known);
+
+        assert_eq!((report.ready, report.of), (1, 2));
+        assert_eq!(report.not_ready[0].status, None);
+    }
+
+    #[test]
+    fn an_empty_work_list_counts_no_pair_as_ready() {
+        assert_eq!(judge(&[], &HashMap::new()), OracleReport::default());
+    }
+}

@@ -1,0 +1,109 @@
+//! The named queries with their rows as types.
+
+use super::Reader;
+use super::statements::{NOT_READY_PACKAGES, READINESS};
+use crate::model::{FailureClass, Guid, ServerIdentity, StepFailure, WorkRow};
+use crate::transport::{Row, SqlParameter};
+
+/// What the CMDB says of one (server, package) pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairStatus {
+    /// The package.
+    pub package: Guid,
+    /// The status; none when the column is NULL.
+    pub status: Option<String>,
+    /// The version that the server reported.
+    pub reported_version: Option<String>,
+    /// The version that is current; none when the package has none.
+    pub current_version: Option<String>,
+}
+
+impl PairStatus {
+    /// Whether the Notification Server says positively that the pair is well: `Ready`, with the
+    /// version that is current.
+    pub fn is_ready(&self) -> bool {
+        self.status.as_deref() == Some("Ready")
+            && self.current_version.is_some()
+            && self.reported_version == self.current_version
+    }
+}
+
+/// The pairs that are not well.
+///
+/// # Errors
+///
+/// The CMDB could not be asked, or a row does not say which server and package it speaks of.
+pub async fn not_ready_packages(at: &Reader<'_>) -> Result<Vec<WorkRow>, StepFailure> {
+    let rows = at.query(&NOT_READY_PACKAGES, &[]).await?;
+    rows.iter().map(work_row).collect()
+}
+
+/// All pairs of one server.
+///
+/// # Errors
+///
+/// As [`not_ready_packages`].
+pub async fn readiness(at: &Reader<'_>, server: Guid) -> Result<Vec<PairStatus>, StepFailure> {
+    let rows = at.query(&READINESS, &[SqlParameter::Guid(server)]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PairStatus {
+                package: guid(row, "PackageGuid")?,
+                status: text(row, "Status"),
+                reported_version: text(row, "ReportedVersion"),
+                current_version: text(row, "CurrentVersion"),
+            })
+        })
+        .collect()
+}
+
+fn work_row(row: &Row) -> Result<WorkRow, StepFailure> {
+    Ok(WorkRow {
+        server: ServerIdentity {
+            guid: guid(row, "ServerGuid")?,
+            name: text(row, "ServerName"),
+            fqdn: text(row, "ServerFqdn"),
+        },
+        package: guid(row, "PackageGuid")?,
+        package_name: text(row, "PackageName"),
+        status: text(row, "Status").unwrap_or_default(),
+        current_version: text(row, "CurrentVersion"),
+        reported_version: text(row, "ReportedVersion"),
+    })
+}
+
+fn text(row: &Row, column: &str) -> Option<String> {
+    row.text(column).map(str::to_owned)
+}
+
+fn guid(row: &Row, column: &str) -> Result<Guid, StepFailure> {
+    row.guid(column).ok_or_else(|| {
+        StepFailure::new(
+            FailureClass::RemoteFault,
+            format!("a row of the CMDB has no GUID in its column {column}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(status: &str, reported: Option<&str>, current: Option<&str>) -> PairStatus {
+        PairStatus {
+            package: Guid::from_u128(1),
+            status: Some(status.to_owned()),
+            reported_version: reported.map(str::to_owned),
+            current_version: current.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn only_ready_with_the_current_version_is_ready() {
+        assert!(pair("Ready", Some("5"), Some("5")).is_ready());
+        assert!(!pair("Ready", Some("4"), Some("5")).is_ready());
+        assert!(!pair("Invalid", Some("5"), Some("5")).is_ready());
+        assert!(!pair("Ready", None, None).is_ready());
+        assert!(!pair("Ready", Some("5"), None).is_ready());
+    }
+}
