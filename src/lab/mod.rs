@@ -4,3 +4,4 @@ pub mod cmdb;
 pub mod front;
 pub mod tds;
 pub mod tree;
+pub mod winrm;

@@ -186,8 +186,9 @@ impl Element {
 
 /// Writes `text` as XML character data; characters XML 1.0 cannot carry become U+FFFD.
 pub(super) fn push_text(out: &mut String, text: &str) {
-    let allowed =
-        |c: char| matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && c < '\u{fffe}') || c > '\u{ffff}';
+    let allowed = |c: char| {
+        matches!(c, '\t' | '\n' | '\r') || (' '..'\u{fffe}').contains(&c) || c > '\u{ffff}'
+    };
     if text.chars().all(allowed) {
         // A bare carriage return would be read back as a line feed.
         out.push_str(&escape(text).replace('\r', "&#13;"));

@@ -85,30 +85,46 @@ pub struct CommandOutput {
     pub exit_code: Option<i32>,
 }
 
-/// Output that is kept of one command, both streams together.
-pub(super) const KEPT: usize = 8 * 1024 * 1024;
-/// Output beyond which a command is ended.
-pub(super) const LIMIT: usize = 64 * 1024 * 1024;
+/// How much output of one command is taken, both streams together, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// What is kept; the rest is read and dropped.
+    pub kept: usize,
+    /// What ends the command when it is exceeded.
+    pub ended: usize,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self { kept: 8 * 1024 * 1024, ended: 64 * 1024 * 1024 }
+    }
+}
 
 /// Gathers output under the limits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OutputCollector {
     pub(super) output: CommandOutput,
+    limits: OutputLimits,
     seen: usize,
 }
 
 impl OutputCollector {
+    pub(super) fn new(limits: OutputLimits) -> Self {
+        Self { output: CommandOutput::default(), limits, seen: 0 }
+    }
+
     /// Takes a piece in; bytes are joined before anyone decodes them, so a piece may end inside a
     /// character.
     pub(super) fn push(&mut self, is_stdout: bool, data: &[u8]) -> Result<(), WinRmError> {
-        let room = KEPT.saturating_sub(self.output.stdout.len() + self.output.stderr.len());
+        let room =
+            self.limits.kept.saturating_sub(self.output.stdout.len() + self.output.stderr.len());
         let kept = &data[..data.len().min(room)];
         let stream = if is_stdout { &mut self.output.stdout } else { &mut self.output.stderr };
         stream.extend_from_slice(kept);
         self.output.is_cut |= kept.len() < data.len();
         self.seen += data.len();
-        if self.seen > LIMIT {
-            return Err(WinRmError::OutputLimit { limit: LIMIT });
+        if self.seen > self.limits.ended {
+            return Err(WinRmError::OutputLimit { limit: self.limits.ended });
         }
         Ok(())
     }
@@ -131,14 +147,14 @@ mod tests {
 
     #[test]
     fn output_is_kept_up_to_one_limit_and_the_command_ended_at_the_other() {
-        let mut collector = OutputCollector::default();
+        let mut collector = OutputCollector::new(OutputLimits::default());
         let piece = vec![b'x'; 1024 * 1024];
 
         for _ in 0..64 {
             collector.push(true, &piece).unwrap();
         }
 
-        assert_eq!(collector.output.stdout.len(), KEPT);
+        assert_eq!(collector.output.stdout.len(), 8 * 1024 * 1024);
         assert!(collector.output.is_cut);
         assert!(matches!(collector.push(false, b"y"), Err(WinRmError::OutputLimit { .. })));
     }

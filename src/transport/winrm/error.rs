@@ -161,7 +161,7 @@ impl WinRmError {
     }
 
     /// The kind the layers above know, for a request that did not start anything.
-    pub(super) fn kind(&self) -> TransportErrorKind {
+    pub fn kind(&self) -> TransportErrorKind {
         match self {
             Self::Connect { .. }
             | Self::Lost { .. }

@@ -12,10 +12,8 @@ mod error;
 mod session;
 mod settings;
 mod shell;
-#[cfg(test)]
-mod tests;
 
-pub use command::{CommandLine, CommandOutput};
+pub use command::{CommandLine, CommandOutput, OutputLimits};
 pub use error::{RunFailure, WinRmError};
 pub use settings::{Authentication, Scheme, WinRmSettings};
 pub use shell::WinRmShell;

@@ -171,7 +171,7 @@ impl Session {
         command_id: &str,
         deadline: Deadline,
     ) -> Result<CommandOutput, WinRmError> {
-        let mut collector = OutputCollector::default();
+        let mut collector = OutputCollector::new(self.settings.output);
         let mut again = 0;
         let mut request = self.envelope(Request::Receive { command_id: command_id.to_owned() });
         loop {

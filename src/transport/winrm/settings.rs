@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::WinRmError;
+use super::{OutputLimits, WinRmError};
 use crate::model::Credential;
 use crate::transport::Target;
 
@@ -55,6 +55,8 @@ pub struct WinRmSettings {
     /// draws from `MaxConcurrentOperationsPerUser` (1500); deleting the shell does ([MS-WSMV]
     /// product behaviour note 118).
     pub commands_per_shell: u32,
+    /// How much output of one command is taken.
+    pub output: OutputLimits,
 }
 
 impl WinRmSettings {
@@ -73,6 +75,7 @@ impl WinRmSettings {
             operation_timeout: Duration::from_secs(20),
             answer_margin: Duration::from_secs(10),
             commands_per_shell: 1_400,
+            output: OutputLimits::default(),
         }
     }
 
