@@ -8,6 +8,7 @@ mod query;
 mod shell;
 pub mod sql;
 pub mod winrm;
+pub mod smb;
 
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;

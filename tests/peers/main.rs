@@ -1,0 +1,4 @@
+//! Against servers that other people wrote. Each test is told by the environment where its peer
+//! listens, and says so when there is none.
+
+mod samba_files;
