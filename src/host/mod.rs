@@ -2,9 +2,12 @@
 //! quarantine.
 
 mod access;
+mod cmdb;
 mod prior;
 mod session;
+pub mod statements;
 
 pub use access::{Changer, Reader};
+pub use cmdb::{PairStatus, not_ready_packages, readiness};
 pub use prior::PriorChange;
 pub use session::{Session, SessionConfig};

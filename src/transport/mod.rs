@@ -5,10 +5,11 @@ mod deadline;
 mod error;
 mod files;
 mod query;
+mod real;
 mod shell;
+pub mod smb;
 pub mod sql;
 pub mod winrm;
-pub mod smb;
 
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;
@@ -17,4 +18,5 @@ pub use files::{
     ChangeFiles, DirectoryEntry, FileAttributes, FileMetadata, ReadFiles, SecurityInformation,
 };
 pub use query::{ReadSql, Row, SqlParameter, SqlValue, Statement};
+pub use real::NetworkConnector;
 pub use shell::{ChangeScript, ChangeShell, ReadScript, ReadShell};

@@ -1,0 +1,44 @@
+//! The connector that dials sockets.
+
+use async_trait::async_trait;
+
+use super::sql::{Protection, SqlClient};
+use super::winrm::{WinRmError, WinRmSettings, WinRmShell};
+use super::{ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError};
+
+/// Connects over the network. A CMDB is logged on to over loopback only, since the login is not
+/// protected by TLS yet: a tunnel brings it there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NetworkConnector;
+
+#[async_trait]
+impl Connector for NetworkConnector {
+    async fn shell(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeShell>, TransportError> {
+        let refuse = |error: WinRmError| {
+            let operation = format!("could not open a WinRM shell on {}", target.host);
+            TransportError::caused_by(error.kind(), operation, error)
+        };
+        let settings = WinRmSettings::for_target(target).map_err(refuse)?;
+        Ok(Box::new(WinRmShell::open(settings, deadline).await.map_err(refuse)?))
+    }
+
+    async fn files(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeFiles>, TransportError> {
+        Ok(Box::new(super::smb::connect(target, deadline).await?))
+    }
+
+    async fn sql(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ReadSql>, TransportError> {
+        Ok(Box::new(SqlClient::connect(target, Protection::LoopbackOnly, deadline).await?))
+    }
+}
