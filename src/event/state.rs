@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use super::{ChangeRecord, Event, EventKind, OracleReport, RunResult, RunStarted, StopStage};
 use crate::model::{
-    Cost, Elapsed, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId, TaskId, WaveNo,
+    Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId,
+    TaskId, WaveNo,
 };
 
 /// An event that cannot follow what came before it: a mistake in this program, or a journal that
@@ -65,6 +66,16 @@ pub struct WaveState {
     pub finished: bool,
     /// How its hosts ended, by outcome.
     pub ended: IndexMap<Outcome, usize>,
+    /// Bad hosts that no longer count against its budget: the operator resumed after they had
+    /// tripped it.
+    pub forgiven: usize,
+}
+
+impl WaveState {
+    /// Hosts that ended badly.
+    pub fn bad(&self) -> usize {
+        self.ended.iter().filter(|(outcome, _)| !outcome.is_well()).map(|(_, hosts)| hosts).sum()
+    }
 }
 
 /// A play so far.
@@ -90,6 +101,48 @@ pub struct PlayState {
     pub oracle_failure: Option<StepFailure>,
     /// Whether it ended.
     pub finished: bool,
+}
+
+impl PlayState {
+    fn reopen(&mut self, is_check: bool) {
+        let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
+        for host in self.hosts.values_mut() {
+            let is_through = host.outcome.is_some();
+            for step in host.steps.values_mut() {
+                step.reopen(is_through, is_check);
+            }
+            if host.outcome != Some(Outcome::Unknown) {
+                continue;
+            }
+            host.outcome = None;
+            self.finished = false;
+            if let Some(wave) = self.waves.get_mut(usize::from(host.wave.0)) {
+                wave.finished = false;
+                if let Some(unknown) = wave.ended.get_mut(&Outcome::Unknown) {
+                    *unknown = unknown.saturating_sub(1);
+                }
+            }
+        }
+        self.oracle_done &= self.finished;
+        let has_hosts_left = self.hosts.values().any(|host| host.outcome.is_none());
+        if has_hosts_left && self.tripped.take().is_some() {
+            for (wave, bad) in self.waves.iter_mut().zip(bad) {
+                wave.forgiven = bad;
+            }
+        }
+    }
+}
+
+impl StepState {
+    fn reopen(&mut self, host_is_through: bool, is_check: bool) {
+        let is_cancelled = !host_is_through
+            && self.failure.as_ref().is_some_and(|f| f.class == FailureClass::Cancelled);
+        if self.outcome == Some(Outcome::Unknown) || is_cancelled {
+            let (started, changes) = (self.started, std::mem::take(&mut self.changes));
+            let open = !changes.is_empty() && !is_check;
+            *self = Self { started, changes, open, ..Self::default() };
+        }
+    }
 }
 
 /// All that is known of a run.
@@ -191,17 +244,28 @@ impl RunState {
         self.header.as_ref().is_some_and(|header| header.mode == super::RunMode::Check)
     }
 
+    /// Takes back what a resume does not take as settled: the stop, the open breaker, a tripped
+    /// budget, steps that were cancelled before their host was through, and steps whose effect is
+    /// unknown, which are in doubt again. Doing it twice changes nothing.
+    ///
+    /// A play whose budget tripped and that has no host left stays tripped: going on past it would
+    /// run the next play on what the playbook says must not be tolerated.
+    pub fn reopen(&mut self) {
+        let is_check = self.is_check();
+        self.stopping = None;
+        self.result = None;
+        self.breaker = None;
+        for play in self.plays.values_mut() {
+            play.reopen(is_check);
+        }
+    }
+
     fn take(&mut self, kind: &EventKind, elapsed: Elapsed) -> Result<(), String> {
         match kind {
             EventKind::RunStarted(header) => self.header = Some(header.clone()),
             EventKind::RunResumed { .. } => {
                 self.resumed += 1;
-                self.stopping = None;
-                self.result = None;
-                self.breaker = None;
-                for play in self.plays.values_mut() {
-                    play.tripped = None;
-                }
+                self.reopen();
             }
             EventKind::WorkFound { play, work } => {
                 let state = self.plays.entry(*play).or_default();
@@ -302,6 +366,7 @@ impl RunState {
                 started: false,
                 finished: false,
                 ended: IndexMap::new(),
+                forgiven: 0,
             });
             for host in hosts {
                 let fresh =

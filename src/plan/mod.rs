@@ -1,1 +1,17 @@
-//! Layer `plan`.
+//! The pure planner: what a run will do, before and after anything was done.
+//!
+//! [`Draft`] is all that the scheduler needs of a playbook and an inventory. [`resume`] says what
+//! is left of a run that was cut, [`Takeback`] what must be done to undo one. Nothing here reads a
+//! clock, a file or a host.
+
+mod draft;
+mod order;
+mod resume;
+mod undo;
+mod waves;
+
+pub use draft::{ActionTraits, Draft, DraftHost, DraftPlay, DraftRequest, DraftTask};
+pub use order::{in_order, turn};
+pub use resume::{Answers, InDoubt, Resolution, ResumeError, Resumption, resume};
+pub use undo::{Inverse, NotTakenBack, Takeback, TakebackError, takeback};
+pub use waves::cut;

@@ -1,0 +1,294 @@
+//! All that the scheduler needs to know of a playbook and an inventory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{cut, in_order};
+use crate::event::RunMode;
+use crate::model::{
+    Batch, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Order, Play,
+    PlayNo, Playbook, Selector, TaskId, TimeScale, WaveNo, WorkQuery,
+};
+
+/// What the planner must know of an action, without importing actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionTraits {
+    /// The longest a step may take when its task says nothing, in the world's time.
+    pub within: Duration,
+    /// Whether a change whose end was never recorded may be probed and decided again; otherwise
+    /// the operator must say.
+    pub replay_is_safe: bool,
+}
+
+/// What a draft is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct DraftRequest<'a> {
+    /// The playbook.
+    pub playbook: &'a Playbook,
+    /// The inventory.
+    pub inventory: &'a Inventory,
+    /// SHA-256 of the inventory's text.
+    pub inventory_sha256: &'a str,
+    /// The pattern of `--limit`: it holds for every play.
+    pub limit: Option<&'a Selector>,
+    /// The limits that hold for all plays.
+    pub limits: &'a Limits,
+    /// What the run is for.
+    pub mode: RunMode,
+    /// The seed of everything random; a resume takes that of the run.
+    pub seed: u64,
+    /// How fast the world runs.
+    pub scale: TimeScale,
+}
+
+/// A task, as far as scheduling goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftTask {
+    /// Its position.
+    pub id: TaskId,
+    /// What it is for.
+    pub name: String,
+    /// Its action.
+    pub action: String,
+    /// The longest a step may take, in the world's time.
+    pub within: Duration,
+    /// Whether a change whose end was never recorded may be probed and decided again.
+    pub replay_is_safe: bool,
+}
+
+/// A host that a play may touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftHost {
+    /// Its name.
+    pub name: HostName,
+    /// Its values of the variables that split limits or order hosts; absent where it has none.
+    pub values: BTreeMap<String, String>,
+}
+
+/// A play, as far as scheduling goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftPlay {
+    /// What it is for.
+    pub name: String,
+    /// The tasks, in order.
+    pub tasks: Vec<DraftTask>,
+    /// The hosts it may touch, in inventory order.
+    pub hosts: Vec<DraftHost>,
+    /// The query that says which of them have work; without one all have.
+    pub work: Option<WorkQuery>,
+    /// The order in which hosts are taken.
+    pub order: Order,
+    /// The sizes of the waves.
+    pub serial: Vec<Batch>,
+    /// Hosts in flight at once; at least 1.
+    pub throttle: u32,
+    /// The share of a wave that may fail, over 0 to 100; none means that nothing may.
+    pub max_fail_percentage: Option<f64>,
+    /// The limits that hold in this play: the run's, tightened by what the play declares.
+    pub limits: Limits,
+    /// How long the world may take after the last step until the CMDB says Ready, in the world's
+    /// time; none means that it is not asked.
+    pub oracle: Option<Duration>,
+}
+
+/// All that the scheduler needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// What the run is for.
+    pub mode: RunMode,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// How fast the world runs.
+    pub scale: TimeScale,
+    /// SHA-256 of the playbook's text.
+    pub playbook_sha256: String,
+    /// SHA-256 of the inventory's text.
+    pub inventory_sha256: String,
+    /// The plays.
+    pub plays: Vec<DraftPlay>,
+}
+
+impl Draft {
+    /// Puts a playbook and an inventory together; `traits` answers for every action in it.
+    pub fn new(request: &DraftRequest<'_>, traits: &dyn Fn(&str) -> ActionTraits) -> Self {
+        let plays = request.playbook.plays.iter().map(|play| draft_play(play, request, traits));
+        Self {
+            mode: request.mode,
+            seed: request.seed,
+            scale: request.scale,
+            playbook_sha256: request.playbook.sha256.clone(),
+            inventory_sha256: request.inventory_sha256.to_owned(),
+            plays: plays.collect(),
+        }
+    }
+
+    /// The waves of a play: its hosts that have work, in the play's order, cut by `serial`.
+    pub fn waves(&self, play: PlayNo, work: Option<&MatchedWork>) -> Vec<Vec<HostName>> {
+        let Some(draft) = self.plays.get(usize::from(play.0)) else { return Vec::new() };
+        let has_work = |host: &&DraftHost| {
+            work.is_none_or(|work| {
+                work.by_host.get(&host.name).is_some_and(|rows| !rows.is_empty())
+            })
+        };
+        let hosts = draft.hosts.iter().filter(has_work).cloned().collect();
+        let names =
+            in_order(hosts, &draft.order, self.seed, play).into_iter().map(|host| host.name);
+        cut(names.collect(), &draft.serial)
+    }
+
+    /// Whether nothing may be changed.
+    pub fn is_check(&self) -> bool {
+        self.mode == RunMode::Check
+    }
+}
+
+impl DraftPlay {
+    /// Bad hosts that a wave of this size tolerates, rounded down; the next one stops the play.
+    pub fn tolerated(&self, wave_hosts: usize) -> u32 {
+        let share = self.max_fail_percentage.unwrap_or(0.0).clamp(0.0, 100.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share between 0 and 100 of a host count is a host count"
+        )]
+        let hosts = (wave_hosts as f64 * share / 100.0).floor() as u32;
+        hosts
+    }
+
+    /// The waves' sizes and the bad hosts that each tolerates, for lint and plan.
+    pub fn budgets(&self, waves: &[Vec<HostName>]) -> Vec<(WaveNo, usize, u32)> {
+        (0..)
+            .map(WaveNo)
+            .zip(waves)
+            .map(|(number, hosts)| (number, hosts.len(), self.tolerated(hosts.len())))
+            .collect()
+    }
+}
+
+fn draft_play(
+    play: &Play,
+    request: &DraftRequest<'_>,
+    traits: &dyn Fn(&str) -> ActionTraits,
+) -> DraftPlay {
+    let limits = tightened(request.limits, play);
+    let mut vars: BTreeSet<&str> =
+        limits.0.values().filter_map(|spec| spec.by.as_deref()).collect();
+    if let Order::Interleave(var) = &play.order {
+        vars.insert(var);
+    }
+    let hosts = play
+        .hosts
+        .select(request.inventory)
+        .into_iter()
+        .filter(|name| request.limit.is_none_or(|limit| limit.matches(name, request.inventory)))
+        .filter_map(|name| request.inventory.host(&name))
+        .map(|host| draft_host(&host, &vars))
+        .collect();
+    let tasks = play.tasks.iter().map(|task| {
+        let traits = traits(&task.action.action);
+        DraftTask {
+            id: task.id,
+            name: task.name.clone(),
+            action: task.action.action.clone(),
+            within: task.within.unwrap_or(traits.within),
+            replay_is_safe: traits.replay_is_safe,
+        }
+    });
+    DraftPlay {
+        name: play.name.clone(),
+        tasks: tasks.collect(),
+        hosts,
+        work: play.work,
+        order: play.order.clone(),
+        serial: play.serial.clone(),
+        throttle: play.throttle.max(1),
+        max_fail_percentage: play.max_fail_percentage,
+        limits,
+        oracle: play.oracle.map(|oracle| oracle.within),
+    }
+}
+
+pub(super) fn draft_host(host: &Host, vars: &BTreeSet<&str>) -> DraftHost {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let values = vars
+        .iter()
+        .filter_map(|var| Some(((*var).to_owned(), host.vars.get(*var).and_then(text)?)))
+        .collect();
+    DraftHost { name: host.name.clone(), values }
+}
+
+/// The run's limits under those of a play: the tighter value of each field holds, so that a play
+/// can never loosen what the owner of a server allows.
+fn tightened(limits: &Limits, play: &Play) -> Limits {
+    let mut tight = limits.clone();
+    for (name, own) in &play.limits {
+        let spec = tight.0.get(name).map_or_else(|| own.clone(), |spec| tighter(spec, own));
+        tight.0.insert(LimitName::clone(name), spec);
+    }
+    tight
+}
+
+fn tighter(base: &LimitSpec, own: &LimitSpec) -> LimitSpec {
+    // INVARIANT: a limit that is shared by all hosts is never split, which would multiply it.
+    let speed = |rate: &crate::model::Rate| f64::from(rate.units) / rate.per.as_secs_f64();
+    let rate = match (base.rate, own.rate) {
+        (Some(a), Some(b)) => Some(if speed(&b) < speed(&a) { b } else { a }),
+        (one, other) => one.or(other),
+    };
+    let in_flight = match (base.in_flight, own.in_flight) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    };
+    // Without a rate the burst of the base limits nothing, so it says nothing either.
+    let burst = if base.rate.is_some() { base.burst.min(own.burst) } else { own.burst };
+    LimitSpec { rate, burst: burst.max(1), in_flight, by: base.by.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_play_tightens_a_limit_and_never_loosens_it() {
+        let base = Limits::default().0[&LimitName::new(LimitName::NS_IIS)].clone();
+        let wide = LimitSpec {
+            rate: Some("1000/s".parse().expect("a rate")),
+            burst: 100,
+            in_flight: Some(2),
+            by: Some("site".to_owned()),
+        };
+
+        let held = tighter(&base, &wide);
+
+        assert_eq!(held, LimitSpec { in_flight: Some(2), ..base });
+    }
+
+    #[test]
+    fn a_budget_is_a_share_of_the_wave_rounded_down() {
+        let play = |share| DraftPlay {
+            name: String::new(),
+            tasks: Vec::new(),
+            hosts: Vec::new(),
+            work: None,
+            order: Order::Inventory,
+            serial: Vec::new(),
+            throttle: 1,
+            max_fail_percentage: share,
+            limits: Limits::default(),
+            oracle: None,
+        };
+
+        assert_eq!(play(Some(30.0)).tolerated(3), 0);
+        assert_eq!(play(Some(30.0)).tolerated(10), 3);
+        assert_eq!(play(Some(29.0)).tolerated(10), 2);
+        assert_eq!(play(Some(100.0)).tolerated(7), 7);
+        assert_eq!(play(None).tolerated(1000), 0);
+    }
+}
