@@ -1,0 +1,165 @@
+//! Which host of a wave comes next: limits that a host holds for its whole stay in a play.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use indexmap::IndexMap;
+
+use crate::model::{LimitName, LimitSpec, Limits};
+
+/// Whether hosts hold a unit of the limit for their whole stay, rather than changes for their own
+/// time: one that is split by a host variable and only caps what is in flight, like `site`.
+pub(super) fn is_for_hosts(spec: &LimitSpec) -> bool {
+    spec.by.is_some() && spec.rate.is_none()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pool {
+    name: LimitName,
+    value: String,
+    cap: u32,
+    held: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Group {
+    pools: Vec<usize>,
+    waiting: VecDeque<usize>,
+}
+
+/// The hosts of a wave that wait, by the limits they will hold. Hosts are known by their place in
+/// the play; the lowest place whose limits have room comes first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Admission {
+    limits: Vec<(LimitName, String, u32)>,
+    pools: IndexMap<(LimitName, String), Pool>,
+    groups: IndexMap<Vec<usize>, Group>,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let for_hosts = limits.0.iter().filter(|(_, spec)| is_for_hosts(spec));
+        let limits = for_hosts.filter_map(|(name, spec)| {
+            Some((name.clone(), spec.by.clone()?, spec.in_flight?.max(1)))
+        });
+        Self { limits: limits.collect(), ..Self::default() }
+    }
+
+    /// The group of a host with these variables. A host without the variable of a limit is not
+    /// limited by it.
+    pub(super) fn group(&mut self, values: &BTreeMap<String, String>) -> usize {
+        let mut key = Vec::new();
+        for (name, var, cap) in &self.limits {
+            if let Some(value) = values.get(var) {
+                let entry = self.pools.entry((name.clone(), value.clone()));
+                key.push(entry.index());
+                entry.or_insert_with(|| Pool {
+                    name: name.clone(),
+                    value: value.clone(),
+                    cap: *cap,
+                    held: 0,
+                });
+            }
+        }
+        let entry = self.groups.entry(key.clone());
+        let place = entry.index();
+        entry.or_default().pools = key;
+        place
+    }
+
+    /// Lets a host wait; hosts come in the order of their places.
+    pub(super) fn wait(&mut self, group: usize, host: usize) {
+        if let Some((_, group)) = self.groups.get_index_mut(group) {
+            group.waiting.push_back(host);
+        }
+    }
+
+    /// Takes the next host whose limits have room, and holds them for it.
+    pub(super) fn admit(&mut self) -> Option<usize> {
+        let has_room = |group: &Group| group.pools.iter().all(|pool| self.has_room(*pool));
+        let (place, _) = self
+            .groups
+            .values()
+            .enumerate()
+            .filter(|(_, group)| has_room(group))
+            .filter_map(|(place, group)| Some((place, *group.waiting.front()?)))
+            .min_by_key(|(_, host)| *host)?;
+        let (_, group) = self.groups.get_index_mut(place)?;
+        let host = group.waiting.pop_front();
+        for pool in &group.pools {
+            if let Some((_, pool)) = self.pools.get_index_mut(*pool) {
+                pool.held += 1;
+            }
+        }
+        host
+    }
+
+    /// Gives back what a host of the group held.
+    pub(super) fn release(&mut self, group: usize) {
+        let Some((_, group)) = self.groups.get_index(group) else { return };
+        for pool in &group.pools {
+            if let Some((_, pool)) = self.pools.get_index_mut(*pool) {
+                pool.held = pool.held.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn clear(&mut self) {
+        self.groups.values_mut().for_each(|group| group.waiting.clear());
+    }
+
+    /// How many hosts wait, and for the limit that has no room; `None` where all have.
+    pub(super) fn waiting(&self) -> Vec<(Option<(LimitName, String)>, usize)> {
+        let waiting = self.groups.values().filter(|group| !group.waiting.is_empty());
+        waiting
+            .map(|group| {
+                let full = group.pools.iter().find(|pool| !self.has_room(**pool));
+                let full = full.and_then(|pool| self.pools.get_index(*pool));
+                (full.map(|(_, p)| (p.name.clone(), p.value.clone())), group.waiting.len())
+            })
+            .collect()
+    }
+
+    fn has_room(&self, pool: usize) -> bool {
+        self.pools.get_index(pool).is_none_or(|(_, pool)| pool.held < pool.cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(site: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("site".to_owned(), site.to_owned())])
+    }
+
+    #[test]
+    fn a_full_site_lets_others_pass_and_goes_on_in_order_when_it_has_room() {
+        let mut limits = Limits::default();
+        limits.0.get_mut(&LimitName::new(LimitName::SITE)).expect("a default").in_flight = Some(1);
+        let mut admission = Admission::new(&limits);
+        for (host, site) in ["LON", "LON", "OSL", "LON"].iter().enumerate() {
+            let group = admission.group(&at(site));
+            admission.wait(group, host);
+        }
+
+        assert_eq!(
+            [admission.admit(), admission.admit(), admission.admit()],
+            [Some(0), Some(2), None]
+        );
+        assert_eq!(admission.waiting()[0].1, 2);
+
+        let london = admission.group(&at("LON"));
+        admission.release(london);
+        assert_eq!([admission.admit(), admission.admit()], [Some(1), None]);
+    }
+
+    #[test]
+    fn a_host_without_a_site_is_not_limited_by_one() {
+        let mut admission = Admission::new(&Limits::default());
+        let group = admission.group(&BTreeMap::new());
+        (0..9).for_each(|host| admission.wait(group, host));
+
+        assert_eq!(std::iter::from_fn(|| admission.admit()).count(), 9);
+    }
+}

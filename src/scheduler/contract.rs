@@ -1,0 +1,98 @@
+//! What the driver tells the scheduler, and what the scheduler tells the driver.
+
+use std::time::Duration;
+
+use crate::event::{EventKind, OracleReport, RunResult, StopStage};
+use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure, StepId};
+
+/// Something that happened. An input that fits nothing under way is late and changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The work query of a play was answered; hosts without rows are left out of it.
+    Work {
+        /// The play.
+        play: PlayNo,
+        /// The rows by the play's own hosts.
+        matched: MatchedWork,
+    },
+    /// The work query of a play could not be answered: nothing more starts.
+    WorkFailed {
+        /// The play.
+        play: PlayNo,
+        /// Why.
+        failure: StepFailure,
+    },
+    /// A step has read its host and has something to change; it waits for its limits from here
+    /// on. Not sent in check mode, where it would change nothing.
+    Decided {
+        /// The step.
+        step: StepId,
+        /// All that the change draws, the task's `uses` included: what `StepDecided` records.
+        cost: Cost,
+    },
+    /// A step ended. Sent once for each started step, after its `StepFinished` is written.
+    Finished {
+        /// The step.
+        step: StepId,
+        /// How.
+        outcome: Outcome,
+        /// Why it ended badly; none when it ended well.
+        class: Option<FailureClass>,
+    },
+    /// The CMDB said which pairs are ready.
+    Oracle {
+        /// The play.
+        play: PlayNo,
+        /// What it said.
+        report: OracleReport,
+    },
+    /// The CMDB could not be asked.
+    OracleFailed {
+        /// The play.
+        play: PlayNo,
+        /// Why.
+        failure: StepFailure,
+    },
+    /// The operator wants an end; a later stage is never taken back by an earlier one.
+    Operator(StopStage),
+}
+
+/// Something to do. Commands come in an order that makes a legal journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Answer the work query of a play, then say `Work` or `WorkFailed`. The driver bounds it by a
+    /// deadline.
+    FindWork {
+        /// The play.
+        play: PlayNo,
+    },
+    /// Read the host and decide, then say `Decided` or `Finished`.
+    Start {
+        /// The step.
+        step: StepId,
+        /// The longest that reading may take, and then again the longest that changing may take
+        /// once it is allowed, in real time. Waiting for limits does not count.
+        deadline: Duration,
+    },
+    /// The step's limits are drawn: make the change, then say `Finished`.
+    Apply {
+        /// The step.
+        step: StepId,
+    },
+    /// Ask the CMDB about the play's work, then say `Oracle` or `OracleFailed`. The driver bounds
+    /// it by a deadline.
+    CheckOracle {
+        /// The play.
+        play: PlayNo,
+    },
+    /// End the step as soon as possible, then say `Finished`: with class `Cancelled` when nothing
+    /// was changed, `InDoubt` when the change was under way. It may end otherwise just before.
+    Cancel {
+        /// The step.
+        step: StepId,
+    },
+    /// Write this event.
+    Emit(EventKind),
+    /// The run is over; nothing follows. Questions still under way are not waited for.
+    Finish(RunResult),
+}

@@ -1,0 +1,61 @@
+//! What the scheduler would tell an operator now.
+
+use super::play::{PlayRun, Stay};
+use super::scheduler::{Scheduler, Stage};
+use crate::event::{Gauge, InFlight, WaitReason};
+use crate::model::Now;
+
+impl Scheduler {
+    /// The present state: what is in flight, what waits and why, and how the limits stand.
+    pub fn gauge(&self, now: Now) -> Gauge {
+        let Stage::Running(play) = &self.stage else {
+            return Gauge { limits: self.limiter.gauges(now.elapsed), ..Gauge::default() };
+        };
+        let limits = self.limiter.waiting(now.elapsed).into_iter();
+        let mut waiting: Vec<(WaitReason, usize)> =
+            limits.map(|((name, by), steps)| (WaitReason::Limit(name, by), steps)).collect();
+        waiting.extend(waiting_hosts(play));
+        waiting.sort();
+        Gauge {
+            in_flight: in_flight(play),
+            waiting,
+            limits: self.limiter.gauges(now.elapsed),
+            window: play.ramp.window(),
+        }
+    }
+}
+
+fn in_flight(play: &PlayRun) -> Vec<InFlight> {
+    let mut steps: Vec<InFlight> = play
+        .active
+        .iter()
+        .filter_map(|place| match &play.hosts[*place].stay {
+            Stay::At(running) => Some(InFlight {
+                step: play.step(*place),
+                since: running.since,
+                phase: running.phase,
+            }),
+            Stay::Pending | Stay::Left | Stay::Ended(_) => None,
+        })
+        .collect();
+    steps.sort_by_key(|step| step.since);
+    steps
+}
+
+/// Hosts that are not in flight: those of this wave by the site that is full, else by the slow
+/// start or `throttle`; those of later waves.
+fn waiting_hosts(play: &PlayRun) -> Vec<(WaitReason, usize)> {
+    let (mut throttled, mut waiting) = (0, Vec::new());
+    for (limit, hosts) in play.admission.waiting() {
+        match limit {
+            Some((name, value)) => {
+                waiting.push((WaitReason::Limit(name, Some(value)), hosts));
+            }
+            None => throttled += hosts,
+        }
+    }
+    let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();
+    waiting.extend([(WaitReason::Throttle, throttled), (WaitReason::Wave, later)]);
+    waiting.retain(|(_, hosts)| *hosts > 0);
+    waiting
+}

@@ -1,0 +1,289 @@
+//! The named limits that changes draw from.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use indexmap::IndexMap;
+
+use super::admission::is_for_hosts;
+use super::bucket::Bucket;
+use crate::event::LimitGauge;
+use crate::model::{Cost, Draw, Elapsed, LimitName, LimitSpec, Limits, StepId, TimeScale};
+
+/// A limit; for one that is split by a host variable, one of its values. Hosts without the
+/// variable share one.
+type Key = (LimitName, Option<String>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pool {
+    bucket: Option<Bucket>,
+    cap: Option<u32>,
+    in_flight: u32,
+    booked: u64,
+}
+
+impl Pool {
+    fn has_slot(&self) -> bool {
+        self.cap.is_none_or(|cap| self.in_flight < cap)
+    }
+
+    fn not_before(&self, draw: Draw, now: Elapsed) -> Elapsed {
+        self.bucket.as_ref().map_or(now, |bucket| bucket.not_before(draw, now))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Waiter {
+    step: StepId,
+    draws: Vec<(usize, Draw)>,
+}
+
+/// All limits, and the steps that wait for them.
+///
+/// A step takes all that it draws or nothing. Waiters of one limit are served in the order in
+/// which they came: a large draw is never overtaken at any of its limits.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Limiter {
+    limits: Limits,
+    scale: TimeScale,
+    pools: IndexMap<Key, Pool>,
+    waiters: VecDeque<Waiter>,
+    held: HashMap<StepId, Vec<usize>>,
+}
+
+impl Limiter {
+    pub(super) fn new(scale: TimeScale) -> Self {
+        let limits = Limits(IndexMap::new());
+        let (pools, waiters, held) = (IndexMap::new(), VecDeque::new(), HashMap::new());
+        Self { limits, scale, pools, waiters, held }
+    }
+
+    /// Lets other limits hold; what was drawn stays drawn.
+    pub(super) fn retune(&mut self, limits: &Limits, now: Elapsed) {
+        self.limits = limits.clone();
+        for ((name, _), pool) in &mut self.pools {
+            let spec = limits.0.get(name);
+            pool.cap = spec.and_then(|spec| spec.in_flight).map(|cap| cap.max(1));
+            match (spec.and_then(|spec| Some((spec.rate?, spec.burst))), &mut pool.bucket) {
+                (Some((rate, burst)), Some(bucket)) => {
+                    bucket.retune(rate.per_second(self.scale), burst, now);
+                }
+                (Some((rate, burst)), none) => {
+                    *none = Some(Bucket::new(rate.per_second(self.scale), burst, now));
+                }
+                (None, bucket) => *bucket = None,
+            }
+        }
+    }
+
+    /// Lets a step wait for what it draws.
+    pub(super) fn ask(
+        &mut self,
+        step: StepId,
+        cost: &Cost,
+        values: &BTreeMap<String, String>,
+        now: Elapsed,
+    ) {
+        let draws = self.draws(cost, values, now);
+        self.waiters.push_back(Waiter { step, draws });
+    }
+
+    /// Books what an earlier process drew.
+    pub(super) fn book(&mut self, cost: &Cost, values: &BTreeMap<String, String>, at: Elapsed) {
+        for (place, draw) in self.draws(cost, values, at) {
+            self.pools[place].booked += u64::from(draw.total());
+            if let Some(bucket) = &mut self.pools[place].bucket {
+                bucket.draw(draw, at);
+            }
+        }
+    }
+
+    /// Takes what waiting steps draw, as far as there is room, and returns those steps.
+    pub(super) fn grant(&mut self, now: Elapsed) -> Vec<StepId> {
+        let mut granted = Vec::new();
+        let mut blocked = HashSet::new();
+        for waiter in std::mem::take(&mut self.waiters) {
+            if self.obstacle(&waiter, &blocked, now).is_some() {
+                blocked.extend(waiter.draws.iter().map(|(place, _)| *place));
+                self.waiters.push_back(waiter);
+                continue;
+            }
+            for (place, draw) in &waiter.draws {
+                let pool = &mut self.pools[*place];
+                // INVARIANT: in_flight <= cap
+                pool.in_flight += 1;
+                pool.booked += u64::from(draw.total());
+                if let Some(bucket) = &mut pool.bucket {
+                    bucket.draw(*draw, now);
+                }
+            }
+            let places = waiter.draws.iter().map(|(place, _)| *place).collect();
+            self.held.insert(waiter.step.clone(), places);
+            granted.push(waiter.step);
+        }
+        granted
+    }
+
+    /// Gives back what a step held, or stops its waiting.
+    pub(super) fn release(&mut self, step: &StepId) {
+        for place in self.held.remove(step).unwrap_or_default() {
+            let pool = &mut self.pools[place];
+            pool.in_flight = pool.in_flight.saturating_sub(1);
+        }
+        self.release_waiter(step);
+    }
+
+    /// Stops the waiting of a step.
+    pub(super) fn release_waiter(&mut self, step: &StepId) {
+        self.waiters.retain(|waiter| waiter.step != *step);
+    }
+
+    /// The next instant at which a waiting step may go by the passing of time alone.
+    pub(super) fn next_wakeup(&self, now: Elapsed) -> Option<Elapsed> {
+        let mut blocked = HashSet::new();
+        let mut next: Option<Elapsed> = None;
+        for waiter in &self.waiters {
+            let is_first = waiter.draws.iter().all(|(place, _)| !blocked.contains(place));
+            if is_first && waiter.draws.iter().all(|(place, _)| self.pools[*place].has_slot()) {
+                let instants = waiter.draws.iter();
+                let instant =
+                    instants.map(|(place, draw)| self.pools[*place].not_before(*draw, now)).max();
+                next = next.into_iter().chain(instant).min();
+            }
+            blocked.extend(waiter.draws.iter().map(|(place, _)| *place));
+        }
+        next
+    }
+
+    /// How many steps wait, by the limit that holds them up.
+    pub(super) fn waiting(&self, now: Elapsed) -> IndexMap<Key, usize> {
+        let mut counts = IndexMap::new();
+        let mut blocked = HashSet::new();
+        for waiter in &self.waiters {
+            let obstacle = self.obstacle(waiter, &blocked, now);
+            blocked.extend(waiter.draws.iter().map(|(place, _)| *place));
+            if let Some((key, _)) = obstacle.and_then(|place| self.pools.get_index(place)) {
+                *counts.entry(key.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// The limits that something was drawn from, that of the Notification Server first.
+    pub(super) fn gauges(&self, now: Elapsed) -> Vec<LimitGauge> {
+        let drawn = self.pools.iter().filter(|(_, pool)| pool.booked > 0 || pool.in_flight > 0);
+        let mut gauges: Vec<LimitGauge> = drawn
+            .map(|((name, by), pool)| LimitGauge {
+                name: name.clone(),
+                by: by.clone(),
+                booked: pool.booked,
+                available: pool.bucket.as_ref().map(|bucket| bucket.available(now)),
+                in_flight: pool.in_flight,
+                cap: pool.cap,
+            })
+            .collect();
+        gauges.sort_by_key(|gauge| gauge.name.as_str() != LimitName::NS_IIS);
+        gauges
+    }
+
+    /// The first limit that holds a waiter up, if any.
+    fn obstacle(&self, waiter: &Waiter, blocked: &HashSet<usize>, now: Elapsed) -> Option<usize> {
+        let is_free = |place: &usize, draw: Draw| {
+            let pool = &self.pools[*place];
+            !blocked.contains(place) && pool.has_slot() && pool.not_before(draw, now) <= now
+        };
+        waiter.draws.iter().find(|(place, draw)| !is_free(place, *draw)).map(|(place, _)| *place)
+    }
+
+    fn draws(
+        &mut self,
+        cost: &Cost,
+        values: &BTreeMap<String, String>,
+        now: Elapsed,
+    ) -> Vec<(usize, Draw)> {
+        let mut draws = Vec::new();
+        for (name, draw) in cost.draws().filter(|(_, draw)| draw.total() > 0) {
+            let spec = self.limits.0.get(name);
+            // The host holds its unit already.
+            if spec.is_some_and(is_for_hosts) {
+                continue;
+            }
+            let by = spec.and_then(|spec| values.get(spec.by.as_ref()?).cloned());
+            let pool = spec.map(|spec| pool(spec, self.scale, now)).unwrap_or_default();
+            let entry = self.pools.entry((name.clone(), by));
+            draws.push((entry.index(), draw));
+            entry.or_insert(pool);
+        }
+        draws
+    }
+}
+
+fn pool(spec: &LimitSpec, scale: TimeScale, now: Elapsed) -> Pool {
+    Pool {
+        bucket: spec.rate.map(|rate| Bucket::new(rate.per_second(scale), spec.burst, now)),
+        cap: spec.in_flight.map(|cap| cap.max(1)),
+        in_flight: 0,
+        booked: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HostName, PlayNo, TaskId};
+
+    const NOW: Elapsed = Elapsed::ZERO;
+
+    fn step(number: u16) -> StepId {
+        let task = TaskId { play: PlayNo(0), task: 0 };
+        StepId { task, host: HostName::new(format!("ps-{number}")) }
+    }
+
+    fn limiter() -> Limiter {
+        let mut limiter = Limiter::new(TimeScale::REAL);
+        limiter.retune(&Limits::default(), NOW);
+        limiter
+    }
+
+    fn ask(limiter: &mut Limiter, number: u16, cost: &Cost) {
+        limiter.ask(step(number), cost, &BTreeMap::new(), NOW);
+    }
+
+    #[test]
+    fn a_large_draw_is_not_overtaken_by_small_ones() {
+        let mut limiter = limiter();
+        ask(&mut limiter, 1, &Cost::ns_iis(1, 0));
+        ask(&mut limiter, 2, &Cost::ns_iis(3, 0));
+        ask(&mut limiter, 3, &Cost::ns_iis(1, 0));
+
+        assert_eq!(limiter.grant(NOW), [step(1)]);
+        // One token is missing, and comes after three seconds at 20 a minute.
+        assert_eq!(limiter.next_wakeup(NOW), Some(Elapsed::from_millis(3001)));
+        assert_eq!(limiter.grant(Elapsed::from_millis(3001)), [step(2)]);
+    }
+
+    #[test]
+    fn a_step_takes_all_its_limits_or_none() {
+        let mut limiter = limiter();
+        let cmdb = || Cost::none().and(LimitName::new(LimitName::CMDB), Draw { now: 1, later: 0 });
+        ask(&mut limiter, 1, &cmdb());
+        ask(&mut limiter, 2, &cmdb());
+        let both = cmdb().and(LimitName::new(LimitName::NS_IIS), Draw { now: 1, later: 0 });
+        ask(&mut limiter, 3, &both);
+
+        assert_eq!(limiter.grant(NOW), [step(1), step(2)]);
+        assert_eq!(limiter.gauges(NOW).len(), 1, "nothing is drawn from ns_iis yet");
+
+        limiter.release(&step(1));
+        assert_eq!(limiter.grant(NOW), [step(3)]);
+    }
+
+    #[test]
+    fn a_unit_in_flight_is_held_until_the_step_ends() {
+        let mut limiter = limiter();
+        (0..6).for_each(|number| ask(&mut limiter, number, &Cost::ns_iis(0, 1)));
+        let later = Elapsed::from_millis(600_000);
+        let first = limiter.grant(NOW).len() + limiter.grant(later).len();
+
+        assert!(first <= 5, "{first} changes are in flight");
+    }
+}

@@ -1,0 +1,75 @@
+//! Asks the CMDB again and again whether the servers are really well.
+
+use std::time::Duration;
+
+use super::play::PlayRun;
+use crate::event::OracleReport;
+use crate::model::{Elapsed, TimeScale};
+
+/// The world's time between two questions.
+const EVERY: Duration = Duration::from_secs(15);
+/// The shortest real time between two questions, however fast the world runs.
+const FLOOR: Duration = Duration::from_millis(500);
+
+/// The questions about one play.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct OracleWatch {
+    deadline: Elapsed,
+    every: Duration,
+    next: Elapsed,
+    is_asked: bool,
+    is_last: bool,
+}
+
+impl OracleWatch {
+    /// Asks at once, and then until all is ready or `within` of the world's time has passed; just
+    /// once when `is_last`.
+    pub(super) fn new(now: Elapsed, within: Duration, scale: TimeScale, is_last: bool) -> Self {
+        Self {
+            deadline: now.plus(scale.to_real(within)),
+            every: scale.to_real(EVERY).max(FLOOR),
+            next: now,
+            is_asked: false,
+            is_last,
+        }
+    }
+
+    /// Whether the question is due now; it counts as asked.
+    pub(super) fn ask(&mut self, now: Elapsed) -> bool {
+        let is_due = !self.is_asked && self.next <= now;
+        self.is_asked |= is_due;
+        is_due
+    }
+
+    /// Whether an answer is waited for.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
+    /// When the next question is due; none while an answer is waited for.
+    pub(super) fn next_wakeup(&self) -> Option<Elapsed> {
+        (!self.is_asked).then_some(self.next)
+    }
+
+    /// The next answer is the last one, and is asked for at once.
+    pub(super) fn hurry(&mut self, now: Elapsed) {
+        self.is_last = true;
+        self.next = self.next.min(now);
+    }
+
+    /// Takes an answer in, and says whether it was the last.
+    pub(super) fn answered(&mut self, now: Elapsed, is_satisfied: bool) -> bool {
+        self.is_asked = false;
+        self.next = now.plus(self.every).min(self.deadline.max(now));
+        is_satisfied || self.is_last || now >= self.deadline
+    }
+}
+
+/// Whether the report says, positively, that every pair of every host that ended well is ready.
+/// No pairs at all are no success.
+pub(super) fn is_satisfied(report: &OracleReport, play: &PlayRun) -> bool {
+    let told = report.ready as usize + report.not_ready.len();
+    report.of > 0
+        && told >= report.of as usize
+        && report.not_ready.iter().all(|pair| !play.is_well(&pair.host))
+}

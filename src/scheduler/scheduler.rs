@@ -1,0 +1,543 @@
+//! The state machine.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::limiter::Limiter;
+use super::oracle::{OracleWatch, is_satisfied};
+use super::play::{PlayRun, Stay};
+use super::{Command, Input};
+use crate::event::{EventKind, Phase, RunResult, StopStage};
+use crate::model::{
+    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
+};
+use crate::plan::{Draft, Resumption};
+
+/// The shortest real deadline of a step, however fast the world runs: networks do not run faster.
+const STEP_FLOOR: Duration = Duration::from_secs(10);
+/// How long after a step's deadline the driver may be silent before it is told to cancel it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Where the run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stage {
+    /// A play is about to begin, or there is none left.
+    Before(PlayNo),
+    /// The work query of a play is under way.
+    FindingWork(PlayNo),
+    /// A play's waves are under way.
+    Running(PlayRun),
+    /// A play's hosts are through, and the CMDB is asked.
+    Asking(PlayRun, OracleWatch),
+    /// The run is over.
+    Ended,
+}
+
+/// What counts for the result of the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) unreachable: u32,
+    pub(super) failed: u32,
+    pub(super) has_bug: bool,
+    pub(super) is_oracle_unsatisfied: bool,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Unchanged | Outcome::Changed | Outcome::Skipped => {}
+            Outcome::Unreachable => self.unreachable += 1,
+            Outcome::Failed | Outcome::Unknown => self.failed += 1,
+        }
+    }
+}
+
+/// Decides what starts when, and why a run stops. See the module for how it is driven.
+///
+/// The same draft and the same inputs at the same instants give the same commands.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    pub(super) draft: Draft,
+    pub(super) limiter: Limiter,
+    pub(super) stage: Stage,
+    pub(super) resumption: Option<Resumption>,
+    pub(super) stopping: Option<StopStage>,
+    /// A budget or the breaker tripped: nothing new starts.
+    pub(super) is_tripped: bool,
+    pub(super) tally: Tally,
+    pub(super) out: VecDeque<Command>,
+    /// Nothing happened since the last look at everything, until `wakeup`.
+    is_settled: bool,
+    wakeup: Option<Elapsed>,
+}
+
+impl Scheduler {
+    /// A scheduler at the beginning of a run.
+    pub fn new(draft: Draft) -> Self {
+        Self {
+            limiter: Limiter::new(draft.scale),
+            draft,
+            stage: Stage::Before(PlayNo(0)),
+            resumption: None,
+            stopping: None,
+            is_tripped: false,
+            tally: Tally::default(),
+            out: VecDeque::new(),
+            is_settled: false,
+            wakeup: None,
+        }
+    }
+
+    /// A scheduler that goes on with a run: what is finished stays, waves stay as they were fixed,
+    /// and work that was found is not looked for again.
+    ///
+    /// The first commands follow upon `RunResumed`, which the driver writes.
+    pub fn resume(draft: Draft, resumption: Resumption) -> Self {
+        let mut scheduler = Self::new(draft);
+        scheduler.recall(&resumption);
+        scheduler.resumption = Some(resumption);
+        scheduler
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.is_settled = false;
+        let now = now.elapsed;
+        match input {
+            Input::Work { play, matched } => self.on_work(play, matched, now),
+            Input::WorkFailed { play, failure } => self.on_work_failed(play, failure),
+            Input::Decided { step, cost } => self.on_decided(&step, &cost, now),
+            Input::Finished { step, outcome, class } => {
+                self.on_finished(&step, outcome, class, now);
+            }
+            Input::Oracle { play, report } => {
+                let Some((run, watch)) = asking(&mut self.stage, play) else { return };
+                let is_satisfied = is_satisfied(&report, run);
+                let last = watch.answered(now, is_satisfied);
+                self.emit(EventKind::OracleChecked { play, report, last });
+                if last {
+                    self.oracle_said(is_satisfied);
+                }
+            }
+            Input::OracleFailed { play, failure } => {
+                let Some((_, watch)) = asking(&mut self.stage, play) else { return };
+                let last = watch.answered(now, false);
+                self.emit(EventKind::OracleNotRead { play, failure, last });
+                if last {
+                    self.oracle_said(false);
+                }
+            }
+            Input::Operator(stage) => self.on_stop(stage, now),
+        }
+    }
+
+    /// Returns the next thing to do, or `None` until something happens or time passes
+    /// [`Scheduler::next_wakeup`]. Spurious calls are harmless.
+    pub fn poll(&mut self, now: Now) -> Option<Command> {
+        let is_due = self.wakeup.is_some_and(|wakeup| wakeup <= now.elapsed);
+        if self.out.is_empty() && (!self.is_settled || is_due) {
+            self.settle(now.elapsed);
+            self.is_settled = true;
+            self.wakeup = self.find_wakeup(now.elapsed);
+        }
+        self.out.pop_front()
+    }
+
+    /// Returns the instant at which [`Scheduler::poll`] must be called again though nothing
+    /// happened. The answer holds after `poll` returned `None`, until the next
+    /// [`Scheduler::handle`].
+    pub fn next_wakeup(&self) -> Option<Elapsed> {
+        self.wakeup
+    }
+
+    fn on_work(&mut self, play: PlayNo, matched: MatchedWork, now: Elapsed) {
+        if self.stage != Stage::FindingWork(play) {
+            return;
+        }
+        self.emit(EventKind::WorkFound { play, work: matched.clone() });
+        self.start_play(play, Some(&matched), now);
+    }
+
+    fn on_work_failed(&mut self, play: PlayNo, failure: StepFailure) {
+        if self.stage != Stage::FindingWork(play) {
+            return;
+        }
+        self.tally.has_bug |= failure.class == FailureClass::Bug;
+        self.tally.add(failure.class.outcome());
+        self.emit(EventKind::WorkNotFound { play, failure });
+        self.conclude();
+    }
+
+    fn on_decided(&mut self, step: &StepId, cost: &Cost, now: Elapsed) {
+        if self.draft.is_check() {
+            return;
+        }
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return };
+        let Some(place) = play.running(step) else { return };
+        let Some(running) = play.at(place) else { return };
+        if running.phase != Phase::Probing || running.is_cancelled {
+            return;
+        }
+        running.phase = Phase::Waiting;
+        running.overdue = None;
+        if is_halted {
+            running.is_cancelled = true;
+            self.out.push_back(Command::Cancel { step: step.clone() });
+            return;
+        }
+        self.limiter.ask(step.clone(), cost, &play.hosts[place].values, now);
+    }
+
+    fn on_finished(
+        &mut self,
+        step: &StepId,
+        outcome: Outcome,
+        class: Option<FailureClass>,
+        now: Elapsed,
+    ) {
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return };
+        let Some(place) = play.running(step) else { return };
+        self.limiter.release(step);
+        self.tally.has_bug |= class == Some(FailureClass::Bug);
+        if class == Some(FailureClass::Cancelled) && is_halted {
+            play.leave(place, Stay::Left);
+            return;
+        }
+        let host = &mut play.hosts[place];
+        host.add(outcome);
+        if !outcome.is_well() {
+            if class == Some(FailureClass::AuthRejected) && !self.is_tripped {
+                let host = step.host.clone();
+                self.emit(EventKind::BreakerOpened { host });
+                self.trip();
+            }
+            self.end_host(place, outcome);
+        } else if host.task + 1 >= play.tasks {
+            let outcome = host.outcome();
+            self.end_host(place, outcome);
+        } else {
+            host.task += 1;
+            if is_halted {
+                play.leave(place, Stay::Left);
+            } else {
+                self.start_step(place, now);
+            }
+        }
+    }
+
+    fn on_stop(&mut self, stage: StopStage, now: Elapsed) {
+        if self.stage == Stage::Ended || self.stopping.is_some_and(|before| before >= stage) {
+            return;
+        }
+        self.stopping = Some(stage);
+        self.emit(EventKind::Stopping { stage });
+        self.cancel(|phase| stage == StopStage::Cancel || phase == Phase::Waiting);
+        if let Stage::Asking(_, watch) = &mut self.stage {
+            watch.hurry(now);
+        }
+    }
+
+    /// Goes on until nothing more can be done now.
+    fn settle(&mut self, now: Elapsed) {
+        loop {
+            match &mut self.stage {
+                Stage::Before(play) => {
+                    let play = *play;
+                    self.begin(play, now);
+                }
+                Stage::FindingWork(_) => {
+                    if self.stopping.is_none() {
+                        return;
+                    }
+                    self.conclude();
+                }
+                Stage::Running(_) => {
+                    self.apply_granted(now);
+                    self.cancel_overdue(now);
+                    if !self.advance(now) {
+                        return;
+                    }
+                }
+                Stage::Asking(play, watch) => {
+                    let number = play.number;
+                    if self.stopping == Some(StopStage::Cancel) {
+                        self.conclude();
+                    } else if watch.ask(now) {
+                        self.out.push_back(Command::CheckOracle { play: number });
+                        return;
+                    } else {
+                        return;
+                    }
+                }
+                Stage::Ended => return,
+            }
+        }
+    }
+
+    fn begin(&mut self, number: PlayNo, now: Elapsed) {
+        let Some(draft) = self.draft.plays.get(usize::from(number.0)) else {
+            return self.conclude();
+        };
+        if self.is_halted() {
+            return self.conclude();
+        }
+        let finds_work = draft.work.is_some();
+        if self.restore(number, now) {
+            return;
+        }
+        if finds_work {
+            self.stage = Stage::FindingWork(number);
+            self.out.push_back(Command::FindWork { play: number });
+        } else {
+            self.start_play(number, None, now);
+        }
+    }
+
+    pub(super) fn start_play(&mut self, number: PlayNo, work: Option<&MatchedWork>, now: Elapsed) {
+        let waves = self.draft.waves(number, work);
+        let draft = &self.draft.plays[usize::from(number.0)];
+        self.limiter.retune(&draft.limits, now);
+        self.stage = Stage::Running(PlayRun::new(number, draft, &waves));
+        self.emit(EventKind::PlayStarted { play: number, waves });
+    }
+
+    /// Makes the changes whose limits are drawn.
+    fn apply_granted(&mut self, now: Elapsed) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        for step in self.limiter.grant(now) {
+            if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
+                running.phase = Phase::Applying;
+                running.overdue = Some(now.plus(running.deadline).plus(GRACE));
+                self.out.push_back(Command::Apply { step });
+            }
+        }
+    }
+
+    /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
+    /// Returns whether there is more to do at once.
+    fn advance(&mut self, now: Elapsed) -> bool {
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return true };
+        let number = play.number;
+        if let Some(wave) = play.waves.get_mut(play.wave) {
+            if wave.open == 0 {
+                let is_news = wave.is_started && !wave.is_finished;
+                wave.is_finished = true;
+                let wave = PlayRun::wave_no(play.wave);
+                play.wave += 1;
+                if is_news {
+                    self.emit(EventKind::WaveFinished { play: number, wave });
+                }
+                return true;
+            }
+            if !is_halted {
+                return self.fill_wave(now);
+            }
+        }
+        if !play.active.is_empty() {
+            return false;
+        }
+        self.end_waves(now);
+        true
+    }
+
+    /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through at
+    /// once, which happens in a play without tasks.
+    fn fill_wave(&mut self, now: Elapsed) -> bool {
+        let Stage::Running(play) = &mut self.stage else { return true };
+        let (number, at) = (play.number, play.wave);
+        let wave = &mut play.waves[at];
+        if !wave.is_started {
+            wave.is_started = true;
+            let wave = PlayRun::wave_no(at);
+            self.out.push_back(Command::Emit(EventKind::WaveStarted { play: number, wave }));
+        }
+        play.queue_wave(at);
+        let mut has_ended = false;
+        loop {
+            let Stage::Running(play) = &mut self.stage else { return true };
+            if play.active.len() >= play.ramp.window() as usize {
+                return has_ended;
+            }
+            let Some(place) = play.admission.admit() else { return has_ended };
+            play.active.push(place);
+            self.start_step(place, now);
+            if let Stage::Running(play) = &mut self.stage {
+                has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
+            }
+        }
+    }
+
+    fn start_step(&mut self, place: usize, now: Elapsed) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        let task = usize::from(play.hosts[place].task);
+        let draft = &self.draft.plays[usize::from(play.number.0)];
+        let Some(task) = draft.tasks.get(task) else {
+            play.start(place, now, STEP_FLOOR, GRACE);
+            let outcome = play.hosts[place].outcome();
+            return self.end_host(place, outcome);
+        };
+        let deadline = self.draft.scale.to_real(task.within).max(STEP_FLOOR);
+        play.start(place, now, deadline, GRACE);
+        let step = play.step(place);
+        self.out.push_back(Command::Start { step, deadline });
+    }
+
+    pub(super) fn end_host(&mut self, place: usize, outcome: Outcome) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        play.end(place, outcome);
+        let (number, host) = (play.number, &play.hosts[place]);
+        let (name, wave) = (host.name.clone(), host.wave);
+        let budget = play.waves[wave].budget;
+        self.tally.add(outcome);
+        self.emit(EventKind::HostFinished { play: number, host: name, outcome });
+        // The breaker may have stopped the run with the same result; the budget is told all the
+        // same, once.
+        if !outcome.is_well() && budget.is_spent() && !self.is_budget_told(wave) {
+            self.emit(EventKind::BudgetTripped {
+                play: number,
+                wave: PlayRun::wave_no(wave),
+                bad: budget.bad(),
+                tolerated: budget.tolerated(),
+            });
+            self.trip();
+        }
+    }
+
+    /// Whether the wave's budget was spent before its latest bad host.
+    fn is_budget_told(&self, wave: usize) -> bool {
+        let Stage::Running(play) = &self.stage else { return true };
+        let budget = play.waves[wave].budget;
+        budget.bad() > budget.tolerated() + 1
+    }
+
+    /// Nothing new starts; what reads goes on to its decision, what waits for a limit is
+    /// cancelled, because its host is untouched, and what changes a host ends.
+    fn trip(&mut self) {
+        self.is_tripped = true;
+        self.cancel(|phase| phase == Phase::Waiting);
+    }
+
+    fn cancel(&mut self, is_meant: impl Fn(Phase) -> bool) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        for place in play.active.clone() {
+            let step = play.step(place);
+            let Some(running) = play.at(place) else { continue };
+            if !running.is_cancelled && is_meant(running.phase) {
+                running.is_cancelled = true;
+                running.overdue = None;
+                self.limiter.release_waiter(&step);
+                self.out.push_back(Command::Cancel { step });
+            }
+        }
+    }
+
+    fn cancel_overdue(&mut self, now: Elapsed) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        for place in play.active.clone() {
+            let step = play.step(place);
+            let Some(running) = play.at(place) else { continue };
+            if running.overdue.is_some_and(|overdue| overdue <= now) {
+                running.overdue = None;
+                running.is_cancelled = true;
+                self.out.push_back(Command::Cancel { step });
+            }
+        }
+    }
+
+    /// No host of the play is in flight and none will be: asks the CMDB, or ends the play.
+    fn end_waves(&mut self, now: Elapsed) {
+        let is_last = self.is_halted();
+        let Stage::Running(play) = std::mem::replace(&mut self.stage, Stage::Ended) else { return };
+        let within = self.draft.plays[usize::from(play.number.0)].oracle;
+        let is_asked = !self.draft.is_check()
+            && !play.hosts.is_empty()
+            && self.stopping != Some(StopStage::Cancel);
+        match within.filter(|_| is_asked) {
+            Some(within) => {
+                let is_last = is_last || !play.hosts.iter().any(|host| play.is_well(&host.name));
+                let watch = OracleWatch::new(now, within, self.draft.scale, is_last);
+                self.stage = Stage::Asking(play, watch);
+            }
+            None => self.end_play(&play),
+        }
+    }
+
+    fn oracle_said(&mut self, is_satisfied: bool) {
+        self.tally.is_oracle_unsatisfied |= !is_satisfied;
+        if let Stage::Asking(play, _) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            self.end_play(&play);
+        }
+    }
+
+    /// A play that the operator stopped, or that has hosts left, is not finished: a resume goes on
+    /// with it.
+    fn end_play(&mut self, play: &PlayRun) {
+        let number = play.number;
+        self.stage = Stage::Before(PlayNo(number.0 + 1));
+        if play.is_through() && self.stopping.is_none() {
+            self.emit(EventKind::PlayFinished { play: number });
+        } else {
+            self.conclude();
+        }
+    }
+
+    fn conclude(&mut self) {
+        let result = self.result();
+        self.stage = Stage::Ended;
+        self.emit(EventKind::RunFinished { result });
+        self.out.push_back(Command::Finish(result));
+    }
+
+    fn result(&self) -> RunResult {
+        let tally = &self.tally;
+        let all = [
+            (tally.has_bug, RunResult::Bug),
+            (self.stopping.is_some(), RunResult::Stopped),
+            (self.is_tripped, RunResult::BudgetTripped),
+            (tally.is_oracle_unsatisfied, RunResult::OracleNotSatisfied),
+            (tally.unreachable > 0 && tally.failed == 0, RunResult::UnreachableOnly),
+            (tally.failed > 0, RunResult::SomeFailed),
+        ];
+        all.into_iter().find(|(holds, _)| *holds).map_or(RunResult::Done, |(_, result)| result)
+    }
+
+    fn find_wakeup(&self, now: Elapsed) -> Option<Elapsed> {
+        match &self.stage {
+            Stage::Running(play) => {
+                let overdue = play.active.iter().filter_map(|p| match &play.hosts[*p].stay {
+                    Stay::At(running) => running.overdue,
+                    Stay::Pending | Stay::Left | Stay::Ended(_) => None,
+                });
+                overdue.chain(self.limiter.next_wakeup(now)).min()
+            }
+            Stage::Asking(_, watch) => watch.next_wakeup(),
+            Stage::Before(_) | Stage::FindingWork(_) | Stage::Ended => None,
+        }
+    }
+
+    /// Whether nothing new starts.
+    fn is_halted(&self) -> bool {
+        self.is_tripped || self.stopping.is_some()
+    }
+
+    pub(super) fn emit(&mut self, event: EventKind) {
+        self.out.push_back(Command::Emit(event));
+    }
+}
+
+/// The play that waits for an answer of the CMDB.
+fn asking(stage: &mut Stage, number: PlayNo) -> Option<(&PlayRun, &mut OracleWatch)> {
+    match stage {
+        Stage::Asking(play, watch) if play.number == number && watch.is_asked() => {
+            Some((play, watch))
+        }
+        Stage::Asking(..)
+        | Stage::Before(_)
+        | Stage::FindingWork(_)
+        | Stage::Running(_)
+        | Stage::Ended => None,
+    }
+}
