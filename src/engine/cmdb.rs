@@ -11,7 +11,8 @@ use super::config::{DriverConfig, Orders};
 use crate::event::{NotReady, OracleReport, RunState};
 use crate::host::{PairStatus, Session, not_ready_packages, readiness};
 use crate::model::{
-    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkRow, match_work,
+    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, Selector, StepFailure, WorkRow,
+    match_work,
 };
 use crate::transport::Deadline;
 
@@ -49,22 +50,17 @@ pub(super) async fn find_work(
         rows.extend(own.iter().cloned());
         by_server.insert(name.clone(), own);
     }
-    // Rows meet all hosts of the inventory, so that one of a host that the play leaves out is
-    // told from one of a server that nobody knows.
-    let hosts: Vec<Host> = config
-        .hosts
-        .values()
-        .filter(|host| !by_server.contains_key(&host.name))
-        .cloned()
-        .collect();
+    // Rows meet all hosts of the inventory, so that the row of a host that this play leaves out is
+    // told from that of a server that nobody knows.
+    let hosts: Vec<Host> =
+        config.hosts.values().filter(|host| !by_server.contains_key(&host.name)).cloned().collect();
     let mut matched = match_work(&rows, &hosts);
-    let is_for_servers = config
-        .hosts
-        .keys()
-        .any(|name| by_server.contains_key(name) && play.hosts.matches(name, &config.inventory));
-    if is_for_servers {
-        matched.by_host.extend(by_server.into_iter().filter(|(_, rows)| !rows.is_empty()));
-    }
+    matched.by_host.extend(by_server);
+    let is_taken = |name: &HostName| {
+        let within = |pattern: &Selector| pattern.matches(name, &config.inventory);
+        within(&play.hosts) && config.limit.as_ref().is_none_or(within)
+    };
+    matched.by_host.retain(|name, rows| !rows.is_empty() && is_taken(name));
     Ok(matched)
 }
 

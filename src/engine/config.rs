@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use serde_json::Value;
-
-use crate::model::{Host, HostName, Inventory, Playbook, RunId, TimeScale, Vars};
+use crate::model::{Host, HostName, Inventory, Playbook, RunId, Selector, TimeScale, Vars};
+use crate::plan::Takeback;
 use crate::transport::{Connector, Target};
+use indexmap::IndexMap;
 
 /// Where a host answers, for each transport; none where the inventory does not say.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +23,8 @@ pub struct Endpoints {
 pub enum Orders {
     /// The tasks of a playbook.
     Playbook(Arc<Playbook>),
-    /// For each host, the changes to make, newest first: action and change.
-    TakeBack(IndexMap<HostName, Vec<(String, Value)>>),
+    /// The inverses of another run's changes.
+    TakeBack(Arc<Takeback>),
 }
 
 /// All that the driver needs to know of the world.
@@ -44,6 +43,8 @@ pub struct DriverConfig {
     pub hosts: IndexMap<HostName, Host>,
     /// Where they answer.
     pub endpoints: HashMap<HostName, Endpoints>,
+    /// The pattern of `--limit`: hosts that it leaves out get no work.
+    pub limit: Option<Selector>,
     /// The variables of `-e`.
     pub extra_vars: Vars,
     /// Makes connections.

@@ -188,11 +188,11 @@ impl Driver {
         self.record(EventKind::StepStarted { step: step.clone() })?;
         let errand = match &self.config.orders {
             Orders::Playbook(playbook) => scope::errand(&self.config, playbook, &self.state, &step),
-            Orders::TakeBack(changes) => {
-                let change = changes
-                    .get(&step.host)
-                    .and_then(|changes| changes.get(usize::from(step.task.task)));
-                Some(Errand::TakeBack(change.cloned()))
+            Orders::TakeBack(takeback) => {
+                let inverses = takeback
+                    .inverses(&step)
+                    .map(|inverse| (inverse.action.clone(), inverse.change.clone()));
+                Some(Errand::TakeBack(inverses.collect()))
             }
         };
         let Some((errand, session)) =
@@ -249,9 +249,8 @@ impl Driver {
     fn check_oracle(&mut self, play: PlayNo) {
         let pairs = cmdb::pairs_of(&self.state, play);
         let sessions = self.sessions.notification_servers();
-        self.tasks.spawn(async move {
-            TaskEnd::Oracle(play, cmdb::ask_oracle(&sessions, pairs).await)
-        });
+        self.tasks
+            .spawn(async move { TaskEnd::Oracle(play, cmdb::ask_oracle(&sessions, pairs).await) });
     }
 
     fn hear(&mut self, message: Message) -> Result<(), DriveError> {
@@ -260,6 +259,11 @@ impl Driver {
                 let input = Input::Decided { step: step.clone(), cost: cost.clone() };
                 self.waiting.insert(step, Waiting { record, cost, grant });
                 self.tell(input);
+            }
+            Message::AlsoDecided { step, record, cost, on_disk } => {
+                let written = self.emit(EventKind::StepDecided { step, change: record, cost })?;
+                // A step that was cancelled meanwhile does not listen and changes nothing more.
+                let _cancelled = on_disk.send(written);
             }
             Message::WouldChange { step, record, cost } => {
                 self.record(EventKind::StepDecided { step, change: record, cost })?;
@@ -343,8 +347,7 @@ impl Driver {
     /// Numbers and stamps an event, folds it, queues it for the disk and shows it to the readers.
     fn emit(&mut self, kind: EventKind) -> Result<Ack, DriveError> {
         let now = self.clock.now();
-        let event =
-            Event { seq: self.state.next_seq, at: now.wall, elapsed: now.elapsed, kind };
+        let event = Event { seq: self.state.next_seq, at: now.wall, elapsed: now.elapsed, kind };
         self.state.apply(&event)?;
         let written = self.journal.append(event.clone());
         for observer in &mut self.observers {

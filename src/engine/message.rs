@@ -9,18 +9,12 @@ use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure
 /// A word from a task.
 pub(super) enum Message {
     /// A step knows its change and waits for the grant, which tells when the intent is on disk.
-    Decided {
-        step: StepId,
-        record: ChangeRecord,
-        cost: Cost,
-        grant: oneshot::Sender<Ack>,
-    },
+    Decided { step: StepId, record: ChangeRecord, cost: Cost, grant: oneshot::Sender<Ack> },
+    /// A step that takes back several changes comes to its next one: it has its grant, but the
+    /// intent must be on disk.
+    AlsoDecided { step: StepId, record: ChangeRecord, cost: Cost, on_disk: oneshot::Sender<Ack> },
     /// In check mode: a step knows what it would change.
-    WouldChange {
-        step: StepId,
-        record: ChangeRecord,
-        cost: Cost,
-    },
+    WouldChange { step: StepId, record: ChangeRecord, cost: Cost },
 }
 
 /// What a task of the driver ends with.
@@ -57,6 +51,9 @@ impl StepEnd {
 
     /// The driver went away before the step had its grant: nothing was changed.
     pub(super) fn orphaned() -> Self {
-        Self::failed(StepFailure::new(FailureClass::Cancelled, "the run ended before the step began"))
+        Self::failed(StepFailure::new(
+            FailureClass::Cancelled,
+            "the run ended before the step began",
+        ))
     }
 }

@@ -21,13 +21,10 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 /// What a step is to do.
 pub(super) enum Errand {
     /// A task of the playbook, with the names its expressions may use.
-    Task {
-        task: Arc<Task>,
-        scope: Box<Scope>,
-    },
-    /// The inverse of a change that an earlier run made; none when this host has fewer changes to
-    /// take back than others.
-    TakeBack(Option<(String, Value)>),
+    Task { task: Arc<Task>, scope: Box<Scope> },
+    /// The inverses of what a task of an earlier run changed, newest first: action and change.
+    /// Empty when this host has nothing to take back for that task.
+    TakeBack(Vec<(String, Value)>),
 }
 
 /// All that a step needs.
@@ -64,7 +61,14 @@ pub(super) async fn run(job: Job, cancel: oneshot::Receiver<()>) -> StepEnd {
 }
 
 async fn walk(job: &Job, applying: &AtomicBool) -> StepEnd {
-    let (action, decision) = match decide(job).await {
+    match &job.errand {
+        Errand::Task { task, scope } => run_task(job, task, scope, applying).await,
+        Errand::TakeBack(inverses) => take_back(job, inverses, applying).await,
+    }
+}
+
+async fn run_task(job: &Job, task: &Task, scope: &Scope, applying: &AtomicBool) -> StepEnd {
+    let (action, decision) = match decide(job, task, scope).await {
         Ok(Some(decided)) => decided,
         Ok(None) => return StepEnd::skipped(),
         Err(failure) => return StepEnd::failed(failure),
@@ -76,40 +80,49 @@ async fn walk(job: &Job, applying: &AtomicBool) -> StepEnd {
         Decision::Change(record, cost) => (record, cost),
     };
     if job.is_check {
-        let note = Some(format!("would: {}", record.lines.join("; ")));
-        let message = Message::WouldChange { step: job.step.clone(), record, cost };
-        if job.inbox.send(message).await.is_err() {
-            return StepEnd::orphaned();
-        }
-        return StepEnd { outcome: Outcome::Changed, failure: None, note, value: Value::Null };
+        return would_change(job, record, cost).await;
     }
-    match granted(job, record.clone(), cost).await {
-        Some(on_disk) => {
-            if let Err(error) = on_disk.await {
-                return StepEnd::failed(StepFailure::from_error(FailureClass::Bug, &error));
-            }
-        }
-        None => return StepEnd::orphaned(),
+    if let Err(end) = granted(job, &record, cost).await {
+        return end;
     }
     applying.store(true, Ordering::Relaxed);
     apply(job, action, &record).await
 }
 
+async fn take_back(job: &Job, inverses: &[(String, Value)], applying: &AtomicBool) -> StepEnd {
+    let mut end = StepEnd::skipped();
+    for (number, (name, change)) in inverses.iter().enumerate() {
+        let decided = find(name).and_then(|action| Ok((action, action.record(change)?)));
+        let (action, (record, cost)) = match decided {
+            Ok(decided) => decided,
+            Err(failure) => return StepEnd::failed(failure),
+        };
+        let allowed = if number == 0 {
+            granted(job, &record, cost).await
+        } else {
+            also_written(job, &record, cost).await
+        };
+        if let Err(end) = allowed {
+            return end;
+        }
+        applying.store(true, Ordering::Relaxed);
+        end = apply(job, action, &record).await;
+        if !end.outcome.is_well() {
+            return end;
+        }
+    }
+    end
+}
+
 /// Fills in the task and lets the action read the host; `None` when the task is not for this host.
 async fn decide(
     job: &Job,
+    task: &Task,
+    scope: &Scope,
 ) -> Result<Option<(&'static dyn ActionKind, Decision)>, StepFailure> {
-    let (task, scope) = match &job.errand {
-        Errand::TakeBack(None) => return Ok(None),
-        Errand::TakeBack(Some((name, change))) => {
-            let action = find(name)?;
-            let (record, cost) = action.record(change)?;
-            return Ok(Some((action, Decision::Change(record, cost))));
-        }
-        Errand::Task { task, scope } => (task, scope),
+    let refused = |error: &(dyn std::error::Error + 'static)| {
+        StepFailure::from_error(FailureClass::Refused, error)
     };
-    let refused =
-        |error: &(dyn std::error::Error + 'static)| StepFailure::from_error(FailureClass::Refused, error);
     if let Some(condition) = &task.when
         && !truth(condition, scope).map_err(|error| refused(&error))?
     {
@@ -120,16 +133,23 @@ async fn decide(
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
     let deadline = Deadline::after(job.within);
     let reader = job.session.reader(deadline, Arc::clone(&job.prior));
-    let decision = deadline.of(prepared.decide(&reader)).await.map_err(|_| {
+    let mut decision = deadline.of(prepared.decide(&reader)).await.map_err(|_| {
         StepFailure::new(FailureClass::TimedOut, "the host was not read before the deadline")
     })??;
-    Ok(Some((action, match decision {
-        Decision::Change(record, cost) => {
-            let uses = task.uses.draws().map(|(name, draw)| (name.clone(), draw));
-            Decision::Change(record, uses.fold(cost, |cost, (name, draw)| cost.and(name, draw)))
-        }
-        unchanged @ Decision::Unchanged { .. } => unchanged,
-    })))
+    if let Decision::Change(_, cost) = &mut decision {
+        let uses = task.uses.draws();
+        *cost = uses.fold(cost.clone(), |cost, (name, draw)| cost.and(name.clone(), draw));
+    }
+    Ok(Some((action, decision)))
+}
+
+async fn would_change(job: &Job, record: ChangeRecord, cost: Cost) -> StepEnd {
+    let note = Some(format!("would: {}", record.lines.join("; ")));
+    let message = Message::WouldChange { step: job.step.clone(), record, cost };
+    if job.inbox.send(message).await.is_err() {
+        return StepEnd::orphaned();
+    }
+    StepEnd { outcome: Outcome::Changed, failure: None, note, value: Value::Null }
 }
 
 fn find(name: &str) -> Result<&'static dyn ActionKind, StepFailure> {
@@ -138,12 +158,31 @@ fn find(name: &str) -> Result<&'static dyn ActionKind, StepFailure> {
     })
 }
 
-/// Waits until the limits allow the change; the answer resolves when the intent is on disk.
-async fn granted(job: &Job, record: ChangeRecord, cost: Cost) -> Option<Ack> {
+/// Waits until the limits allow the change and its intent is on disk.
+async fn granted(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), StepEnd> {
     let (grant, granted) = oneshot::channel();
-    let message = Message::Decided { step: job.step.clone(), record, cost, grant };
-    job.inbox.send(message).await.ok()?;
-    granted.await.ok()
+    let (step, record) = (job.step.clone(), record.clone());
+    on_disk(job, Message::Decided { step, record, cost, grant }, granted).await
+}
+
+/// Waits until the intent of a further change of a granted step is on disk.
+async fn also_written(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), StepEnd> {
+    let (on_disk_sender, written) = oneshot::channel();
+    let (step, record) = (job.step.clone(), record.clone());
+    let message = Message::AlsoDecided { step, record, cost, on_disk: on_disk_sender };
+    on_disk(job, message, written).await
+}
+
+async fn on_disk(
+    job: &Job,
+    message: Message,
+    answer: oneshot::Receiver<Ack>,
+) -> Result<(), StepEnd> {
+    job.inbox.send(message).await.map_err(|_| StepEnd::orphaned())?;
+    let written = answer.await.map_err(|_| StepEnd::orphaned())?;
+    written
+        .await
+        .map_err(|error| StepEnd::failed(StepFailure::from_error(FailureClass::Bug, &error)))
 }
 
 async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> StepEnd {
@@ -163,4 +202,3 @@ async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> Ste
         )),
     }
 }
-
