@@ -242,7 +242,8 @@ impl Cmdb {
         all.commit().map_err(failed(DOING))
     }
 
-    /// Writes what the Notification Server thinks of a package on a package server.
+    /// Writes what the Notification Server thinks of a package on a package server. Of the version,
+    /// which may be an error text, 255 characters are kept: the width of the column here.
     pub fn upsert_package_server_row(
         &self,
         server: Guid,
@@ -250,6 +251,10 @@ impl Cmdb {
         status: &str,
         version: Option<&str>,
     ) -> Result<(), CmdbError> {
+        let version = version.map(|text| {
+            let units: Vec<u16> = text.encode_utf16().take(255).collect();
+            String::from_utf16_lossy(&units)
+        });
         self.upsert(
             "write the status of a package",
             "UPDATE SWDPackageServer SET Status = ?3, Version = ?4

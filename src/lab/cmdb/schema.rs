@@ -28,7 +28,7 @@ pub(super) const TABLES: &[Table] = &[
             ("PackageId", Guid),
             ("Status", Text(64)),
             // It may hold an error text.
-            ("Version", Text(512)),
+            ("Version", Text(255)),
         ],
         index: "PkgSvrId, PackageId",
     },
