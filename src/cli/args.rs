@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand};
 /// Notification Server.
 #[derive(Debug, Parser)]
 #[command(name = "fleetmend", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
+#[command(
+    after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
     budget, 3 budget tripped, 4 unreachable hosts only, 6 stopped by the operator, 7 invalid input, \
-    8 the Notification Server does not say Ready, 70 a bug.")]
+    8 the Notification Server does not say Ready, 70 a bug."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

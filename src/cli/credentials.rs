@@ -76,7 +76,8 @@ fn ask_password(name: &CredentialName, prefix: &str, user: String) -> Result<Cre
 /// It cannot be read, others may read it, or it is not such a file.
 pub fn read_lab_file(path: &Path) -> Result<BTreeMap<String, Credential>, Failure> {
     let shown = path.display();
-    let refuse = |what: &str| Failure::input(format!("could not use the lab's credentials {shown}: {what}"));
+    let refuse =
+        |what: &str| Failure::input(format!("could not use the lab's credentials {shown}: {what}"));
     let metadata = std::fs::metadata(path).map_err(|error| {
         refuse("it cannot be read")
             .because(&error)
@@ -85,7 +86,8 @@ pub fn read_lab_file(path: &Path) -> Result<BTreeMap<String, Credential>, Failur
     if !is_private(&metadata) {
         return Err(refuse("others may read it").hint(format!("chmod 600 {shown}")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| refuse("it cannot be read").because(&error))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refuse("it cannot be read").because(&error))?;
     let text = zeroize::Zeroizing::new(text);
     let file: BTreeMap<String, LabCredential> =
         serde_json::from_str(&text).map_err(|_| refuse("it is not a file that a lab wrote"))?;
@@ -131,7 +133,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("credentials.json");
-        std::fs::write(&path, r#"{"lab-admin": {"user": "LAB\\admin", "password": "x"}}"#).expect("written");
+        std::fs::write(&path, r#"{"lab-admin": {"user": "LAB\\admin", "password": "x"}}"#)
+            .expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("mode");
 
         let refused = read_lab_file(&path).expect_err("refused");

@@ -36,12 +36,14 @@ impl Failure {
     }
 
     /// A mistake of ours, or of the machine that we run on.
-    pub fn internal(
-        message: impl Into<String>,
-        error: &(dyn std::error::Error + 'static),
-    ) -> Self {
-        Self { kind: FailureKind::Internal, message: message.into(), causes: Vec::new(), hint: None }
-            .because(error)
+    pub fn internal(message: impl Into<String>, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self {
+            kind: FailureKind::Internal,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+        }
+        .because(error)
     }
 
     /// Adds an error and its sources as causes.

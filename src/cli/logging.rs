@@ -36,6 +36,9 @@ mod tests {
 
     #[test]
     fn no_directive_can_lift_the_cap_on_sspi() {
-        assert_eq!(cap_sspi("debug,sspi=trace,sspi::ntlm=trace,fleetmend=debug"), "debug,fleetmend=debug");
+        assert_eq!(
+            cap_sspi("debug,sspi=trace,sspi::ntlm=trace,fleetmend=debug"),
+            "debug,fleetmend=debug"
+        );
     }
 }

@@ -1,0 +1,37 @@
+//! `fleetmend lint`: checks files and connects to nothing.
+
+use super::args::LintArgs;
+use super::error::Failure;
+use super::{files, output};
+use crate::event::RunResult;
+
+/// Checks an inventory and playbooks; all of them, even after the first with a mistake.
+pub fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
+    let mut first_failure = None;
+    let inventory = match args.inventory.as_deref().map(files::inventory) {
+        Some(Ok(file)) => {
+            let hosts = file.loaded.inventory.len();
+            output::result(&format!("{}: {hosts} hosts\n", file.name));
+            Some(file)
+        }
+        Some(Err(failure)) => {
+            first_failure = Some(failure);
+            None
+        }
+        None => None,
+    };
+    for path in &args.playbooks {
+        match files::playbook(path, inventory.as_ref()) {
+            Ok(playbook) => {
+                let (plays, tasks) = (playbook.plays.len(), playbook.tasks().count());
+                output::result(&format!("{}: {plays} plays, {tasks} tasks\n", playbook.path));
+            }
+            Err(failure) => {
+                if let Some(earlier) = first_failure.replace(failure) {
+                    output::talk(&earlier.render(super::environment::paint_stderr()));
+                }
+            }
+        }
+    }
+    first_failure.map_or(Ok(RunResult::Done), Err)
+}
