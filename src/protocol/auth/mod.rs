@@ -19,3 +19,7 @@ pub use initiator::{InitiateError, Initiator, Mechanism};
 pub use ntlm_acceptor::{Names, NtHash, NtlmAcceptor, nt_hash};
 pub use ntlm_seal::{BadSignature, NtlmSession};
 pub use spnego::server_hint;
+
+/// The `tracing` directive that every subscriber must end with: at debug, sspi prints the plaintext
+/// of what it seals, so the text of commands and their data.
+pub const SSPI_TRACING_CAP: &str = "sspi=warn";
