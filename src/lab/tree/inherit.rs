@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-/// Full control for everyone, inherited by everything: the descriptor of a fresh volume.
+use crate::protocol::security_descriptor::{SecurityDescriptor, Sid};
+
+/// The descriptor of a fresh volume: SYSTEM and administrators everything, users read.
 pub(super) fn volume_root() -> Arc<[u8]> {
-    // Self-relative, DACL present at 20, no owner, one allow ACE (OI|CI) for S-1-1-0.
-    let mut bytes = vec![1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0];
-    bytes.extend([2, 0, 28, 0, 1, 0, 0, 0, 0, 3, 20, 0, 0xFF, 1, 0x1F, 0]);
-    bytes.extend([1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
-    bytes.into()
+    SecurityDescriptor::machine_default().encode().into()
 }
 
-/// The descriptor that a new object takes over from its folder.
-pub(super) fn inherited(folder: &Arc<[u8]>, _is_directory: bool) -> Arc<[u8]> {
-    Arc::clone(folder)
+/// The descriptor that an object made by `owner` takes over from its folder.
+pub(super) fn inherited(folder: &[u8], is_directory: bool, owner: &Sid) -> Arc<[u8]> {
+    // Descriptors are checked when they are set, so a bad one cannot come here; if it did, the
+    // object would be closed to remote callers rather than open.
+    let folder = SecurityDescriptor::parse(folder)
+        .unwrap_or_else(|_| SecurityDescriptor::administrators_only());
+    folder.for_child(is_directory, owner, owner).encode().into()
 }

@@ -7,6 +7,7 @@ use super::TreeError;
 use super::handle::OpenHandle;
 use super::inherit;
 use super::path::{Path, fold};
+use crate::protocol::security_descriptor::Sid;
 
 /// File attributes, the bits of [MS-FSCC] 2.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -94,6 +95,13 @@ impl Node {
         match &self.body {
             Body::File(bytes) => bytes.len() as u64,
             Body::Directory(_) | Body::Junction(_) => 0,
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<&str> {
+        match &self.body {
+            Body::Junction(target) => Some(target),
+            Body::File(_) | Body::Directory(_) => None,
         }
     }
 
@@ -279,8 +287,9 @@ impl Nodes {
         if folder.delete_pending {
             return Err(TreeError::DeletePending);
         }
-        let descriptor =
-            descriptor.unwrap_or_else(|| inherit::inherited(&folder.descriptor, is_directory));
+        let descriptor = descriptor.unwrap_or_else(|| {
+            inherit::inherited(&folder.descriptor, is_directory, &Sid::system())
+        });
         let attributes = match body {
             Body::File(_) => Attributes::ARCHIVE,
             Body::Directory(_) => Attributes::DIRECTORY,

@@ -8,6 +8,7 @@ use super::handle::{HandleId, Share};
 use super::node::{Body, NodeId, Nodes};
 use super::path::Path;
 use super::{Attributes, Kind, TreeError};
+use crate::protocol::security_descriptor::SecurityDescriptor;
 
 /// The file tree of one simulated machine. Clones share the same tree.
 ///
@@ -198,6 +199,7 @@ impl Tree {
     /// Replaces the security descriptor of one object; what is below it stays as it is, as with
     /// a plain `SET_INFO`.
     pub fn set_descriptor(&self, path: &str, descriptor: &[u8]) -> Result<(), TreeError> {
+        SecurityDescriptor::parse(descriptor).map_err(|_| TreeError::MalformedDescriptor)?;
         let mut nodes = self.lock();
         let id = nodes.find(path, false)?;
         nodes.node_mut(id)?.descriptor = descriptor.into();
