@@ -2,3 +2,8 @@
 //! listens, and says so when there is none.
 
 mod samba_files;
+mod winrm;
+
+#[path = "../winrm/lab.rs"]
+#[expect(dead_code, reason = "the tests of the client use the rest of it")]
+mod lab;

@@ -22,4 +22,7 @@ pub use spnego::server_hint;
 
 /// The `tracing` directive that every subscriber must end with: at debug, sspi prints the plaintext
 /// of what it seals, so the text of commands and their data.
+/// The directive of a tracing filter that whoever installs a subscriber adds last.
+///
+/// At debug level sspi 0.23 writes the plaintext of what it seals, in hexadecimal.
 pub const SSPI_TRACING_CAP: &str = "sspi=warn";

@@ -142,6 +142,8 @@ impl WinRmError {
     pub(super) fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::Lost { sent, .. } | Self::TimedOut { sent, .. } => *sent,
+            // The server gave up waiting for itself.
+            Self::Fault { fault, .. } => fault.is_timed_out(),
             Self::AnswerCut { .. }
             | Self::SessionLost { .. }
             | Self::Busy { .. }
@@ -154,7 +156,6 @@ impl WinRmError {
             | Self::Security(_)
             | Self::ShellQuota { .. }
             | Self::OperationQuota { .. }
-            | Self::Fault { .. }
             | Self::OutputLimit { .. }
             | Self::Closed => false,
         }

@@ -79,6 +79,9 @@ impl Session {
     ) -> Result<CommandOutput, RunFailure> {
         let not_run = |error| RunFailure { error, may_have_run: false };
         line.check().map_err(not_run)?;
+        if deadline.left().is_zero() {
+            return Err(not_run(WinRmError::TimedOut { request: "Command", sent: false }));
+        }
         self.replace_idle_connection();
         if self.shell.as_ref().is_some_and(|s| s.commands >= self.settings.commands_per_shell) {
             self.delete_shell(deadline).await.map_err(not_run)?;
@@ -189,8 +192,11 @@ impl Session {
                 }
                 Ok(_) => return Err(unexpected("Receive")),
                 // There was no output yet. The command's deadline ends this, nothing else.
-                Err(WinRmError::Fault { fault, .. })
-                    if fault.is_timed_out() && !deadline.left().is_zero() => {}
+                Err(WinRmError::Fault { fault, .. }) if fault.is_timed_out() => {
+                    if deadline.left().is_zero() {
+                        return Err(WinRmError::TimedOut { request: "Receive", sent: true });
+                    }
+                }
                 // The same request, with its identifier, gets the same answer.
                 Err(
                     WinRmError::Lost { .. }

@@ -10,7 +10,8 @@ use super::session::Session;
 use super::{RunFailure, WinRmError, WinRmSettings};
 use crate::protocol::{clixml, powershell};
 use crate::transport::{
-    ChangeScript, ChangeShell, Deadline, ReadScript, ReadShell, TransportError, TransportErrorKind,
+    ChangeScript, ChangeShell, Deadline, ReadScript, ReadShell, Target, TransportError,
+    TransportErrorKind,
 };
 
 /// Commands that may wait for the one that runs.
@@ -49,6 +50,22 @@ impl WinRmShell {
         let worker = tokio::spawn(work(Session::new(settings), deadline, opened, waiting));
         is_open.await.map_err(|_| WinRmError::Closed)??;
         Ok(Self { host, jobs: Mutex::new(Some(jobs)), worker: Mutex::new(Some(worker)) })
+    }
+
+    /// Opens a shell on a target of the inventory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], in the kinds that all transports share.
+    pub async fn connect(target: &Target, deadline: Deadline) -> Result<Self, TransportError> {
+        let opened = match WinRmSettings::for_target(target) {
+            Ok(settings) => Self::open(settings, deadline).await,
+            Err(error) => Err(error),
+        };
+        opened.map_err(|error| {
+            let doing = format!("could not open a shell on {}", target.host);
+            TransportError::caused_by(error.kind(), doing, error)
+        })
     }
 
     /// Runs a command to its end. Cancel safe: dropping the future ends the command on the host.

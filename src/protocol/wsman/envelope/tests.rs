@@ -173,3 +173,22 @@ fn what_is_no_envelope_or_lacks_a_part_is_an_error() {
     let without = receive.to_xml().replace("CommandId", "Other");
     assert!(RequestEnvelope::parse(without.as_bytes()).is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_document_makes_a_reader_panic(noise in ".{0,200}", cut in 0_usize..4_000, at in 0_usize..4_000) {
+        let sent = RequestEnvelope {
+            header: header(Some("S-1")),
+            request: Request::Send(SendInput { command_id: "c".to_owned(), data: vec![1; 99], end: true }),
+        };
+        let mut document = sent.to_xml();
+        document.truncate(cut.min(document.len()));
+        let at = at.min(document.len());
+        document.insert_str(at, &noise);
+
+        let _ = RequestEnvelope::parse(document.as_bytes());
+        let _ = ResponseEnvelope::parse(document.as_bytes());
+        let _ = crate::protocol::clixml::readable(&format!("#< CLIXML<S S=\"Error\">{noise}{document}"));
+        let _ = crate::protocol::sealed::read(document.as_bytes());
+    }
+}

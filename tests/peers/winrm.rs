@@ -1,0 +1,180 @@
+//! Our WinRM client against a server on pyspnego, and pypsrp and pywinrm against the lab's front.
+//!
+//! Both are skipped, loudly, unless `FLEETMEND_PEERS` names a Python environment with
+//! `requirements.txt` installed.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use fleetmend::lab::winrm::Quotas;
+use fleetmend::model::Credential;
+use fleetmend::secret::Secret;
+use fleetmend::transport::winrm::{
+    Authentication, CommandLine, WinRmError, WinRmSettings, WinRmShell,
+};
+use fleetmend::transport::{Deadline, ReadScript, ReadShell as _};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::lab::{PASSWORD, lab_with, soon};
+
+const ECHO: ReadScript = ReadScript { name: "echo", text: "# echo the input" };
+const SESSIONS: usize = 100;
+
+/// The Python that has the peers; says loudly when there is none.
+#[expect(clippy::disallowed_methods, reason = "the environment says where the peer is")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn python() -> Option<PathBuf> {
+    let python =
+        std::env::var_os("FLEETMEND_PEERS").map(|dir| PathBuf::from(dir).join("bin/python"));
+    if python.is_none() {
+        eprintln!("SKIPPED: FLEETMEND_PEERS is not set; see tests/run.sh");
+    }
+    python
+}
+
+fn script(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
+}
+
+/// The server; it ends with its standard input.
+struct Peer {
+    child: Child,
+    _stdin: ChildStdin,
+    port: u16,
+}
+
+impl Peer {
+    fn start(python: PathBuf) -> Self {
+        let mut child = Command::new(python)
+            .arg(script("winrm_server.py"))
+            .arg(format!("CORP:fleet:{PASSWORD}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the peer starts");
+        let stdin = child.stdin.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
+        let port = line.trim().strip_prefix("PORT ").expect("a port").parse().expect("a number");
+        Self { child, _stdin: stdin, port }
+    }
+
+    fn settings(&self, authentication: Authentication) -> WinRmSettings {
+        let password = Secret::new(PASSWORD.to_owned());
+        let credential = Credential { user: r"CORP\fleet".to_owned(), password };
+        WinRmSettings {
+            authentication,
+            operation_timeout: Duration::from_secs(1),
+            answer_margin: Duration::from_secs(20),
+            ..WinRmSettings::new("127.0.0.1", self.port, credential)
+        }
+    }
+
+    /// What the server has counted.
+    fn stats(&self) -> Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the peer listens");
+        stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_on_pyspnego_understands_every_sealed_message_of_our_client() {
+    let Some(python) = python() else { return };
+    let peer = Peer::start(python);
+
+    for authentication in [Authentication::Negotiate, Authentication::Ntlm] {
+        let shell = WinRmShell::open(peer.settings(authentication), soon()).await.unwrap();
+        let echo = shell.run(CommandLine::new("echo <ü> & \"x\""), soon()).await.unwrap();
+        let input = json!({ "path": r"C:\Ü", "much": "x".repeat(400_000) });
+        let script = shell.read(&ECHO, &input, soon()).await.unwrap();
+        let quiet = shell.run(CommandLine::new("quiet 2.5"), soon()).await.unwrap();
+        let much = shell.run(CommandLine::new("much 3000006"), soon()).await.unwrap();
+        let wrong = shell.run(CommandLine::new("format c:"), soon()).await.unwrap();
+        shell.close().await;
+
+        assert_eq!(echo.stdout, "<ü> & \"x\"\r\n".as_bytes());
+        assert_eq!((&script["echo"], &script["script"]), (&input, &json!(ECHO.text)));
+        assert_eq!(quiet.stdout, b"done");
+        assert!(much.stdout.len() == 3_000_006 && std::str::from_utf8(&much.stdout).is_ok());
+        assert_eq!(wrong.exit_code, Some(9009));
+
+        let mut wrong = peer.settings(authentication);
+        wrong.credential.password = Secret::new("wrong".to_owned());
+        let rejected = WinRmShell::open(wrong, soon()).await.unwrap_err();
+        assert!(matches!(rejected, WinRmError::AuthenticationRejected { .. }), "{rejected:?}");
+    }
+    let stats = peer.stats();
+    assert_eq!(
+        (&stats["rejected"], &stats["plain_refused"], &stats["frames_refused"], &stats["shells"]),
+        (&json!(2), &json!(0), &json!(0), &json!(0)),
+        "{stats}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_fresh_sessions_with_the_server_on_pyspnego_have_no_failure() {
+    let Some(python) = python() else { return };
+    let peer = Peer::start(python);
+
+    let mut running = JoinSet::new();
+    for number in 0..SESSIONS {
+        let mechanisms = [Authentication::Negotiate, Authentication::Ntlm];
+        let settings = peer.settings(mechanisms[number % 2]);
+        running.spawn(async move {
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let shell = WinRmShell::open(settings, deadline).await?;
+            let echo = shell.read(&ECHO, &json!(number), deadline).await.unwrap();
+            shell.close().await;
+            assert_eq!(echo["echo"], json!(number));
+            Ok::<_, WinRmError>(())
+        });
+        if running.len() >= 8 {
+            running.join_next().await.unwrap().unwrap().unwrap();
+        }
+    }
+    while let Some(result) = running.join_next().await {
+        result.unwrap().unwrap();
+    }
+
+    let stats = peer.stats();
+    // One connection is this question itself.
+    assert_eq!(stats["connections"], json!(SESSIONS + 1), "{stats}");
+    assert_eq!((&stats["logons"], &stats["shells"]), (&json!(SESSIONS), &json!(0)), "{stats}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the figures of a peer are the result of the test")]
+async fn pypsrp_and_pywinrm_use_the_front_of_the_lab() {
+    let Some(python) = python() else { return };
+    let lab = lab_with(Quotas::default(), false).await;
+
+    let child = tokio::process::Command::new(python)
+        .arg(script("winrm_clients.py"))
+        .args(["127.0.0.1", &lab.port.to_string(), r"CORP\fleet", "20"])
+        .env("PEER_PASSWORD", PASSWORD)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(180), child).await.unwrap().unwrap();
+
+    let seen = String::from_utf8_lossy(&output.stdout);
+    println!("{seen}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{:?}", lab.front.counters());
+    assert!(output.status.success(), "{seen}");
+    // Clients that keep no shell leave none behind.
+    assert_eq!(lab.front.open_shells(), 0);
+}
