@@ -25,7 +25,6 @@ const ECHO: ReadScript = ReadScript { name: "echo", text: "# echo the input" };
 const SESSIONS: usize = 100;
 
 /// The Python that has the peers; says loudly when there is none.
-#[expect(clippy::disallowed_methods, reason = "the environment says where the peer is")]
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn python() -> Option<PathBuf> {
     let python =

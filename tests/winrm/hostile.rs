@@ -1,5 +1,7 @@
 //! Somebody on the way answers in the server's place.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::time::Duration;
 
 use fleetmend::protocol::wsman::{Fault, FaultCode, Response, ResponseEnvelope};

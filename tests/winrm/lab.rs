@@ -1,5 +1,7 @@
 //! A machine of the lab with a few commands, its WinRM front on a free port, and planned faults.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
