@@ -1,0 +1,93 @@
+//! Laws of a run that was cut and goes on.
+
+use std::collections::BTreeSet;
+
+use fleetmend::event::{EventKind, RunState};
+use fleetmend::model::StepId;
+use fleetmend::plan::{Answers, ResumeError, resume};
+use fleetmend::scheduler::Command;
+use proptest::prelude::*;
+
+use crate::case::{Case, any_case};
+use crate::world::{Entry, World};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_cut_anywhere_repeats_nothing_and_ends_where_it_would_have(
+        case in any_case(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 8),
+    ) {
+        let full = World::new(&case).drive();
+
+        for cut in cuts {
+            let length = 1 + cut.index(full.events.len());
+            go_on(&case, &full, length);
+        }
+    }
+}
+
+fn go_on(case: &Case, full: &World<'_>, length: usize) {
+    let before = &full.events[..length];
+    let state = RunState::replay(before).expect("what was written is legal");
+    let resumption = match resume(&case.draft, &state, &Answers::default()) {
+        Ok(resumption) => resumption,
+        Err(ResumeError::NothingLeft { .. }) => {
+            let is_through = state.plays.values().all(|play| play.finished);
+            assert!(is_through, "{length} events of {:#?}", full.events);
+            return;
+        }
+        Err(other) => panic!("{other}"),
+    };
+    let undecided: BTreeSet<StepId> =
+        resumption.undecided().map(|doubt| doubt.step.clone()).collect();
+    let settled: BTreeSet<StepId> = resumption
+        .state
+        .steps()
+        .filter(|(_, step)| step.outcome.is_some())
+        .map(|(id, _)| id)
+        .collect();
+
+    let world = World::resumed(case, before, resumption).drive();
+
+    for (_, entry) in &world.log {
+        if let Entry::Out(Command::Start { step, .. } | Command::Apply { step }) = entry {
+            assert!(!settled.contains(step), "{step} was finished before the cut");
+            assert!(!undecided.contains(step), "{step} is in doubt and was repeated");
+        }
+    }
+    draws_remember_the_cut(case, &world);
+    if full.is_cut_short() || world.is_cut_short() || !undecided.is_empty() {
+        return;
+    }
+    assert_eq!(world.outcomes(), full.outcomes(), "cut after {length}");
+    assert_eq!(world.result, full.result, "cut after {length}: {:#?}", world.events);
+}
+
+/// Changes are under the limits of both processes together: what was drawn before the cut is still
+/// worked off after it.
+fn draws_remember_the_cut(case: &Case, world: &World<'_>) {
+    let Some(spec) = case.draft.plays[0].limits.0.values().next() else { return };
+    let Some(rate) = spec.rate else { return };
+    let mut draws = Vec::new();
+    for event in &world.events {
+        if let EventKind::StepDecided { cost, .. } = &event.kind {
+            let draw = cost.of("ns_iis");
+            if draw.total() > 0 && !case.draft.is_check() {
+                draws.push((event.elapsed.as_millis(), draw));
+            }
+        }
+    }
+    for (i, (from, _)) in draws.iter().enumerate() {
+        let mut drawn = 0.0;
+        for (to, draw) in &draws[i..] {
+            #[expect(clippy::cast_precision_loss, reason = "a span of hours")]
+            let span = (to - from) as f64 / 1000.0;
+            let allowed = f64::from(spec.burst) + rate.per_second(case.draft.scale) * span;
+            let needed = f64::from(draw.now.min(spec.burst));
+            assert!(drawn + needed <= allowed + 1e-6, "{drawn} + {needed} > {allowed}");
+            drawn += f64::from(draw.total());
+        }
+    }
+}

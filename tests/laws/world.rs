@@ -1,0 +1,331 @@
+//! A driver on a virtual clock: it jumps from one thing that happens to the next.
+
+use std::collections::BTreeMap;
+
+use fleetmend::event::{
+    ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunResult,
+    RunStarted, RunState, StopStage, TaskHeader, Undo,
+};
+use fleetmend::model::{
+    Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Now, Outcome, PlayNo, RunId,
+    ServerIdentity, StepFailure, StepId, Vars, WorkRow,
+};
+use fleetmend::plan::Resumption;
+use fleetmend::scheduler::{Command, Input, Scheduler};
+use serde_json::Value;
+
+use crate::case::{Case, Fate};
+
+/// More turns than any of these runs needs: a run that takes them does not end.
+const TURNS: usize = 200_000;
+
+/// What a step under way will do next, and when.
+enum Next {
+    Decides,
+    Ends(Outcome, Option<FailureClass>),
+}
+
+/// A run, driven to its end.
+pub(crate) struct World<'a> {
+    case: &'a Case,
+    scheduler: Scheduler,
+    now: u64,
+    /// What will happen, by instant and by the order in which it was set off.
+    agenda: BTreeMap<(u64, u64), Happens>,
+    set_off: u64,
+    steps: BTreeMap<StepId, (u64, u64)>,
+    asked: BTreeMap<PlayNo, u32>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) state: RunState,
+    /// Every command with its instant, in milliseconds, between the inputs that led to it.
+    pub(crate) log: Vec<(u64, Entry)>,
+    pub(crate) result: Option<RunResult>,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Entry {
+    In(Input),
+    Out(Command),
+}
+
+enum Happens {
+    Step(StepId, Next),
+    Other(Input),
+}
+
+impl<'a> World<'a> {
+    /// A run from its beginning.
+    pub(crate) fn new(case: &'a Case) -> Self {
+        let mut world = Self::with(case, Scheduler::new(case.draft.clone()));
+        world.write(EventKind::RunStarted(Box::new(header(case))));
+        world.plan_stops();
+        world
+    }
+
+    /// A run that goes on after a cut.
+    pub(crate) fn resumed(case: &'a Case, before: &[Event], resumption: Resumption) -> Self {
+        let mut world = Self::with(case, Scheduler::resume(case.draft.clone(), resumption));
+        world.events = before.to_vec();
+        world.state = RunState::replay(before).expect("a journal that was written is legal");
+        world.now = world.state.elapsed.as_millis();
+        world.write(EventKind::RunResumed { program: "0".to_owned() });
+        world
+    }
+
+    fn with(case: &'a Case, scheduler: Scheduler) -> Self {
+        Self {
+            case,
+            scheduler,
+            now: 0,
+            agenda: BTreeMap::new(),
+            set_off: 0,
+            steps: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            events: Vec::new(),
+            state: RunState::default(),
+            log: Vec::new(),
+            result: None,
+        }
+    }
+
+    fn plan_stops(&mut self) {
+        for (at, stage) in self.case.stops.clone() {
+            self.plan(at, Happens::Other(Input::Operator(stage)));
+        }
+    }
+
+    /// Drives the run to its end.
+    pub(crate) fn drive(mut self) -> Self {
+        for _ in 0..TURNS {
+            while let Some(command) = self.scheduler.poll(self.now()) {
+                assert_eq!(self.result, None, "a command after the end: {command:?}");
+                self.log.push((self.now, Entry::Out(command.clone())));
+                self.obey(command);
+            }
+            if self.result.is_some() {
+                assert!(self.scheduler.poll(self.now()).is_none());
+                return self;
+            }
+            let next = self.agenda.keys().next().map(|(at, _)| *at);
+            let wakeup = self.scheduler.next_wakeup().map(Elapsed::as_millis);
+            let next = next.into_iter().chain(wakeup).min();
+            let next = next.unwrap_or_else(|| panic!("the run hangs: {:#?}", self.scheduler));
+            self.now = self.now.max(next);
+            if let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now)
+            {
+                let happens = entry.remove();
+                self.happen(happens);
+            }
+        }
+        panic!("the run does not end");
+    }
+
+    fn now(&self) -> Now {
+        Now { elapsed: Elapsed::from_millis(self.now), wall: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::FindWork { play } => self.find_work(play),
+            Command::Start { step, .. } => {
+                self.write(EventKind::StepStarted { step: step.clone() });
+                let fate = self.case.fate(&step);
+                let next = match fate.decision {
+                    Ok(_) => Next::Decides,
+                    Err((outcome, class)) => Next::Ends(outcome, class),
+                };
+                self.plan_step(step, fate.probe, next);
+            }
+            Command::Apply { step } => {
+                let Fate { decision, apply, end: (outcome, class), .. } = self.case.fate(&step);
+                self.write_decided(&step, decision.expect("only what was decided is applied"));
+                self.plan_step(step, apply, Next::Ends(outcome, class));
+            }
+            Command::CheckOracle { play } => self.ask_oracle(play),
+            Command::Cancel { step } => {
+                let is_open = self.state.step(&step).is_some_and(|step| step.open);
+                let class = if is_open { FailureClass::InDoubt } else { FailureClass::Cancelled };
+                self.plan_step(step, 3, Next::Ends(class.outcome(), Some(class)));
+            }
+            Command::Emit(kind) => self.write(kind),
+            Command::Finish(result) => self.result = Some(result),
+        }
+    }
+
+    fn happen(&mut self, happens: Happens) {
+        let input = match happens {
+            Happens::Other(input) => input,
+            Happens::Step(step, Next::Decides) => {
+                self.steps.remove(&step);
+                let cost = self.case.fate(&step).decision.expect("it decides on a change");
+                if self.case.draft.mode == RunMode::Check {
+                    self.write_decided(&step, cost);
+                    self.write_finished(&step, Outcome::Changed, None);
+                    Input::Finished { step, outcome: Outcome::Changed, class: None }
+                } else {
+                    Input::Decided { step, cost }
+                }
+            }
+            Happens::Step(step, Next::Ends(outcome, class)) => {
+                self.steps.remove(&step);
+                self.write_finished(&step, outcome, class);
+                Input::Finished { step, outcome, class }
+            }
+        };
+        self.log.push((self.now, Entry::In(input.clone())));
+        let now = self.now();
+        self.scheduler.handle(now, input);
+    }
+
+    fn find_work(&mut self, play: PlayNo) {
+        let input = if self.case.is_work_found(play) {
+            let hosts = &self.case.draft.plays[usize::from(play.0)].hosts;
+            let names = hosts.iter().map(|host| &host.name);
+            let with_work = names.filter(|name| self.case.has_work(play, name));
+            let by_host = with_work.map(|name| (name.clone(), vec![row()])).collect();
+            Input::Work { play, matched: MatchedWork { by_host, ..MatchedWork::default() } }
+        } else {
+            let failure = StepFailure::new(FailureClass::Unreachable, "no answer");
+            Input::WorkFailed { play, failure }
+        };
+        self.plan(self.now + 40, Happens::Other(input));
+    }
+
+    fn ask_oracle(&mut self, play: PlayNo) {
+        let asked = self.asked.entry(play).or_default();
+        *asked += 1;
+        let fate = self.case.oracle(play);
+        let is_ready = fate.satisfied_at.is_some_and(|number| *asked >= number);
+        let hosts: Vec<HostName> = self.state.plays[&play].hosts.keys().cloned().collect();
+        let of = u32::try_from(hosts.len()).expect("few hosts");
+        let not_ready = |host: HostName| NotReady {
+            host,
+            package: Guid::from_u128(9),
+            package_name: None,
+            status: None,
+            reported_version: None,
+            current_version: None,
+        };
+        let input = match (fate.is_readable, is_ready) {
+            (false, _) => {
+                let failure = StepFailure::new(FailureClass::Throttled, "busy");
+                Input::OracleFailed { play, failure }
+            }
+            (true, true) => {
+                let report = OracleReport { ready: of, of, not_ready: Vec::new() };
+                Input::Oracle { play, report }
+            }
+            (true, false) => {
+                let not_ready = hosts.into_iter().map(not_ready).collect();
+                Input::Oracle { play, report: OracleReport { ready: 0, of, not_ready } }
+            }
+        };
+        self.plan(self.now + 30, Happens::Other(input));
+    }
+
+    fn plan(&mut self, at: u64, happens: Happens) -> (u64, u64) {
+        self.set_off += 1;
+        self.agenda.insert((at, self.set_off), happens);
+        (at, self.set_off)
+    }
+
+    /// Replaces what the step was about to do.
+    fn plan_step(&mut self, step: StepId, delay: u64, next: Next) {
+        if let Some(before) = self.steps.remove(&step) {
+            self.agenda.remove(&before);
+        }
+        let key = self.plan(self.now + delay, Happens::Step(step.clone(), next));
+        self.steps.insert(step, key);
+    }
+
+    fn write_decided(&mut self, step: &StepId, cost: Cost) {
+        let change = ChangeRecord {
+            action: "agent".to_owned(),
+            change: Value::from(1),
+            undo: Undo::With(Value::from(2)),
+            lines: vec!["change".to_owned()],
+        };
+        self.write(EventKind::StepDecided { step: step.clone(), change, cost });
+    }
+
+    fn write_finished(&mut self, step: &StepId, outcome: Outcome, class: Option<FailureClass>) {
+        let failure = class.map(|class| StepFailure::new(class, "it failed"));
+        let (step, value) = (step.clone(), Value::Null);
+        self.write(EventKind::StepFinished { step, outcome, failure, note: None, value });
+    }
+
+    /// Every event must be a legal one.
+    fn write(&mut self, kind: EventKind) {
+        let event = Event {
+            seq: self.state.next_seq,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            elapsed: Elapsed::from_millis(self.now),
+            kind,
+        };
+        if let Err(illegal) = self.state.apply(&event) {
+            panic!("{illegal}: {event:?}");
+        }
+        self.events.push(event);
+    }
+
+    /// How each host ended in each play; none for one that did not.
+    pub(crate) fn outcomes(&self) -> Vec<(PlayNo, HostName, Option<Outcome>)> {
+        let plays = self.state.plays.iter();
+        plays
+            .flat_map(|(play, state)| {
+                state.hosts.iter().map(|(name, host)| (*play, name.clone(), host.outcome))
+            })
+            .collect()
+    }
+
+    /// Whether something stopped the run early.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        let stop = |event: &Event| {
+            matches!(
+                event.kind,
+                EventKind::BudgetTripped { .. }
+                    | EventKind::BreakerOpened { .. }
+                    | EventKind::Stopping { stage: StopStage::Drain | StopStage::Cancel }
+            )
+        };
+        self.events.iter().any(stop)
+    }
+}
+
+fn row() -> WorkRow {
+    WorkRow {
+        server: ServerIdentity { guid: Guid::from_u128(1), name: None, fqdn: None },
+        package: Guid::from_u128(9),
+        package_name: None,
+        status: "Invalid".to_owned(),
+        current_version: None,
+        reported_version: None,
+    }
+}
+
+fn header(case: &Case) -> RunStarted {
+    let task = |task: &fleetmend::plan::DraftTask| TaskHeader {
+        name: task.name.clone(),
+        action: task.action.clone(),
+    };
+    let plays = case.draft.plays.iter().map(|play| PlayHeader {
+        name: play.name.clone(),
+        tasks: play.tasks.iter().map(task).collect(),
+    });
+    RunStarted {
+        run: RunId::new(uuid::Uuid::from_u128(7)),
+        mode: case.draft.mode,
+        program: "0".to_owned(),
+        playbook: "p.yml".to_owned(),
+        playbook_sha256: case.draft.playbook_sha256.clone(),
+        inventory: "i.yml".to_owned(),
+        inventory_sha256: case.draft.inventory_sha256.clone(),
+        limit: None,
+        extra_vars: Vars::new(),
+        seed: case.draft.seed,
+        scale: case.draft.scale,
+        limits: Limits::default(),
+        plays: plays.collect(),
+    }
+}
