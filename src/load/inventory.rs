@@ -1,0 +1,310 @@
+//! Ansible's YAML inventory, and our own variables in it.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use indexmap::map::Entry as Slot;
+use serde_json::Value;
+
+use super::fields::{self, Keys};
+use super::settings;
+use super::source::Source;
+use super::yaml::{self, Entry, Kind, Node, Span};
+use super::{Diagnostic, ranges, variables};
+use crate::model::{Group, HostName, Inventory, LimitName, LimitSpec, Limits, TimeScale, Vars};
+
+/// An inventory that can be used.
+#[derive(Debug, Clone)]
+pub struct LoadedInventory {
+    /// Hosts and groups.
+    pub inventory: Inventory,
+    /// What it says about the run as a whole.
+    pub settings: InventorySettings,
+    /// What deserves a look.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// What the variables of an inventory say about every run against it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InventorySettings {
+    /// The limits: the safe ones, replaced by what any host or group declares under `limits`.
+    /// Where several declare the same limit, the tightest of each part holds.
+    pub limits: Limits,
+    /// The variable `time_scale`; 1 when not given.
+    pub time_scale: TimeScale,
+}
+
+const GROUP: Keys =
+    Keys { what: "a group", known: &["hosts", "children", "vars"], later: &[], foreign: &[] };
+
+/// The most hosts of one inventory.
+const MAX_HOSTS: usize = 200_000;
+
+/// Reads an inventory; `file` is its name in messages.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file, and what deserves a look, sorted by position.
+pub fn load_inventory(file: &str, text: &str) -> Result<LoadedInventory, Vec<Diagnostic>> {
+    let mut source = Source::new(file, text);
+    let mut walk = Walk::default();
+    match yaml::parse(&mut source) {
+        Some(root) => walk.root(&root, &mut source),
+        None if !source.has_errors() => {
+            source
+                .error("empty-file", Span::new(0, 0), "the inventory is empty")
+                .help("an inventory begins with `all:`, its hosts under `hosts:` or `children:`");
+        }
+        None => {}
+    }
+    let (inventory, settings) = walk.finish(&mut source);
+    match inventory {
+        Some(inventory) if !source.has_errors() => {
+            Ok(LoadedInventory { inventory, settings, notes: source.into_diagnostics() })
+        }
+        _ => Err(source.into_diagnostics()),
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Walk {
+    groups: IndexMap<String, Group>,
+    /// Where a group is named as the child of another.
+    mentions: HashMap<(String, String), Span>,
+    /// The spelling of each host, by its name in lower case.
+    spellings: HashMap<String, HostName>,
+    limits: Vec<Value>,
+    time_scale: Option<TimeScale>,
+}
+
+impl Walk {
+    fn root(&mut self, root: &Node<'_>, source: &mut Source<'_>) {
+        let Some(entries) = fields::entries(root, "an inventory", source) else { return };
+        for entry in entries {
+            if entry.key == "sources" {
+                source
+                    .error("not-supported-yet", entry.key_span, "`sources` is not supported yet")
+                    .help("list the package servers in the inventory");
+                continue;
+            }
+            self.group(entry, source);
+        }
+    }
+
+    fn group(&mut self, entry: &Entry<'_>, source: &mut Source<'_>) {
+        let name = &*entry.key;
+        if !is_name(name) {
+            source
+                .error(
+                    "bad-name",
+                    entry.key_span,
+                    format!("`{name}` cannot be the name of a group"),
+                )
+                .expected("a name without spaces and without `: , ! & * ? [ ]`");
+            return;
+        }
+        self.groups.entry(name.to_owned()).or_default();
+        let what = format!("group `{name}`");
+        let Some(parts) = fields::entries(&entry.value, &what, source) else { return };
+        GROUP.refuse_unknown(parts, source);
+        if let Some(node) = fields::get(parts, "vars") {
+            let vars = variables::read(node, "`vars`", source);
+            self.remember(node, &vars, source);
+            self.groups.entry(name.to_owned()).or_default().vars.extend(vars);
+        }
+        if let Some(node) = fields::get(parts, "hosts") {
+            self.hosts(name, node, source);
+        }
+        if let Some(node) = fields::get(parts, "children") {
+            let children = fields::entries(node, "`children`", source).unwrap_or(&[]);
+            for child in children {
+                let child_name = child.key.clone().into_owned();
+                self.mentions.insert((name.to_owned(), child_name.clone()), child.key_span);
+                self.groups.entry(name.to_owned()).or_default().children.insert(child_name);
+                self.group(child, source);
+            }
+        }
+    }
+
+    fn hosts(&mut self, group: &str, node: &Node<'_>, source: &mut Source<'_>) {
+        if let Kind::List(_) = node.kind {
+            source
+                .error("wrong-type", node.span, "`hosts` is a mapping, this is a list")
+                .help("write a name and a colon for each host: `ps-lon-01.corp.example:`");
+            return;
+        }
+        let Some(entries) = fields::entries(node, "`hosts`", source) else { return };
+        let mut found: Vec<(HostName, Vars)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let Some(names) = host_names(entry, source) else { continue };
+            let vars = variables::read(&entry.value, "a host", source);
+            self.remember(&entry.value, &vars, source);
+            for name in names {
+                let name = HostName::new(name);
+                if self.is_misspelt(&name, entry.key_span, source) {
+                    continue;
+                }
+                found.push((name, vars.clone()));
+            }
+        }
+        if self.spellings.len() > MAX_HOSTS {
+            let message = format!("the inventory has more than {MAX_HOSTS} hosts");
+            source.error("too-many-hosts", node.span, message);
+            return;
+        }
+        let hosts = &mut self.groups.entry(group.to_owned()).or_default().hosts;
+        hosts.reserve(found.len());
+        for (name, vars) in found {
+            match hosts.entry(name) {
+                Slot::Vacant(slot) => {
+                    slot.insert(vars);
+                }
+                Slot::Occupied(mut slot) => slot.get_mut().extend(vars),
+            }
+        }
+    }
+
+    /// Whether the host is known in another spelling: Windows names ignore case, so that both
+    /// would be the same server, worked on twice at once.
+    fn is_misspelt(&mut self, name: &HostName, at: Span, source: &mut Source<'_>) -> bool {
+        let known =
+            self.spellings.entry(name.as_str().to_lowercase()).or_insert_with(|| name.clone());
+        if known == name {
+            return false;
+        }
+        let known = known.clone();
+        source
+            .error(
+                "host-in-two-spellings",
+                at,
+                format!("`{name}` and `{known}` are the same server"),
+            )
+            .help(format!("Windows names ignore case: write `{known}` in both places"));
+        true
+    }
+
+    /// Keeps the variables that are about the run as a whole.
+    fn remember(&mut self, node: &Node<'_>, vars: &Vars, source: &mut Source<'_>) {
+        if let Some(limits) = vars.get("limits") {
+            self.limits.push(limits.clone());
+        }
+        let Some(scale) = vars.get("time_scale").and_then(|v| settings::time_scale(v).ok()) else {
+            return;
+        };
+        match self.time_scale {
+            Some(known) if known != scale => {
+                let span = match &node.kind {
+                    Kind::Map(entries) => fields::get(entries, "time_scale").map(|n| n.span),
+                    _ => None,
+                };
+                source
+                    .error("two-time-scales", span.unwrap_or(node.span), "a second time scale")
+                    .help(format!("another host or group says {}; a run has one", known.factor()));
+            }
+            _ => self.time_scale = Some(scale),
+        }
+    }
+
+    fn finish(self, source: &mut Source<'_>) -> (Option<Inventory>, InventorySettings) {
+        let settings = InventorySettings {
+            limits: declared_limits(&self.limits),
+            time_scale: self.time_scale.unwrap_or_default(),
+        };
+        let mentions = self.mentions;
+        let inventory = Inventory::new(self.groups).map_err(|error| {
+            let edges = error.circle.windows(2).rev();
+            let place = edges
+                .filter_map(|pair| mentions.get(&(pair[0].clone(), pair[1].clone())))
+                .max_by_key(|span| span.start());
+            source
+                .error("group-circle", place.copied().unwrap_or(Span::new(0, 0)), error.to_string())
+                .help("take one of these groups out of the `children` of the other");
+        });
+        if let Ok(inventory) = &inventory
+            && inventory.is_empty()
+            && !source.has_errors()
+        {
+            source
+                .warning("no-hosts", Span::new(0, 0), "the inventory has no hosts")
+                .help("hosts stand under `hosts:` of a group, each with a colon");
+        }
+        (inventory.ok(), settings)
+    }
+}
+
+/// The safe limits under what the inventory declares.
+fn declared_limits(declared: &[Value]) -> Limits {
+    let defaults = Limits::default();
+    let mut found: IndexMap<LimitName, LimitSpec> = IndexMap::new();
+    for (name, limit) in declared.iter().filter_map(|value| settings::limits(value).ok()).flatten()
+    {
+        let limit = limit.over(defaults.0.get(&name));
+        match found.entry(name) {
+            Slot::Vacant(slot) => {
+                slot.insert(limit);
+            }
+            Slot::Occupied(mut slot) => {
+                let tightest = tighter(slot.get(), &limit);
+                slot.insert(tightest);
+            }
+        }
+    }
+    let mut limits = defaults;
+    limits.0.extend(found);
+    limits
+}
+
+/// The tighter of two limits, part by part.
+fn tighter(a: &LimitSpec, b: &LimitSpec) -> LimitSpec {
+    let rate = match (a.rate, b.rate) {
+        (Some(x), Some(y)) => {
+            let slow = x.per_second(TimeScale::REAL) <= y.per_second(TimeScale::REAL);
+            Some(if slow { x } else { y })
+        }
+        (x, y) => x.or(y),
+    };
+    let in_flight = match (a.in_flight, b.in_flight) {
+        (Some(x), Some(y)) => Some(x.min(y)),
+        (x, y) => x.or(y),
+    };
+    let by = a.by.clone().or_else(|| b.by.clone());
+    LimitSpec { rate, burst: a.burst.min(b.burst), in_flight, by }
+}
+
+/// The hosts that an entry stands for.
+fn host_names(entry: &Entry<'_>, source: &mut Source<'_>) -> Option<Vec<String>> {
+    let name = &*entry.key;
+    let names = if name.contains('[') {
+        match ranges::expand(name) {
+            Ok(names) => names,
+            Err(why) => {
+                source
+                    .error("bad-range", entry.key_span, why.0)
+                    .help("a range is written `ps-lon-[01:40]` or `ps-[a:c]`");
+                return None;
+            }
+        }
+    } else {
+        vec![name.to_owned()]
+    };
+    if names.iter().all(|name| is_name(name)) {
+        return Some(names);
+    }
+    let finding =
+        source.error("bad-name", entry.key_span, format!("`{name}` cannot be the name of a host"));
+    finding.expected("a DNS name or an address, without spaces and without `: , ! & * ?`");
+    if name.contains(':') {
+        finding.help("a port goes into `ansible_port`");
+    }
+    None
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| {
+        !c.is_whitespace()
+            && !c.is_control()
+            && !matches!(c, ':' | ',' | '!' | '&' | '*' | '?' | '[' | ']' | '/' | '\\' | '{' | '}')
+    };
+    !name.is_empty() && name.len() <= 255 && !name.starts_with('~') && name.chars().all(fits)
+}

@@ -1,0 +1,57 @@
+//! Notes about plays that can run and may not do what their author thinks.
+
+use super::LoadedInventory;
+use super::fields;
+use super::source::Source;
+use super::yaml::{Entry, Span};
+use crate::model::{Batch, Play};
+
+/// Looks at a play as a whole.
+pub(super) fn play(
+    play: &Play,
+    entries: &[Entry<'_>],
+    start: Span,
+    inventory: Option<&LoadedInventory>,
+    source: &mut Source<'_>,
+) {
+    let hosts = inventory.map(|loaded| play.hosts.select(&loaded.inventory).len());
+    if hosts.is_some_and(|hosts| hosts <= 1) {
+        return;
+    }
+    let Some(share) = play.max_fail_percentage else {
+        source.warning("no-failure-budget", start, "the first failure stops this play").help(
+            "it has no `max_fail_percentage`; `max_fail_percentage: 5` tolerates 5 % of a wave",
+        );
+        return;
+    };
+    let Some(serial) = fields::get(entries, "serial") else { return };
+    for (node, batch) in fields::one_or_more(serial).iter().zip(&play.serial) {
+        let size = match (*batch, hosts) {
+            (Batch::Hosts(count), _) => hosts.map_or(count as usize, |h| (count as usize).min(h)),
+            (Batch::Percent(_), Some(hosts)) => batch.of(hosts),
+            (Batch::Percent(_), None) => continue,
+        };
+        // A wave of one is a canary: that it may not fail is its purpose.
+        if size > 1 && share > 0.0 && tolerated(size, share) == 0 {
+            source
+                .warning(
+                    "budget-of-nothing",
+                    node.span,
+                    format!("{share} % of a wave of {size} hosts tolerates 0 failures"),
+                )
+                .help("failures are counted in whole hosts, rounded down");
+        }
+    }
+}
+
+/// The failures that a wave tolerates.
+fn tolerated(size: usize, share: f64) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share between 0 and 100 of a host count is a host count"
+    )]
+    let tolerated = (size as f64 * share / 100.0).floor() as usize;
+    tolerated
+}

@@ -1,0 +1,164 @@
+//! The parameters of an action, checked against its own description.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use super::fields;
+use super::source::Source;
+use super::templates::{self, Known};
+use super::yaml::{Entry, Kind, Node, Span};
+use crate::action::{ActionKind, ParamDoc, ParamKind};
+use crate::model::Guid;
+
+/// Reads the parameters of a call; a plain scalar becomes the parameter that it stands for.
+pub(super) fn read(
+    call: &Entry<'_>,
+    action: &dyn ActionKind,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Value {
+    let name = action.name();
+    let docs = action.params();
+    match &call.value.kind {
+        Kind::Map(entries) => mapping(entries, call.key_span, name, docs, known, source),
+        _ if fields::is_nothing(&call.value) => {
+            mapping(&[], call.key_span, name, docs, known, source)
+        }
+        Kind::Scalar(_) => {
+            let doc = action.scalar().and_then(|name| docs.iter().find(|doc| doc.name == name));
+            let Some(doc) = doc else {
+                let expected = ParamKind::Map(docs).expected();
+                fields::mismatch(&call.value, &expected, source);
+                return Value::Null;
+            };
+            let value = parameter(&call.value, doc.kind, known, source);
+            let lacking = docs.iter().filter(|other| other.required && other.name != doc.name);
+            for other in lacking {
+                report_missing(call.key_span, name, other, source);
+            }
+            Value::Object([(doc.name.to_owned(), value)].into_iter().collect())
+        }
+        Kind::List(_) => {
+            fields::mismatch(&call.value, &ParamKind::Map(docs).expected(), source);
+            Value::Null
+        }
+        Kind::Broken => Value::Null,
+    }
+}
+
+fn mapping(
+    entries: &[Entry<'_>],
+    at: Span,
+    owner: &str,
+    docs: &'static [ParamDoc],
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Value {
+    let mut map = Map::with_capacity(entries.len());
+    for entry in entries {
+        let Some(doc) = docs.iter().find(|doc| doc.name == entry.key) else {
+            let names: Vec<&str> = docs.iter().map(|doc| doc.name).collect();
+            source
+                .error(
+                    "unknown-parameter",
+                    entry.key_span,
+                    format!("`{}` is no parameter of `{owner}`", entry.key),
+                )
+                .nearest(&entry.key, names.iter().copied())
+                .help(format!("`{owner}` takes {}", names.join(", ")));
+            continue;
+        };
+        map.insert(doc.name.to_owned(), parameter(&entry.value, doc.kind, known, source));
+    }
+    for doc in docs.iter().filter(|doc| doc.required && fields::get(entries, doc.name).is_none()) {
+        report_missing(at, owner, doc, source);
+    }
+    Value::Object(map)
+}
+
+fn report_missing(at: Span, owner: &str, doc: &ParamDoc, source: &mut Source<'_>) {
+    source
+        .error("missing-parameter", at, format!("`{owner}` has no `{}`", doc.name))
+        .help(format!("`{}` is {}: {}", doc.name, doc.kind.expected(), doc.doc));
+}
+
+fn parameter(
+    node: &Node<'_>,
+    kind: ParamKind,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Value {
+    if let Kind::Scalar(scalar) = &node.kind
+        && templates::template(node, &scalar.text, known, source)
+    {
+        return Value::String(scalar.text.clone().into_owned());
+    }
+    let read = match kind {
+        ParamKind::Text => text(node, source),
+        ParamKind::OneOf(words) => one_of(node, words, source),
+        ParamKind::Texts => list(node, kind, source, |item, source| {
+            if let Kind::Scalar(scalar) = &item.kind {
+                templates::template(item, &scalar.text, known, source);
+            }
+            text(item, source)
+        }),
+        ParamKind::Guids => list(node, kind, source, |item, source| guid(item, known, source)),
+        ParamKind::Count => fields::whole(node, 1, u32::MAX, source).map(Value::from),
+        ParamKind::Bool => fields::flag(node, source).map(Value::from),
+        ParamKind::Span => fields::span_of_time(node, source)
+            .and_then(|_| fields::written(node, "a span of time", source))
+            .map(Value::from),
+        ParamKind::Map(docs) => match &node.kind {
+            Kind::Map(entries) => Some(mapping(entries, node.span, "it", docs, known, source)),
+            _ => {
+                fields::mismatch(node, &kind.expected(), source);
+                None
+            }
+        },
+    };
+    read.unwrap_or(Value::Null)
+}
+
+fn text(node: &Node<'_>, source: &mut Source<'_>) -> Option<Value> {
+    fields::text(node, "a text", source).map(Value::String)
+}
+
+fn one_of(node: &Node<'_>, words: &[&str], source: &mut Source<'_>) -> Option<Value> {
+    let expected = format!("one of {}", words.join(", "));
+    let written = fields::written(node, &expected, source)?;
+    if words.contains(&written) {
+        return Some(Value::from(written));
+    }
+    source
+        .error("wrong-value", node.span, format!("`{written}` is not known here"))
+        .nearest(written, words.iter().copied())
+        .expected(expected);
+    None
+}
+
+fn guid(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Option<Value> {
+    let written = fields::written(node, "a GUID", source)?;
+    if templates::template(node, written, known, source) || Guid::from_str(written).is_ok() {
+        return Some(Value::from(written));
+    }
+    source
+        .error("wrong-value", node.span, format!("`{written}` is not a GUID"))
+        .expected("32 hexadecimal digits in five groups, with or without braces");
+    None
+}
+
+fn list(
+    node: &Node<'_>,
+    kind: ParamKind,
+    source: &mut Source<'_>,
+    mut item: impl FnMut(&Node<'_>, &mut Source<'_>) -> Option<Value>,
+) -> Option<Value> {
+    let Kind::List(items) = &node.kind else {
+        if let Some(finding) = fields::mismatch(node, &kind.expected(), source) {
+            finding.help("a list is written `[a, b]`, or one item per line after `- `");
+        }
+        return None;
+    };
+    Some(Value::Array(items.iter().filter_map(|node| item(node, source)).collect()))
+}

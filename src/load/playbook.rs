@@ -1,0 +1,96 @@
+//! A playbook: a list of plays.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::play::{self, Against};
+use super::source::Source;
+use super::yaml::{self, Kind, Span};
+use super::{Diagnostic, LoadedInventory, fields};
+use crate::action::ActionKind;
+use crate::model::{PlayNo, Playbook};
+
+/// A playbook that can be used.
+#[derive(Debug, Clone)]
+pub struct LoadedPlaybook {
+    /// The plays.
+    pub playbook: Playbook,
+    /// What deserves a look.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// Reads a playbook; `file` is its name in messages. With an inventory, host patterns, limits and
+/// variables are checked against it.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file, and what deserves a look, sorted by position.
+pub fn load_playbook(
+    file: &str,
+    text: &str,
+    registry: &[&dyn ActionKind],
+    inventory: Option<&LoadedInventory>,
+) -> Result<LoadedPlaybook, Vec<Diagnostic>> {
+    let mut source = Source::new(file, text);
+    let variables = inventory.map(variable_names);
+    let against = Against { registry, inventory, variables: variables.as_ref() };
+    let plays = match yaml::parse(&mut source) {
+        Some(root) => read(&root, &against, &mut source),
+        None => {
+            if !source.has_errors() {
+                source
+                    .error("empty-file", Span::new(0, 0), "the playbook is empty")
+                    .help("a playbook is a list of plays: `- name: …`, `hosts: …`, `tasks: …`");
+            }
+            Vec::new()
+        }
+    };
+    if source.has_errors() {
+        return Err(source.into_diagnostics());
+    }
+    let playbook = Playbook { path: file.to_owned(), sha256: digest(text), plays };
+    Ok(LoadedPlaybook { playbook, notes: source.into_diagnostics() })
+}
+
+fn read(
+    root: &yaml::Node<'_>,
+    against: &Against<'_>,
+    source: &mut Source<'_>,
+) -> Vec<crate::model::Play> {
+    match &root.kind {
+        Kind::List(plays) if !plays.is_empty() => plays
+            .iter()
+            .zip(0..)
+            .filter_map(|(node, number)| play::read(node, PlayNo(number), against, source))
+            .collect(),
+        Kind::Map(entries) => {
+            let at = entries.first().map_or(root.span, |entry| entry.key_span);
+            source
+                .error("no-list-of-plays", at, "a playbook is a list of plays, this is a mapping")
+                .help("put `- ` before the first line of the play and indent the others under it");
+            Vec::new()
+        }
+        Kind::Scalar(_) | Kind::List(_) | Kind::Broken => {
+            fields::mismatch(root, "a list of plays, each after `- `", source);
+            Vec::new()
+        }
+    }
+}
+
+/// The names of all variables that any group or host has.
+fn variable_names(loaded: &LoadedInventory) -> HashSet<&str> {
+    let groups = loaded.inventory.groups().map(|(_, group)| group);
+    groups
+        .flat_map(|group| std::iter::once(&group.vars).chain(group.hosts.values()))
+        .flat_map(|vars| vars.keys().map(String::as_str))
+        .collect()
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,388 @@
+//! The variables that fleetmend itself reads, with their types.
+
+use std::str::FromStr;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::ambiguous::say;
+use crate::expression::is_template;
+use crate::model::{CredentialName, Guid, Host, LimitName, LimitSpec, Rate, TimeScale};
+
+/// A variable that does not hold what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("variable `{}` is {found}; it should be {expected}", .path.join("."))]
+pub struct SettingError {
+    /// The variable, and the keys down to the place inside it.
+    pub path: Vec<String>,
+    /// What it is.
+    pub found: String,
+    /// What it should be.
+    pub expected: String,
+}
+
+/// How WinRM is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP, usually port 5985; messages are encrypted by the authentication.
+    Http,
+    /// HTTPS, usually port 5986.
+    Https,
+}
+
+/// How to log on over WinRM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WinrmTransport {
+    /// Negotiate (SPNEGO).
+    Negotiate,
+    /// NTLM.
+    Ntlm,
+    /// Basic; for local accounts only.
+    Basic,
+}
+
+impl WinrmTransport {
+    /// The name that inventories use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Negotiate => "negotiate",
+            Self::Ntlm => "ntlm",
+            Self::Basic => "basic",
+        }
+    }
+}
+
+/// Where and how a server's WinRM listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WinrmSettings {
+    /// `ansible_winrm_scheme`; without it HTTP, or HTTPS when the port is 5986.
+    pub scheme: Scheme,
+    /// `ansible_port`; without it 5985 or 5986, by the scheme.
+    pub port: u16,
+    /// `ansible_winrm_transport`; without it Negotiate.
+    pub transport: WinrmTransport,
+    /// Whether the certificate of HTTPS is checked: all but
+    /// `ansible_winrm_server_cert_validation: ignore`.
+    pub checks_certificate: bool,
+}
+
+/// Where the CMDB is, from the variable `cmdb` of a Notification Server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CmdbSettings {
+    /// A DNS name or an address.
+    pub server: String,
+    /// 1433 when not given.
+    pub port: u16,
+    /// `Symantec_CMDB` when not given, the product's default.
+    pub database: String,
+    /// The credential to log on with; the host's own when not given.
+    pub credential: Option<CredentialName>,
+}
+
+/// What a host's variables say about reaching it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSettings {
+    /// `ansible_host`, else the name.
+    pub address: String,
+    /// Its WinRM.
+    pub winrm: WinrmSettings,
+    /// `smb_port`, else 445.
+    pub smb_port: u16,
+    /// The credential to log on with.
+    pub credential: Option<CredentialName>,
+    /// `ansible_user`: the user, where it is not part of the credential.
+    pub user: Option<String>,
+    /// The site.
+    pub site: Option<String>,
+    /// The server's resource GUID.
+    pub guid: Option<Guid>,
+    /// The account that needs rights on package folders: the Agent Connectivity Credential.
+    pub acc_account: Option<String>,
+    /// The CMDB; a Notification Server has one.
+    pub cmdb: Option<CmdbSettings>,
+}
+
+/// The variables with a meaning, for messages.
+pub(super) const KNOWN: &[&str] = &[
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_connection",
+    "ansible_winrm_scheme",
+    "ansible_winrm_transport",
+    "ansible_winrm_server_cert_validation",
+    "credential",
+    "site",
+    "itms_guid",
+    "fqdn",
+    "smb_port",
+    "cmdb",
+    "limits",
+    "time_scale",
+    "acc_account",
+];
+
+impl HostSettings {
+    /// Reads a host's variables.
+    ///
+    /// # Errors
+    ///
+    /// All variables that hold something else than they should. Hosts of an inventory that was
+    /// loaded from a file have none.
+    pub fn of(host: &Host) -> Result<Self, Vec<SettingError>> {
+        let mut read = Read { host, errors: Vec::new() };
+        read.take("ansible_connection", connection);
+        let port = read.take("ansible_port", port);
+        let default = if port == Some(5986) { Scheme::Https } else { Scheme::Http };
+        let scheme = read.take("ansible_winrm_scheme", scheme).unwrap_or(default);
+        let settings = Self {
+            address: read
+                .take("ansible_host", text)
+                .unwrap_or_else(|| host.name.as_str().to_owned()),
+            winrm: WinrmSettings {
+                scheme,
+                port: port.unwrap_or(match scheme {
+                    Scheme::Http => 5985,
+                    Scheme::Https => 5986,
+                }),
+                transport: read
+                    .take("ansible_winrm_transport", transport)
+                    .unwrap_or(WinrmTransport::Negotiate),
+                checks_certificate: read
+                    .take("ansible_winrm_server_cert_validation", certificate_check)
+                    .unwrap_or(true),
+            },
+            smb_port: read.take("smb_port", self::port).unwrap_or(445),
+            credential: read.take("credential", credential),
+            user: read.take("ansible_user", text),
+            site: read.take("site", text),
+            guid: read.take("itms_guid", guid),
+            acc_account: read.take("acc_account", text),
+            cmdb: read.take("cmdb", cmdb),
+        };
+        if read.errors.is_empty() { Ok(settings) } else { Err(read.errors) }
+    }
+}
+
+struct Read<'h> {
+    host: &'h Host,
+    errors: Vec<SettingError>,
+}
+
+impl Read<'_> {
+    fn take<T>(&mut self, name: &str, read: fn(&Value) -> Result<T, SettingError>) -> Option<T> {
+        let value = self.host.vars.get(name).filter(|value| !value.is_null())?;
+        read(value).map_err(|error| self.errors.push(within(name, error))).ok()
+    }
+}
+
+/// Checks a variable that has a meaning; others are fine whatever they hold.
+pub(super) fn check(name: &str, value: &Value) -> Result<(), SettingError> {
+    let checked = match name {
+        "ansible_host" | "ansible_user" | "site" | "fqdn" | "acc_account" => text(value).map(drop),
+        "ansible_port" | "smb_port" => port(value).map(drop),
+        "ansible_connection" => connection(value),
+        "ansible_winrm_scheme" => scheme(value).map(drop),
+        "ansible_winrm_transport" => transport(value).map(drop),
+        "ansible_winrm_server_cert_validation" => certificate_check(value).map(drop),
+        "credential" => credential(value).map(drop),
+        "itms_guid" => guid(value).map(drop),
+        "cmdb" => cmdb(value).map(drop),
+        "limits" => limits(value).map(drop),
+        "time_scale" => time_scale(value).map(drop),
+        _ => Ok(()),
+    };
+    checked.map_err(|error| within(name, error))
+}
+
+fn within(name: &str, mut error: SettingError) -> SettingError {
+    error.path.insert(0, name.to_owned());
+    error
+}
+
+fn wrong(value: &Value, expected: impl Into<String>) -> SettingError {
+    let found = match value {
+        Value::String(text) if is_template(text) => {
+            "a template, which an inventory does not fill in".to_owned()
+        }
+        other => say(other),
+    };
+    SettingError { path: Vec::new(), found, expected: expected.into() }
+}
+
+fn text(value: &Value) -> Result<String, SettingError> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() && !is_template(text) => Ok(text.clone()),
+        other => Err(wrong(other, "a text")),
+    }
+}
+
+fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, SettingError> {
+    let known = value.as_str().and_then(|text| {
+        words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, meaning)| *meaning)
+    });
+    known.ok_or_else(|| {
+        let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        wrong(value, format!("one of {}", list.join(", ")))
+    })
+}
+
+fn port(value: &Value) -> Result<u16, SettingError> {
+    // Ansible takes a port in quotes as well.
+    let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|port| *port != 0)
+        .ok_or_else(|| wrong(value, "a port, from 1 to 65535"))
+}
+
+fn connection(value: &Value) -> Result<(), SettingError> {
+    word(value, &[("winrm", ()), ("psrp", ())])
+}
+
+fn scheme(value: &Value) -> Result<Scheme, SettingError> {
+    word(value, &[("http", Scheme::Http), ("https", Scheme::Https)])
+}
+
+fn transport(value: &Value) -> Result<WinrmTransport, SettingError> {
+    let words = [WinrmTransport::Negotiate, WinrmTransport::Ntlm, WinrmTransport::Basic];
+    word(value, &words.map(|transport| (transport.name(), transport)))
+}
+
+fn certificate_check(value: &Value) -> Result<bool, SettingError> {
+    word(value, &[("validate", true), ("ignore", false)])
+}
+
+fn credential(value: &Value) -> Result<CredentialName, SettingError> {
+    let is_name = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 64
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    match value {
+        Value::String(text) if is_name(text) => Ok(CredentialName(text.clone())),
+        // What stands here may be a password: it is not repeated.
+        Value::String(_) => Err(SettingError {
+            path: Vec::new(),
+            found: "no name".to_owned(),
+            expected: "the name of a credential: letters, digits, `-`, `_` and `.`".to_owned(),
+        }),
+        other => Err(wrong(other, "the name of a credential")),
+    }
+}
+
+fn guid(value: &Value) -> Result<Guid, SettingError> {
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| wrong(value, "a GUID: 32 hexadecimal digits in five groups"))
+}
+
+fn cmdb(value: &Value) -> Result<CmdbSettings, SettingError> {
+    const KEYS: &[&str] = &["server", "port", "database", "credential"];
+    let Value::Object(map) = value else {
+        return Err(wrong(value, "a mapping with server, port, database, credential"));
+    };
+    refuse_keys(map.keys(), KEYS)?;
+    let server = map.get("server").ok_or_else(|| {
+        let found = "without a `server`".to_owned();
+        SettingError { path: Vec::new(), found, expected: "a mapping with a `server`".to_owned() }
+    })?;
+    let name = text(server).map_err(|error| within("server", error))?;
+    if name.contains(['\\', ',']) {
+        let expected = "a DNS name or an address; an instance or port goes into `port`";
+        return Err(within("server", wrong(server, expected)));
+    }
+    let part = |key: &str| map.get(key).filter(|value| !value.is_null());
+    Ok(CmdbSettings {
+        server: name,
+        port: part("port").map_or(Ok(1433), port).map_err(|error| within("port", error))?,
+        database: part("database")
+            .map_or_else(|| Ok("Symantec_CMDB".to_owned()), text)
+            .map_err(|error| within("database", error))?,
+        credential: part("credential")
+            .map(credential)
+            .transpose()
+            .map_err(|error| within("credential", error))?,
+    })
+}
+
+/// A limit as a file declares it: what is not said is inherited.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct DeclaredLimit {
+    rate: Option<Rate>,
+    burst: Option<u32>,
+    in_flight: Option<u32>,
+    by: Option<String>,
+}
+
+impl DeclaredLimit {
+    /// The limit, with what it does not say taken from the one it stands on.
+    pub(super) fn over(&self, base: Option<&LimitSpec>) -> LimitSpec {
+        LimitSpec {
+            rate: self.rate.or(base.and_then(|base| base.rate)),
+            burst: self.burst.or(base.map(|base| base.burst)).unwrap_or(1),
+            in_flight: self.in_flight.or(base.and_then(|base| base.in_flight)),
+            by: self.by.clone().or_else(|| base.and_then(|base| base.by.clone())),
+        }
+    }
+}
+
+/// Reads a mapping of limits.
+pub(super) fn limits(value: &Value) -> Result<IndexMap<LimitName, DeclaredLimit>, SettingError> {
+    const EXAMPLE: &str =
+        "limits by name, as in `ns_iis: { rate: 20/min, burst: 3, in_flight: 5 }`";
+    let Value::Object(map) = value else { return Err(wrong(value, EXAMPLE)) };
+    map.iter()
+        .map(|(name, value)| {
+            let limit = limit(value).map_err(|error| within(name, error))?;
+            Ok((LimitName::new(name.as_str()), limit))
+        })
+        .collect()
+}
+
+fn limit(value: &Value) -> Result<DeclaredLimit, SettingError> {
+    let Value::Object(map) = value else {
+        return Err(wrong(value, "a mapping with rate, burst, in_flight, by"));
+    };
+    refuse_keys(map.keys(), &["rate", "burst", "in_flight", "by"])?;
+    let part = |key: &str| map.get(key).filter(|value| !value.is_null());
+    let rate = |value: &Value| {
+        value.as_str().and_then(|text| Rate::from_str(text).ok()).ok_or_else(|| {
+            wrong(value, "a rate: a number, a slash and `s`, `min` or `h`, as in `20/min`")
+        })
+    };
+    let count = |value: &Value| {
+        value
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| *number > 0)
+            .ok_or_else(|| wrong(value, "a whole number, at least 1"))
+    };
+    Ok(DeclaredLimit {
+        rate: part("rate").map(rate).transpose().map_err(|e| within("rate", e))?,
+        burst: part("burst").map(count).transpose().map_err(|e| within("burst", e))?,
+        in_flight: part("in_flight").map(count).transpose().map_err(|e| within("in_flight", e))?,
+        by: part("by").map(text).transpose().map_err(|e| within("by", e))?,
+    })
+}
+
+/// Reads a time scale.
+pub(super) fn time_scale(value: &Value) -> Result<TimeScale, SettingError> {
+    value
+        .as_f64()
+        .and_then(TimeScale::new)
+        .ok_or_else(|| wrong(value, "a number from 0.01 to 10000; real fleets run at 1"))
+}
+
+fn refuse_keys<'k>(
+    keys: impl Iterator<Item = &'k String>,
+    known: &[&str],
+) -> Result<(), SettingError> {
+    for key in keys.filter(|key| !known.contains(&key.as_str())) {
+        let found = "an unknown key".to_owned();
+        let expected = format!("one of {}", known.join(", "));
+        return Err(SettingError { path: vec![key.clone()], found, expected });
+    }
+    Ok(())
+}

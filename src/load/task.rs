@@ -1,0 +1,234 @@
+//! One task: its action, and the few words around it.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::fields::{self, Keys};
+use super::source::{Source, nearest};
+use super::templates::{self, Known};
+use super::yaml::{Entry, Kind, Node};
+use super::{params, scalar};
+use crate::action::ActionKind;
+use crate::expression::RESERVED;
+use crate::model::{ActionCall, Cost, Draw, LimitName, PlayNo, Task, TaskId};
+
+const TASK: Keys = Keys {
+    what: "a task",
+    known: &["name", "when", "register", "uses", "within"],
+    later: &[
+        ("loop", "name several things in the action's own list"),
+        ("tags", "put these tasks into a playbook of their own"),
+        ("block", "write the tasks one below the other, each with its `when`"),
+        ("rescue", "a failed step ends the host's play; `undo` takes back what was changed"),
+        ("always", "a failed step ends the host's play; `undo` takes back what was changed"),
+        ("retries", "what is safe to repeat is repeated without being told"),
+        ("until", "`wait_until` waits for files of the product"),
+        ("delay", "what is safe to repeat is repeated without being told"),
+        ("check", "run the playbook with `--check`"),
+        ("check_mode", "run the playbook with `--check`"),
+        ("ignore_errors", "`max_fail_percentage` says how many hosts may fail"),
+        ("run_once", "put the task into a play for that one host"),
+        ("delegate_to", "put the task into a play for that host"),
+        ("notify", "write the task where it should run, with a `when`"),
+        ("include_tasks", "write the tasks into this playbook"),
+        ("confirm", "end the playbook here and continue with a second one"),
+        ("pause", "end the playbook here and continue with a second one"),
+        ("causes", "`uses` takes what is drawn later as well: `{ now: 1, later: 2 }`"),
+        ("vars", "put the variables into the `vars` of the play"),
+        ("throttle", "the play has a `throttle`, and limits hold for all hosts together"),
+    ],
+    foreign: &[
+        ("timeout", "write `within: 15 min`"),
+        ("changed_when", "an action knows itself whether it changed something"),
+        ("failed_when", "an action knows itself whether it failed"),
+        ("with_items", "name several things in the action's own list"),
+        ("import_tasks", "write the tasks into this playbook"),
+        ("become", "the credential says as whom fleetmend logs on"),
+        ("no_log", "secrets are never shown"),
+        ("async", "steps of different hosts run side by side already"),
+        ("poll", "steps of different hosts run side by side already"),
+    ],
+};
+
+/// What a task is read against.
+pub(super) struct Surroundings<'c> {
+    pub(super) registry: &'c [&'c dyn ActionKind],
+    pub(super) limits: Vec<String>,
+}
+
+/// Reads a task; what it registers is known to the tasks after it.
+pub(super) fn read(
+    node: &Node<'_>,
+    play: PlayNo,
+    position: u16,
+    around: &Surroundings<'_>,
+    known: &mut Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<Task> {
+    let entries = fields::entries(node, "a task", source)?;
+    let call = action_of(entries, node, around, source)?;
+    let get = |key| fields::get(entries, key);
+    let when = get("when").and_then(|node| condition(node, known, source));
+    let params = params::read(call.0, call.1, known, source);
+    let uses = get("uses").map_or_else(Cost::none, |node| uses(node, around, source));
+    let within = get("within").and_then(|node| fields::span_of_time(node, source));
+    let name = get("name").and_then(|node| fields::text(node, "a text", source));
+    let register = get("register").and_then(|node| variable_name(node, source));
+    known.own.extend(register.clone());
+    Some(Task {
+        id: TaskId { play, task: position },
+        name: name.unwrap_or_else(|| call.1.name().to_owned()),
+        action: ActionCall { action: call.1.name().to_owned(), params },
+        when,
+        register,
+        uses,
+        within,
+        line: source.line(node.span),
+    })
+}
+
+/// The one entry of a task that is its action.
+fn action_of<'n, 't, 'c>(
+    entries: &'n [Entry<'t>],
+    task: &Node<'_>,
+    around: &Surroundings<'c>,
+    source: &mut Source<'_>,
+) -> Option<(&'n Entry<'t>, &'c dyn ActionKind)> {
+    let mut found: Option<(&Entry<'_>, &dyn ActionKind)> = None;
+    let mut refused = false;
+    for entry in entries.iter().filter(|entry| !TASK.known.contains(&&*entry.key)) {
+        let Some(action) = around.registry.iter().find(|action| action.name() == entry.key) else {
+            refused = true;
+            refuse_key(entry, around, source);
+            continue;
+        };
+        if let Some((first, _)) = found {
+            let message = format!("a second action: the task has `{}` already", first.key);
+            source
+                .error("two-actions", entry.key_span, message)
+                .help("a task has one action: begin another task with `- name:`");
+            continue;
+        }
+        found = Some((entry, *action));
+    }
+    if found.is_none() && !refused {
+        let names: Vec<&str> = around.registry.iter().map(|action| action.name()).collect();
+        let at = entries.first().map_or(task.span, |entry| entry.key_span);
+        source
+            .error("no-action", at, "this task has no action")
+            .help(format!("the actions are {}", names.join(", ")));
+    }
+    found
+}
+
+fn refuse_key(entry: &Entry<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) {
+    let key = &*entry.key;
+    let actions: Vec<&str> = around.registry.iter().map(|action| action.name()).collect();
+    let is_listed = TASK.later.iter().chain(TASK.foreign).any(|(name, _)| *name == key);
+    if is_listed || nearest(key, TASK.known.iter().copied()).is_some() {
+        TASK.refuse(entry, &[], source);
+        return;
+    }
+    source
+        .error(
+            "unknown-action",
+            entry.key_span,
+            format!("`{key}` is no action and no key of a task"),
+        )
+        .nearest(key, actions.iter().copied())
+        .help(format!(
+            "the actions are {}\na task also has {}",
+            actions.join(", "),
+            TASK.known.join(", ")
+        ));
+}
+
+/// A condition; a list of conditions must all hold.
+fn condition(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Option<String> {
+    let mut parts = Vec::new();
+    for item in fields::one_or_more(node) {
+        if let Kind::Scalar(scalar) = &item.kind
+            && scalar.plain
+            && let scalar::Reading::Clear(Value::Bool(flag)) = scalar::read_plain(&scalar.text)
+        {
+            parts.push(flag.to_string());
+            continue;
+        }
+        let text = fields::text(item, "an expression, as in `acc_account is defined`", source)?;
+        if text.trim_start().starts_with("{{") {
+            source
+                .error("braces-in-when", item.span, "`when` is an expression already")
+                .help("leave out the `{{` and `}}`");
+            continue;
+        }
+        templates::expression(item, &text, known, source);
+        parts.push(text);
+    }
+    match parts.len() {
+        0 => None,
+        1 => parts.pop(),
+        _ => Some(parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+/// What the task draws from limits beyond what its action says.
+fn uses(node: &Node<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) -> Cost {
+    let mut cost = Cost::none();
+    let Some(entries) = fields::entries(node, "`uses`", source) else { return cost };
+    for entry in entries {
+        let name = &*entry.key;
+        if !around.limits.iter().any(|limit| limit == name) {
+            source
+                .error("unknown-limit", entry.key_span, format!("there is no limit `{name}`"))
+                .nearest(name, around.limits.iter().map(String::as_str))
+                .help("declare it under `limits` of the play, or of a host in the inventory");
+            continue;
+        }
+        let draw = match &entry.value.kind {
+            Kind::Map(parts) => {
+                const PARTS: Keys =
+                    Keys { what: "a draw", known: &["now", "later"], later: &[], foreign: &[] };
+                PARTS.refuse_unknown(parts, source);
+                let mut part = |key| {
+                    let node = fields::get(parts, key)?;
+                    fields::whole(node, 0, 1_000_000, source)
+                };
+                Draw { now: part("now").unwrap_or(0), later: part("later").unwrap_or(0) }
+            }
+            _ => {
+                let now = fields::whole(&entry.value, 0, 1_000_000, source).unwrap_or(0);
+                Draw { now, later: 0 }
+            }
+        };
+        cost = cost.and(LimitName::new(name), draw);
+    }
+    cost
+}
+
+/// A name that an expression can use.
+pub(super) fn variable_name(node: &Node<'_>, source: &mut Source<'_>) -> Option<String> {
+    let name = fields::text(node, "the name of a variable", source)?;
+    is_variable_name(&name, node, source).then_some(name)
+}
+
+pub(super) fn is_variable_name(name: &str, node: &Node<'_>, source: &mut Source<'_>) -> bool {
+    if RESERVED.contains(&name) {
+        source
+            .error("reserved-name", node.span, format!("`{name}` has a meaning of its own"))
+            .help("take another name");
+        return false;
+    }
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !is_name {
+        source
+            .error("bad-name", node.span, format!("`{name}` cannot be the name of a variable"))
+            .expected("letters, digits and `_`, not beginning with a digit");
+    }
+    is_name
+}
+
+/// The names of limits that `uses` may draw from.
+pub(super) fn limit_names<V>(lists: &[&IndexMap<LimitName, V>]) -> Vec<String> {
+    lists.iter().flat_map(|list| list.keys()).map(ToString::to_string).collect()
+}
