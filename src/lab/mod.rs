@@ -5,3 +5,4 @@ pub mod front;
 pub mod tds;
 pub mod tree;
 pub mod winrm;
+pub mod world;

@@ -1,0 +1,115 @@
+//! One agent's own state: what it holds, what it believes, what it is doing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::PackageState;
+use super::fleet::PackageNo;
+use super::iis::Cause;
+use crate::lab::tree::Tree;
+
+/// What an agent knows of one package assigned to it.
+#[derive(Debug, Clone)]
+pub(super) struct Holding {
+    pub(super) state: PackageState,
+    /// The version of the snapshot.xml it took in last.
+    pub(super) version: u64,
+    /// It takes that version for the current one whatever its policy says, until the file is gone.
+    pub(super) is_stuck: bool,
+    /// Something changed since it last reported the package.
+    pub(super) is_unreported: bool,
+}
+
+/// What is wrong with the machine, beyond the state of its packages.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Conditions {
+    /// It is switched off.
+    pub(super) is_off: bool,
+    /// It lost its trust relationship: every report is taken as Invalid.
+    pub(super) has_lost_trust: bool,
+    /// Taking in new policies restores the trust.
+    pub(super) trust_is_curable: bool,
+    /// Packages whose source cannot be read, whatever is done.
+    pub(super) no_source: BTreeSet<PackageNo>,
+    /// Packages whose content something else deletes again and again.
+    pub(super) raided: BTreeSet<PackageNo>,
+}
+
+/// Who wanted a job done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Somebody called the agent.
+    Asked,
+    /// A schedule of the agent.
+    Scheduled,
+}
+
+impl Origin {
+    /// The cause that its requests are counted under.
+    pub(super) fn cause(self, asked: Cause) -> Cause {
+        match self {
+            Self::Asked => asked,
+            Self::Scheduled => Cause::Background,
+        }
+    }
+}
+
+/// Something an agent does, one after the other, and how far it is.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) step: Step,
+    pub(super) origin: Origin,
+    /// How often the present step has been refused.
+    pub(super) refused: u32,
+}
+
+/// The next thing to do in a job.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Ask for the policies.
+    FetchPolicy,
+    /// Take them in.
+    TakePolicy,
+    /// Ask where a package is, if it is not current; `always` asks in any case.
+    AskInfo { package: PackageNo, always: bool },
+    /// Ask for its manifest, if there is need.
+    AskSnapshot { package: PackageNo },
+    /// Take in the manifest that the Notification Server now has.
+    TakeSnapshot { package: PackageNo },
+    /// The download ended: write manifest and content.
+    Store { package: PackageNo, snapshot: Vec<u8> },
+    /// Find out which packages are to be reported.
+    CollectStatus,
+    /// Post the reports, one by one.
+    Post { left: VecDeque<PackageNo>, sent: usize },
+}
+
+impl Job {
+    pub(super) fn new(step: Step, origin: Origin) -> Self {
+        Self { step, origin, refused: 0 }
+    }
+}
+
+/// An agent and the disk of its machine.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) tree: Tree,
+    pub(super) holdings: BTreeMap<PackageNo, Holding>,
+    pub(super) conditions: Conditions,
+    pub(super) current: Option<Job>,
+    pub(super) jobs: VecDeque<Job>,
+    /// Whether an event that lets it go on is already scheduled.
+    pub(super) is_awake: bool,
+}
+
+impl Agent {
+    pub(super) fn new(tree: Tree) -> Self {
+        Self {
+            tree,
+            holdings: BTreeMap::new(),
+            conditions: Conditions::default(),
+            current: None,
+            jobs: VecDeque::new(),
+            is_awake: false,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Puts the faults of a plan on the servers of a fleet, by the seed.
+
+use std::time::Duration;
+
+use super::PackageState;
+use super::descriptors;
+use super::dice::Dice;
+use super::faults::{Fault, FaultKind, FaultPlan};
+use super::fleet::{PackageNo, ServerNo};
+use super::product_files;
+use super::rows::StatusRow;
+use super::simulation::{Broken, Event, World};
+use super::transport_faults::{Effect, Rule};
+use crate::lab::front::{ConnectionFault, Protocol, RequestFault};
+
+/// Places every fault. Faults of the product come first, so that those of the transport can be put
+/// where there is something to repair.
+pub(super) fn place(world: &mut World, plan: &FaultPlan) {
+    let mut placing = Placing {
+        dice: Dice::new(world.spec.seed, 4),
+        of_product: vec![None; world.fleet.servers.len()],
+        has_transport_fault: vec![false; world.fleet.servers.len()],
+    };
+    let (first, second): (Vec<&Fault>, Vec<&Fault>) =
+        plan.faults.iter().partition(|fault| fault.kind.is_of_product());
+    for fault in first.into_iter().chain(second) {
+        if world.fleet.servers.len() >= fault.in_fleets_from as usize {
+            placing.place(world, fault);
+        }
+    }
+    world.broken.sort_by(|a, b| a.server.cmp(&b.server));
+}
+
+struct Placing {
+    dice: Dice,
+    of_product: Vec<Option<FaultKind>>,
+    has_transport_fault: Vec<bool>,
+}
+
+impl Placing {
+    fn place(&mut self, world: &mut World, fault: &Fault) {
+        if fault.kind == FaultKind::SqlDeadlock {
+            world.sql_rules.extend(rules(fault));
+            return;
+        }
+        for server in self.choose(world, fault) {
+            if fault.kind.is_of_product() {
+                self.of_product[server] = Some(fault.kind);
+            } else {
+                self.has_transport_fault[server] = true;
+            }
+            world.afflict(server, fault);
+        }
+    }
+
+    fn choose(&mut self, world: &World, fault: &Fault) -> Vec<ServerNo> {
+        let servers = &world.fleet.servers;
+        if !fault.at.is_empty() {
+            let is_named = |number: &ServerNo| {
+                let host = &servers[*number];
+                fault.at.iter().any(|name| {
+                    name.eq_ignore_ascii_case(&host.fqdn) || name.eq_ignore_ascii_case(host.short())
+                })
+            };
+            return (0..servers.len()).filter(is_named).collect();
+        }
+        let mut candidates: Vec<ServerNo> =
+            (0..servers.len()).filter(|number| self.may_take(world, *number, fault.kind)).collect();
+        self.dice.shuffle(&mut candidates);
+        if !fault.kind.is_of_product() {
+            // Where nothing has to be repaired, nobody would meet the fault.
+            candidates.sort_by_key(|number| !self.is_curable(*number));
+        }
+        candidates.truncate(fault.hosts.of(servers.len()));
+        candidates
+    }
+
+    fn may_take(&self, world: &World, server: ServerNo, kind: FaultKind) -> bool {
+        if kind.is_of_product() {
+            self.of_product[server].is_none() && world.fleet.servers[server].is_carrier
+        } else {
+            !self.has_transport_fault[server] && self.of_product[server] != Some(FaultKind::Offline)
+        }
+    }
+
+    fn is_curable(&self, server: ServerNo) -> bool {
+        matches!(
+            self.of_product[server],
+            Some(FaultKind::Stale | FaultKind::Invalid | FaultKind::MissingAce)
+        )
+    }
+}
+
+impl World {
+    /// The packages of a server that the faults of the product are about: those that only a part
+    /// of the fleet has, so that making a new version of them does not touch every server.
+    fn afflicted(&self, server: ServerNo) -> Vec<PackageNo> {
+        let packages = &self.fleet.servers[server].packages;
+        let regional: Vec<PackageNo> =
+            packages.iter().copied().filter(|p| self.fleet.packages[*p].is_regional).collect();
+        if regional.is_empty() { packages.iter().copied().take(1).collect() } else { regional }
+    }
+
+    fn afflict(&mut self, server: ServerNo, fault: &Fault) {
+        let packages = self.afflicted(server);
+        match fault.kind {
+            FaultKind::Stale => self.make_stale(server, &packages, "Invalid"),
+            FaultKind::DriftedButReady => self.make_stale(server, &packages, "Ready"),
+            FaultKind::Invalid => self.lose_reports(server, &packages),
+            FaultKind::MissingAce => self.make_inaccessible(server, &packages),
+            FaultKind::UrgentList => self.make_urgent(server),
+            FaultKind::Trust1789 => self.lose_trust(server, &packages, fault.for_good),
+            FaultKind::RedownloadLoop => self.make_raided(server, &packages),
+            FaultKind::Deleted => self.mark_deleted(server, &packages),
+            FaultKind::Offline => {
+                self.make_stale(server, &packages, "Invalid");
+                if fault.times.is_none() {
+                    self.agents[server].conditions.is_off = true;
+                }
+            }
+            FaultKind::WrongPassword => self.wrong_passwords.push(server),
+            FaultKind::ReadOnly => self.make_read_only(server, &packages),
+            FaultKind::Slow
+            | FaultKind::Hang
+            | FaultKind::ShellQuota
+            | FaultKind::Unauthorized
+            | FaultKind::Truncated
+            | FaultKind::SharingViolation
+            | FaultKind::SqlDeadlock => {}
+        }
+        self.rules[server].extend(rules(fault));
+        if fault.for_good {
+            if fault.kind == FaultKind::Stale || fault.kind == FaultKind::Invalid {
+                self.agents[server].conditions.no_source.extend(packages);
+            }
+            let server = self.fleet.servers[server].fqdn.clone();
+            self.broken.push(Broken { server, cause: fault.kind });
+        }
+    }
+
+    /// Gives a server an old version of packages, which its agent takes for the current one.
+    fn make_stale(&mut self, server: ServerNo, packages: &[PackageNo], status: &str) {
+        for &package in packages {
+            let age = self.dice.between(3 * 86_400, 90 * 86_400);
+            let old = self.fleet.packages[package].version.saturating_sub(age);
+            let holding = self.hold(server, package);
+            holding.version = old;
+            holding.is_stuck = true;
+            self.furnish_package(server, package, old)
+                .expect("the disk of a new machine takes an agent's files");
+            let row = StatusRow { status: status.to_owned(), version: old.to_string() };
+            self.set_row(server, package, row);
+        }
+    }
+
+    /// The report that a package is ready never became a row.
+    fn lose_reports(&mut self, server: ServerNo, packages: &[PackageNo]) {
+        for &package in packages {
+            let version = self.fleet.packages[package].version.to_string();
+            self.set_row(server, package, StatusRow { status: "Invalid".to_owned(), version });
+        }
+    }
+
+    /// Takes the Agent Connectivity Credential's rights away, so that downloads fail.
+    fn make_inaccessible(&mut self, server: ServerNo, packages: &[PackageNo]) {
+        self.make_stale(server, packages, "Invalid");
+        let layout = &self.fleet.servers[server].layout;
+        let folders = packages
+            .iter()
+            .map(|package| layout.package_folder(self.fleet.packages[*package].guid))
+            .chain([layout.package_delivery.clone()]);
+        for folder in folders {
+            self.agents[server]
+                .tree
+                .set_descriptor(&folder, &descriptors::package_store(false))
+                .expect("the folder was made with the server");
+        }
+        for &package in packages {
+            self.hold(server, package).state = PackageState::Invalid;
+            self.write_status(server, package);
+        }
+    }
+
+    /// Puts a package that no policy assigns on the urgent list.
+    fn make_urgent(&mut self, server: ServerNo) {
+        let at = self.calendar.filetime(self.now);
+        let unknown = self.dice.guid();
+        let path = self.fleet.servers[server].layout.urgent_list();
+        self.agents[server]
+            .tree
+            .write(&path, product_files::urgent_list(&[unknown]), at)
+            .expect("the disk of a new machine takes an agent's files");
+    }
+
+    fn lose_trust(&mut self, server: ServerNo, packages: &[PackageNo], for_good: bool) {
+        self.agents[server].conditions.has_lost_trust = true;
+        self.agents[server].conditions.trust_is_curable = !for_good;
+        for &package in packages {
+            self.set_row(server, package, Self::no_trust_row());
+        }
+    }
+
+    fn make_raided(&mut self, server: ServerNo, packages: &[PackageNo]) {
+        let Some(&package) = packages.first() else { return };
+        self.agents[server].conditions.raided.insert(package);
+        let version = self.fleet.packages[package].version.to_string();
+        let row = StatusRow { status: PackageState::DownloadPending.to_string(), version };
+        self.set_row(server, package, row);
+        let wait = self.dice.millis(60_000, 600_000);
+        self.schedule(wait, Event::Raid(server, package));
+    }
+
+    /// Marks the first package Deleted; the others are stale.
+    fn mark_deleted(&mut self, server: ServerNo, packages: &[PackageNo]) {
+        self.make_stale(server, packages, "Invalid");
+        if let Some(&package) = packages.first() {
+            self.hold(server, package).state = PackageState::Deleted;
+            self.write_status(server, package);
+        }
+    }
+
+    fn make_read_only(&mut self, server: ServerNo, packages: &[PackageNo]) {
+        if let Some(&package) = packages.first() {
+            let path =
+                self.fleet.servers[server].layout.snapshot(self.fleet.packages[package].guid);
+            self.agents[server]
+                .tree
+                .set_read_only(&path, true)
+                .expect("the manifest was written with the server");
+        }
+    }
+
+    fn hold(&mut self, server: ServerNo, package: PackageNo) -> &mut super::agent::Holding {
+        self.agents[server]
+            .holdings
+            .get_mut(&package)
+            .expect("faults are only put on packages that the server has")
+    }
+}
+
+/// The rules by which a fault meets connections and requests; none for faults of the product.
+fn rules(fault: &Fault) -> Vec<Rule> {
+    let rule = |effect, protocol, needle| Rule {
+        effect,
+        protocol,
+        needle,
+        after: fault.after,
+        left: fault.times,
+    };
+    let request = |fault, protocol, needle| vec![rule(Effect::Request(fault), protocol, needle)];
+    match fault.kind {
+        FaultKind::Slow => {
+            let delay = RequestFault::Delay(Duration::from_millis(fault.delay_ms));
+            request(delay, None, "")
+        }
+        FaultKind::Hang => vec![rule(Effect::Connection(ConnectionFault::Hang), None, "")],
+        FaultKind::Offline => vec![rule(Effect::Connection(ConnectionFault::Refuse), None, "")],
+        FaultKind::ShellQuota => request(RequestFault::ShellQuota, Some(Protocol::WinRm), "create"),
+        FaultKind::Unauthorized => request(RequestFault::Unauthorized, Some(Protocol::WinRm), ""),
+        FaultKind::Truncated => request(RequestFault::Truncate, Some(Protocol::WinRm), ""),
+        FaultKind::SharingViolation => {
+            request(RequestFault::SharingViolation, Some(Protocol::Smb), "snapshot.xml")
+        }
+        FaultKind::SqlDeadlock => request(RequestFault::Deadlock, Some(Protocol::Sql), ""),
+        FaultKind::Stale
+        | FaultKind::Invalid
+        | FaultKind::DriftedButReady
+        | FaultKind::MissingAce
+        | FaultKind::UrgentList
+        | FaultKind::Trust1789
+        | FaultKind::RedownloadLoop
+        | FaultKind::Deleted
+        | FaultKind::WrongPassword
+        | FaultKind::ReadOnly => Vec::new(),
+    }
+}

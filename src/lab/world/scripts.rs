@@ -1,0 +1,191 @@
+//! What the remote scripts of the controller would answer on a machine of the world.
+//!
+//! The scripts are recognised by name and version; nothing interprets PowerShell. What is not known
+//! is refused, never answered with a silent success.
+
+use serde_json::{Value, json};
+
+use super::WorldTime;
+use super::agent::{Job, Origin, Step};
+use super::descriptors;
+use super::fleet::ServerNo;
+use super::ns::SNAPSHOTS;
+use super::simulation::{MachineId, World};
+
+/// The version of the scripts that are simulated.
+const VERSION: &str = "1";
+
+impl World {
+    /// Answers the script that begins with `# fleetmend <name> 1`.
+    ///
+    /// # Errors
+    ///
+    /// What the script would print on standard error, `not simulated: …` for one that is not known.
+    pub fn run_script(
+        &mut self,
+        machine: MachineId,
+        text: &str,
+        input: &Value,
+    ) -> Result<Value, String> {
+        let first = text.lines().next().unwrap_or_default();
+        let words: Vec<&str> = first.split_ascii_whitespace().collect();
+        let ["#", "fleetmend", name, VERSION] = words[..] else {
+            return Err(format!("not simulated: a script that begins with `{first}`"));
+        };
+        match name {
+            "host-facts" => Ok(self.host_facts(machine)),
+            "agent-packages" => self.agent_at(machine).map(|server| self.agent_packages(server)),
+            "agent-update-configuration" => {
+                let server = self.agent_at(machine)?;
+                self.ask(server, Job::new(Step::FetchPolicy, Origin::Asked));
+                Ok(json!({"called": true}))
+            }
+            "agent-resend-package-status" => {
+                let server = self.agent_at(machine)?;
+                self.ask(server, Job::new(Step::CollectStatus, Origin::Asked));
+                Ok(json!({"package_server": true, "called": true}))
+            }
+            "agent-refresh-packages" => {
+                let server = self.agent_at(machine)?;
+                self.refresh_packages(server);
+                Ok(json!({"package_server": true, "called": true}))
+            }
+            "scheduled-tasks" => Ok(self.scheduled_tasks(machine, text_of(input, "prefix")?)),
+            "scheduled-task-run" => self.run_task(machine, text_of(input, "name")?),
+            "resolve-account" => resolve_account(text_of(input, "account")?),
+            other => Err(format!("not simulated: the script `{other}`")),
+        }
+    }
+
+    fn agent_at(&self, machine: MachineId) -> Result<ServerNo, String> {
+        match machine {
+            MachineId::Server(number) => Ok(number),
+            MachineId::NotificationServer => {
+                Err("the Symantec Management Agent is not installed".to_owned())
+            }
+        }
+    }
+
+    fn host_facts(&self, machine: MachineId) -> Value {
+        let common = |fqdn: &str, agent: Value, ns: Value| {
+            let (short, domain) = fqdn.split_once('.').unwrap_or((fqdn, ""));
+            json!({
+                "computer": short.to_ascii_uppercase(),
+                "domain": domain,
+                "time_utc": self.iso(self.now),
+                "program_data": r"C:\ProgramData",
+                "program_files": r"C:\Program Files",
+                "agent": agent,
+                "notification_server": ns,
+            })
+        };
+        let ns = &self.fleet.notification_server;
+        match machine {
+            MachineId::NotificationServer => common(
+                &ns.fqdn,
+                Value::Null,
+                json!({
+                    "install_dir": r"C:\Program Files\Altiris\Notification Server",
+                    "snapshots_dir": SNAPSHOTS,
+                }),
+            ),
+            MachineId::Server(number) => {
+                let host = &self.fleet.servers[number];
+                let layout = &host.layout;
+                // An agent whose log is in its own folder does not say so: the caller must look.
+                let log_dir = (!layout.log_dir.starts_with(&layout.install_dir))
+                    .then(|| layout.log_dir.clone());
+                let relocated = layout.is_relocated.then(|| layout.package_delivery.clone());
+                common(
+                    &host.fqdn,
+                    json!({
+                        "install_dir": layout.install_dir,
+                        "version": host.agent_version,
+                        "machine_guid": host.guid.to_string(),
+                        "ns": ns.fqdn,
+                        "plugin_version": host.agent_version,
+                        "log_dir": log_dir,
+                        "package_delivery": relocated,
+                    }),
+                    Value::Null,
+                )
+            }
+        }
+    }
+
+    fn iso(&self, at: WorldTime) -> String {
+        self.calendar.timestamp(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    fn agent_packages(&self, server: ServerNo) -> Value {
+        let packages: Vec<Value> = self.agents[server]
+            .holdings
+            .iter()
+            .map(|(number, holding)| {
+                let package = &self.fleet.packages[*number];
+                json!({
+                    "id": package.guid.to_string(),
+                    "name": package.name,
+                    "status": holding.state.to_string(),
+                    "version": holding.version.to_string(),
+                    "custom_location": false,
+                })
+            })
+            .collect();
+        json!({"package_server": true, "packages": packages})
+    }
+
+    /// Checks every package against the Notification Server: a request each, and a download where
+    /// something is not current.
+    fn refresh_packages(&mut self, server: ServerNo) {
+        let packages: Vec<usize> = self.agents[server].holdings.keys().copied().collect();
+        for package in packages {
+            let step = Step::AskInfo { package, always: true };
+            self.ask(server, Job::new(step, Origin::Asked));
+        }
+    }
+
+    fn scheduled_tasks(&self, machine: MachineId, prefix: &str) -> Value {
+        let tasks: Vec<Value> = match machine {
+            MachineId::Server(_) => Vec::new(),
+            MachineId::NotificationServer => self
+                .ns
+                .tasks
+                .iter()
+                .filter(|task| task.name.to_lowercase().starts_with(&prefix.to_lowercase()))
+                .map(|task| {
+                    json!({
+                        "name": task.name,
+                        "status": if task.is_running { "Running" } else { "Ready" },
+                        "last_run": task.last_run.map(|at| self.iso(at)),
+                        "last_result": task.last_result,
+                        "run_as": r"NT AUTHORITY\SYSTEM",
+                    })
+                })
+                .collect(),
+        };
+        json!({ "tasks": tasks })
+    }
+
+    fn run_task(&mut self, machine: MachineId, name: &str) -> Result<Value, String> {
+        let found = match machine {
+            MachineId::Server(_) => None,
+            MachineId::NotificationServer => {
+                self.ns.tasks.iter().position(|task| task.name.eq_ignore_ascii_case(name))
+            }
+        };
+        let number = found.ok_or_else(|| format!("there is no scheduled task `{name}`"))?;
+        self.start_task(number);
+        Ok(json!({"started": true}))
+    }
+}
+
+fn resolve_account(name: &str) -> Result<Value, String> {
+    let (account, sid) = descriptors::account(name)
+        .ok_or_else(|| format!("no account name was mapped for `{name}` (1332)"))?;
+    Ok(json!({"account": account, "sid": sid.to_string()}))
+}
+
+fn text_of<'a>(input: &'a Value, key: &str) -> Result<&'a str, String> {
+    input.get(key).and_then(Value::as_str).ok_or_else(|| format!("the input has no text `{key}`"))
+}
