@@ -76,7 +76,8 @@ impl Case {
             _ => Ok(cost),
         };
         let end = if is_bad("apply fails") {
-            let class = if class == FailureClass::Unreachable { FailureClass::InDoubt } else { class };
+            let class =
+                if class == FailureClass::Unreachable { FailureClass::InDoubt } else { class };
             (class.outcome(), Some(class))
         } else {
             (Outcome::Changed, None)
@@ -117,9 +118,8 @@ pub(crate) fn any_case() -> impl Strategy<Value = Case> {
     ];
     let bad = prop_oneof![3 => Just(0_u64), 3 => 1..6_u64, 1 => 10..60_u64];
     let mode = prop_oneof![5 => Just(RunMode::Run), 1 => Just(RunMode::Check)];
-    let plays = (any_limits(), 1..4_usize).prop_flat_map(|(limits, count)| {
-        prop::collection::vec(any_play(limits), count)
-    });
+    let plays = (any_limits(), 1..4_usize)
+        .prop_flat_map(|(limits, count)| prop::collection::vec(any_play(limits), count));
     (plays, any::<u64>(), bad, stops, scale, mode).prop_map(
         |(mut plays, seed, bad_percent, stops, scale, mode)| {
             for (number, play) in (0..).map(PlayNo).zip(&mut plays) {
@@ -143,7 +143,8 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         .prop_map(|(units, per)| Rate { units, per: Duration::from_secs(per) });
     let spec = (rate, 1..6_u32, prop::option::of(1..5_u32));
     (spec.clone(), spec, 1..4_u32, 1..4_u32).prop_map(|(iis, wan, cmdb, site)| {
-        let limit = |(rate, burst, in_flight), by| LimitSpec { rate: Some(rate), burst, in_flight, by };
+        let limit =
+            |(rate, burst, in_flight), by| LimitSpec { rate: Some(rate), burst, in_flight, by };
         let cap = |cap, by| LimitSpec { rate: None, burst: 1, in_flight: Some(cap), by };
         let by_site = || Some("site".to_owned());
         Limits(
@@ -171,10 +172,8 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
         Just(Order::Shuffle),
         Just(Order::Interleave("site".to_owned())),
     ];
-    let budget = prop_oneof![
-        Just(None),
-        (0..=4_u32).prop_map(|share| Some(f64::from(share) * 25.0)),
-    ];
+    let budget =
+        prop_oneof![Just(None), (0..=4_u32).prop_map(|share| Some(f64::from(share) * 25.0)),];
     (
         prop::collection::vec(0..5_u8, 0..14),
         prop::collection::vec(any::<bool>(), 0..4),

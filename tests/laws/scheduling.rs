@@ -122,7 +122,10 @@ fn draws_never_exceed_burst_and_rate(case: &Case, world: &World<'_>) {
                 let span = (to - from) as f64 / 1000.0;
                 let allowed = f64::from(spec.burst) + per_second * span;
                 let needed = f64::from(draw.now.min(spec.burst));
-                assert!(drawn + needed <= allowed + 1e-6, "{key:?}: {drawn} + {needed} > {allowed}");
+                assert!(
+                    drawn + needed <= allowed + 1e-6,
+                    "{key:?}: {drawn} + {needed} > {allowed}"
+                );
                 drawn += f64::from(draw.total());
             }
         }

@@ -1,0 +1,143 @@
+//! From an inventory and credentials to endpoints: where each host answers, and as whom to log on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::Path;
+
+use indexmap::IndexMap;
+
+use super::credentials;
+use super::error::Failure;
+use super::files::InventoryFile;
+use crate::engine::Endpoints;
+use crate::load::HostSettings;
+use crate::model::{Credential, CredentialName, Host, HostName};
+use crate::transport::Target;
+
+/// The variable by which a lab names the file of its own credentials.
+const LAB_CREDENTIALS: &str = "lab_credentials";
+
+/// The hosts of an inventory and where they answer.
+pub struct Fleet {
+    /// All hosts, in inventory order.
+    pub hosts: IndexMap<HostName, Host>,
+    /// Where those that a run may touch answer.
+    pub endpoints: HashMap<HostName, Endpoints>,
+}
+
+/// Makes endpoints for the hosts that `is_wanted` picks; every credential is found once, and asked
+/// for at the terminal at most once.
+///
+/// # Errors
+///
+/// A host's variables hold something else than they should, or a credential cannot be found.
+pub fn fleet(
+    file: &InventoryFile,
+    is_wanted: impl Fn(&Host) -> bool,
+) -> Result<Fleet, Failure> {
+    let hosts: IndexMap<HostName, Host> = file
+        .loaded
+        .inventory
+        .hosts()
+        .map(|host| (host.name.clone(), host))
+        .collect();
+    let mut purse = Purse::new(file);
+    let mut endpoints = HashMap::new();
+    for host in hosts.values().filter(|host| is_wanted(host)) {
+        endpoints.insert(host.name.clone(), endpoints_of(host, &mut purse)?);
+    }
+    Ok(Fleet { hosts, endpoints })
+}
+
+fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure> {
+    let settings = HostSettings::of(host).map_err(|errors| {
+        let mut failure =
+            Failure::input(format!("could not use the variables of host {}", host.name));
+        failure.causes.extend(errors.iter().map(ToString::to_string));
+        failure
+    })?;
+    let own = match &settings.credential {
+        Some(name) => Some(purse.find(name, &settings.address)?),
+        None => None,
+    };
+    let own = own.map(|credential| match &settings.user {
+        Some(user) => Credential { user: user.clone(), password: credential.password },
+        None => credential,
+    });
+    let target = |credential: &Credential, port, option| Target {
+        host: host.name.clone(),
+        address: settings.address.clone(),
+        port,
+        credential: credential.clone(),
+        option,
+    };
+    let cmdb = match &settings.cmdb {
+        None => None,
+        Some(cmdb) => {
+            let credential = match &cmdb.credential {
+                Some(name) => Some(purse.find(name, &cmdb.server)?),
+                None => own.clone(),
+            };
+            credential.map(|credential| Target {
+                host: host.name.clone(),
+                address: cmdb.server.clone(),
+                port: cmdb.port,
+                credential,
+                option: Some(cmdb.database.clone()),
+            })
+        }
+    };
+    let transport = settings.winrm.transport.name().to_owned();
+    Ok(Endpoints {
+        winrm: own.as_ref().map(|own| target(own, settings.winrm.port, Some(transport))),
+        smb: own.as_ref().map(|own| target(own, settings.smb_port, None)),
+        cmdb,
+    })
+}
+
+/// Credentials that were found.
+struct Purse<'a> {
+    file: &'a InventoryFile,
+    found: BTreeMap<CredentialName, Credential>,
+    lab: Option<BTreeMap<String, Credential>>,
+}
+
+impl<'a> Purse<'a> {
+    fn new(file: &'a InventoryFile) -> Self {
+        Self { file, found: BTreeMap::new(), lab: None }
+    }
+
+    fn find(&mut self, name: &CredentialName, address: &str) -> Result<Credential, Failure> {
+        if let Some(found) = self.found.get(name) {
+            return Ok(found.clone());
+        }
+        // The lab's own file counts for the lab's own hosts, which are on loopback.
+        let is_loopback = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let none = BTreeMap::new();
+        let lab = if is_loopback { self.lab()? } else { &none };
+        let credential = credentials::find(name, lab)?;
+        self.found.insert(name.clone(), credential.clone());
+        Ok(credential)
+    }
+
+    fn lab(&mut self) -> Result<&BTreeMap<String, Credential>, Failure> {
+        if self.lab.is_none() {
+            let named = self
+                .file
+                .loaded
+                .inventory
+                .groups()
+                .find_map(|(_, group)| group.vars.get(LAB_CREDENTIALS)?.as_str());
+            let read = match named {
+                // A relative name is relative to the inventory.
+                Some(path) => {
+                    let folder = self.file.path.parent().unwrap_or(Path::new("."));
+                    credentials::read_lab_file(&folder.join(path))?
+                }
+                None => BTreeMap::new(),
+            };
+            self.lab = Some(read);
+        }
+        Ok(self.lab.get_or_insert_default())
+    }
+}

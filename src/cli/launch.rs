@@ -1,0 +1,174 @@
+//! What `run`, `resume`, `undo` and `demo` share: from files to a finished run and its recap.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::args::Cli;
+use super::error::{Failure, FailureKind};
+use super::{environment, output, signals};
+use crate::action::{self, Replay};
+use crate::engine::{DriveError, Driver, DriverConfig, GuardedConnector};
+use crate::event::{EventKind, Journal, Observer, RunResult, RunState};
+use crate::plan::ActionTraits;
+use crate::report::{JsonLines, PlainLines, Screen, recap};
+use crate::scheduler::Scheduler;
+use crate::store::StateDir;
+use crate::transport::{Connector, NetworkConnector};
+
+/// How a run is shown while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// A live screen at a terminal, else plain lines, then the recap.
+    People,
+    /// NDJSON on standard output and nothing else there.
+    Json,
+}
+
+/// Opens the state directory.
+///
+/// # Errors
+///
+/// There is none, it cannot be made, or it is on a network.
+pub fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
+    let path: PathBuf =
+        cli.state_dir.clone().or_else(environment::state_directory).ok_or_else(|| {
+            Failure::input("could not find a directory to keep runs in")
+                .hint("give one with --state-dir or FLEETMEND_STATE_DIR")
+        })?;
+    StateDir::open(&path).map_err(|error| {
+        Failure::input(format!("could not open the state directory {}", path.display()))
+            .because(&error)
+            .hint("give another one with --state-dir or FLEETMEND_STATE_DIR")
+    })
+}
+
+/// What the planner must know of an action.
+pub fn action_traits(name: &str) -> ActionTraits {
+    action::find(name).map_or(
+        ActionTraits { within: std::time::Duration::from_secs(600), replay_is_safe: false },
+        |action| ActionTraits {
+            within: action.within(),
+            replay_is_safe: action.replay() == Replay::Safe,
+        },
+    )
+}
+
+/// The connector of the network, with the guard on credentials.
+pub fn connector() -> Arc<dyn Connector> {
+    Arc::new(GuardedConnector::new(Arc::new(NetworkConnector)))
+}
+
+/// A 64-bit seed from the system.
+///
+/// # Errors
+///
+/// The system has no randomness.
+pub fn random_seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::internal("could not get random bytes from the system", &error))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// All that a drive needs.
+pub struct Launch {
+    /// What the driver is given.
+    pub config: DriverConfig,
+    /// The scheduler, with the draft.
+    pub scheduler: Scheduler,
+    /// The run so far.
+    pub state: RunState,
+    /// Where events go.
+    pub journal: Arc<dyn Journal>,
+    /// The next event.
+    pub opening: EventKind,
+    /// How it is shown.
+    pub show: Show,
+}
+
+/// Drives a run to its end and prints the recap. Ctrl-C drains, then cancels, then leaves.
+///
+/// # Errors
+///
+/// The journal failed, or the operator left at once.
+pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
+    let Launch { config, scheduler, state, journal, opening, show } = launch;
+    let run = config.run;
+    let observer: Box<dyn Observer> = match show {
+        Show::Json => Box::new(JsonLines::new(std::io::stdout())),
+        Show::People if environment::has_screen() => {
+            Box::new(Screen::new(environment::paint_stderr(), Box::new(environment::columns)))
+        }
+        Show::People => Box::new(PlainLines::new(std::io::stdout())),
+    };
+    let driver = Driver::new(config, scheduler, state, journal, vec![observer]);
+    let (stop, stops) = mpsc::channel(4);
+    let left_at_once = async {
+        signals::listen(stop).await;
+    };
+    let state = tokio::select! {
+        state = driver.drive(opening, stops) => state.map_err(|error| drive_failure(&error))?,
+        () = left_at_once => {
+            return Err(Failure {
+                kind: FailureKind::Stopped,
+                message: "left at once; steps under way are in doubt".to_owned(),
+                causes: Vec::new(),
+                hint: Some(format!("fleetmend resume {run} looks at them again")),
+            });
+        }
+    };
+    if show == Show::People {
+        output::result(&format!("\n{}", recap(&state, environment::paint_stdout())));
+    }
+    Ok(state)
+}
+
+/// The end of a run as the end of the program.
+pub fn result_of(state: &RunState) -> RunResult {
+    state.result.unwrap_or(RunResult::Bug)
+}
+
+fn drive_failure(error: &DriveError) -> Failure {
+    let failure = Failure::internal("the run could not go on", error);
+    match error {
+        DriveError::Journal(_) => failure.hint(
+            "nothing is changed without a journal: free some space in the state directory, then \
+             `fleetmend resume`",
+        ),
+        DriveError::Illegal(_) => {
+            failure.hint("this is a mistake in fleetmend; `fleetmend show RUN --json` has all facts")
+        }
+    }
+}
+
+/// Asks the operator, at a terminal, before hosts are changed.
+///
+/// # Errors
+///
+/// He says no, or cannot be asked.
+pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !environment::can_ask() {
+        return Err(Failure::input("nobody can be asked whether hosts may be changed")
+            .hint("add --yes, or look first with --check"));
+    }
+    output::talk(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::internal("could not read the terminal", &error))?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure {
+            kind: FailureKind::Stopped,
+            message: "nothing was changed".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! `fleetmend run`: a playbook on an inventory.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::args::{Cli, RunArgs};
+use super::error::Failure;
+use super::files::InventoryFile;
+use super::launch::{self, Launch, Show};
+use super::{files, fleet, inventory};
+use crate::engine::{DriverConfig, Orders};
+use crate::event::{
+    EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader,
+};
+use crate::model::{Host, Limits, Playbook, RunId, Selector, TimeScale, Vars};
+use crate::plan::{Draft, DraftRequest};
+use crate::scheduler::Scheduler;
+use crate::store::StateDir;
+
+/// What a run is made from.
+pub struct RunRequest {
+    /// The playbook.
+    pub playbook: Playbook,
+    /// The inventory.
+    pub inventory: InventoryFile,
+    /// Whether nothing may be changed.
+    pub is_check: bool,
+    /// Only these hosts.
+    pub limit: Option<Selector>,
+    /// Variables that win over all others.
+    pub extra_vars: Vars,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The limits that hold.
+    pub limits: Limits,
+    /// How it is shown.
+    pub show: Show,
+}
+
+/// Runs a playbook.
+pub async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
+    let inventory_file = files::inventory(&args.inventory)?;
+    let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
+    let limit = match &args.limit {
+        Some(pattern) => Some(inventory::selector(pattern, &inventory_file.loaded.inventory)?),
+        None => None,
+    };
+    let extra_vars = extra_vars(&args.extra_vars)?;
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => launch::random_seed()?,
+    };
+    let state_dir = launch::state_dir(cli)?;
+    let request = RunRequest {
+        limits: inventory_file.loaded.settings.limits.clone(),
+        playbook,
+        inventory: inventory_file,
+        is_check: args.check,
+        limit,
+        extra_vars,
+        seed,
+        show: if args.json { Show::Json } else { Show::People },
+    };
+    if !args.check {
+        let hosts = touched(&request).count();
+        let question = format!(
+            "run {} on up to {hosts} hosts of {}?",
+            request.playbook.path, request.inventory.name
+        );
+        launch::confirm(&question, args.yes)?;
+    }
+    let state = start(&state_dir, request).await?;
+    Ok(launch::result_of(&state))
+}
+
+/// The hosts that a request may touch.
+fn touched(request: &RunRequest) -> impl Iterator<Item = Host> {
+    let inventory = &request.inventory.loaded.inventory;
+    inventory.hosts().filter(|host| is_touched(request, host))
+}
+
+fn is_touched(request: &RunRequest, host: &Host) -> bool {
+    let inventory = &request.inventory.loaded.inventory;
+    let within = |pattern: &Selector| pattern.matches(&host.name, inventory);
+    request.limit.as_ref().is_none_or(within)
+        && request.playbook.plays.iter().any(|play| within(&play.hosts))
+}
+
+/// Starts a run and drives it to its end.
+///
+/// # Errors
+///
+/// A credential cannot be found, another run holds a host, or the journal failed.
+pub async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
+    let fleet = fleet::fleet(&request.inventory, |host| {
+        // A CMDB is asked for work and oracle even where its server is not touched.
+        is_touched(&request, host) || host.vars.contains_key("cmdb")
+    })?;
+    let scale = request.inventory.loaded.settings.time_scale;
+    let mode = if request.is_check { RunMode::Check } else { RunMode::Run };
+    let draft = Draft::new(
+        &DraftRequest {
+            playbook: &request.playbook,
+            inventory: &request.inventory.loaded.inventory,
+            inventory_sha256: &request.inventory.sha256,
+            limit: request.limit.as_ref(),
+            limits: &request.limits,
+            mode,
+            seed: request.seed,
+            scale,
+        },
+        &launch::action_traits,
+    );
+    let run = RunId::new(uuid::Uuid::new_v4());
+    let header = header(&request, run, mode, scale);
+    let hosts: Vec<_> = touched(&request).map(|host| host.name).collect();
+    let journal = state_dir
+        .create_run(&header, &hosts)
+        .map_err(|error| Failure::input("could not start the run").because(&error))?;
+    let config = DriverConfig {
+        run,
+        orders: Orders::Playbook(Arc::new(request.playbook)),
+        is_check: request.is_check,
+        scale,
+        inventory: request.inventory.loaded.inventory,
+        hosts: fleet.hosts,
+        endpoints: fleet.endpoints,
+        limit: request.limit,
+        extra_vars: request.extra_vars,
+        connector: launch::connector(),
+    };
+    launch::drive(Launch {
+        config,
+        scheduler: Scheduler::new(draft),
+        state: RunState::default(),
+        journal: Arc::new(journal),
+        opening: EventKind::RunStarted(Box::new(header)),
+        show: request.show,
+    })
+    .await
+}
+
+fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> RunStarted {
+    let plays = request.playbook.plays.iter().map(|play| PlayHeader {
+        name: play.name.clone(),
+        tasks: play
+            .tasks
+            .iter()
+            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.action.clone() })
+            .collect(),
+    });
+    RunStarted {
+        run,
+        mode,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        playbook: request.playbook.path.clone(),
+        playbook_sha256: request.playbook.sha256.clone(),
+        inventory: request.inventory.path.display().to_string(),
+        inventory_sha256: request.inventory.sha256.clone(),
+        limit: request.limit.as_ref().map(ToString::to_string),
+        extra_vars: request.extra_vars.clone(),
+        seed: request.seed,
+        scale,
+        limits: request.limits.clone(),
+        plays: plays.collect(),
+    }
+}
+
+/// Reads `-e name=value`; the value is JSON where it is that, else a text.
+fn extra_vars(given: &[String]) -> Result<Vars, Failure> {
+    given
+        .iter()
+        .map(|text| {
+            let (name, value) = text
+                .split_once('=')
+                .filter(|(name, _)| {
+                    !name.is_empty()
+                        && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+                        && !name.starts_with(|c: char| c.is_ascii_digit())
+                })
+                .ok_or_else(|| {
+                    Failure::input(format!("`-e {text}` is not NAME=VALUE"))
+                        .hint("as in -e acc_account='CORP\\svc-acc'")
+                })?;
+            let value =
+                serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            Ok((name.to_owned(), value))
+        })
+        .collect()
+}
