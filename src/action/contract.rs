@@ -73,6 +73,11 @@ pub trait Action: Send + Sync + 'static {
     /// The longest a step may take when the task says nothing, in seconds of the world's time.
     const WITHIN_SECONDS: u64 = 600;
 
+    /// What reading draws from limits, whatever is decided then. Pure.
+    fn probe_cost() -> Cost {
+        Cost::none()
+    }
+
     /// Reads the host; changes nothing.
     async fn probe(params: &Self::Params, at: &Reader<'_>) -> Result<Self::State, StepFailure>;
 

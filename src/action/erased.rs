@@ -55,6 +55,8 @@ pub trait ActionKind: Send + Sync {
     fn replay(&self) -> Replay;
     /// The longest a step may take when the task says nothing, in the world's time.
     fn within(&self) -> Duration;
+    /// What reading draws from limits, before anything is decided.
+    fn probe_cost(&self) -> Cost;
 
     /// Takes parameters in which templates have been filled in.
     ///
@@ -92,12 +94,12 @@ impl<A> Erased<A> {
 
 struct With<A: Action>(A::Params);
 
-fn corrupt<A: Action>(error: &serde_json::Error) -> StepFailure {
+fn corrupt(error: &serde_json::Error) -> StepFailure {
     StepFailure::from_error(FailureClass::Bug, error)
 }
 
 fn record_of<A: Action>(change: &A::Change) -> Result<(ChangeRecord, Cost), StepFailure> {
-    let value = serde_json::to_value(change).map_err(|error| corrupt::<A>(&error))?;
+    let value = serde_json::to_value(change).map_err(|error| corrupt(&error))?;
     let record = ChangeRecord {
         action: A::NAME.to_owned(),
         change: value,
@@ -141,6 +143,10 @@ impl<A: Action + Any> ActionKind for Erased<A> {
         Duration::from_secs(A::WITHIN_SECONDS)
     }
 
+    fn probe_cost(&self) -> Cost {
+        A::probe_cost()
+    }
+
     fn prepare(&self, params: Value) -> Result<Box<dyn Prepared>, ParamsError> {
         let params = match (params, A::SCALAR) {
             (scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_)), Some(name)) => {
@@ -155,13 +161,13 @@ impl<A: Action + Any> ActionKind for Erased<A> {
 
     async fn apply(&self, change: &Value, at: &Changer<'_>) -> Result<Applied, StepFailure> {
         let change: A::Change =
-            serde_json::from_value(change.clone()).map_err(|error| corrupt::<A>(&error))?;
+            serde_json::from_value(change.clone()).map_err(|error| corrupt(&error))?;
         A::apply(&change, at).await
     }
 
     fn record(&self, change: &Value) -> Result<(ChangeRecord, Cost), StepFailure> {
         let change: A::Change =
-            serde_json::from_value(change.clone()).map_err(|error| corrupt::<A>(&error))?;
+            serde_json::from_value(change.clone()).map_err(|error| corrupt(&error))?;
         record_of::<A>(&change)
     }
 }

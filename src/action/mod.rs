@@ -1,13 +1,19 @@
 //! The verbs of playbooks: one file each, one registry.
 
+mod agent_effect;
+mod agent_packages;
+mod cmdb_query;
 mod contract;
 mod document;
 mod erased;
+mod moved;
+mod patience;
 mod registry;
 mod scheduled_task;
 #[cfg(test)]
 mod scripted_host;
 mod scripts;
+mod wait_until;
 
 pub use contract::{Action, Applied, Replay, Verdict};
 pub use document::{ParamDoc, ParamKind};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::patience::Patience;
 use super::scripts::{SCHEDULED_TASK_RUN, SCHEDULED_TASKS};
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
@@ -264,8 +265,9 @@ Notification Server its load again.";
                 Err(error) => return Err(error.into()),
             }
         }
+        let patience = Patience::of_step(at);
         loop {
-            let has_time = at.pause(POLL).await;
+            let has_time = patience.pause(at, POLL).await;
             match read_tasks(at, leaf).await {
                 Ok(tasks) => {
                     let now = find(tasks);

@@ -3,11 +3,13 @@
 
 mod access;
 mod cmdb;
+mod peek;
 mod prior;
 mod session;
 pub mod statements;
 
 pub use access::{Changer, Reader};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
+pub use peek::HostFiles;
 pub use prior::PriorChange;
 pub use session::{Session, SessionConfig};

@@ -1,0 +1,268 @@
+//! `agent`: asks the Symantec Management Agent for something and waits until it is seen done.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::agent_download::wait_for_downloads;
+use super::agent_effect::{AgentPlaces, Effect, ask_and_see, not_a_package_server};
+use super::agent_packages::PackageList;
+use super::agent_places::find_places;
+use super::moved::packages_moved;
+use super::scripts::{
+    AGENT_REFRESH_PACKAGES, AGENT_RESEND_PACKAGE_STATUS, AGENT_UPDATE_CONFIGURATION,
+};
+use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
+use crate::event::Undo;
+use crate::host::{Changer, Reader};
+use crate::model::{Cost, FailureClass, Guid, StepFailure};
+
+/// The action.
+pub(super) struct Agent;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    command: Command,
+}
+
+/// What the agent is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Command {
+    UpdateConfiguration,
+    ResendPackageStatus,
+    RefreshPackages,
+    ListPackages,
+}
+
+/// What was read.
+#[derive(Debug, PartialEq)]
+pub(super) enum State {
+    /// There is no agent.
+    NoAgent,
+    /// The agent has nothing by which the effect could be seen.
+    Blind,
+    /// The packages whose snapshot this run moved away on the host.
+    Configuration { packages_moved: u32 },
+    /// The agent's list, and the packages of the host's work.
+    Packages { list: PackageList, work: Vec<Guid> },
+}
+
+/// What will be asked for. It says nothing of how far log and policy file have come: they go on by
+/// themselves, so that is looked at when the change is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Change {
+    /// Fetch the policies now.
+    UpdateConfiguration {
+        /// How many packages the agent will download again because their snapshot is gone.
+        packages_moved: u32,
+    },
+    /// Send the status of all packages.
+    ResendPackageStatus {
+        /// How many pairs of server and package are not well; the status of each is a request.
+        pairs: u32,
+        /// The packages that must be downloaded before, as far as time permits.
+        packages: Vec<Guid>,
+    },
+    /// Check all packages against the Notification Server.
+    RefreshPackages {
+        /// How many packages the agent has.
+        packages: u32,
+    },
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn plural(number: u32, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[async_trait]
+impl Action for Agent {
+    type Params = Params;
+    type State = State;
+    type Change = Change;
+
+    const NAME: &'static str = "agent";
+    const SUMMARY: &'static str =
+        "Asks the Symantec Management Agent for something and waits until it is seen done.";
+    const DOC: &'static str = "\
+Calls the agent on the host and then looks for the effect; that the call returned proves nothing.
+
+- `update_configuration`: fetches the policies now. Done when the policy file is newer than before
+  the call, or agent.log says so. The agent then downloads the snapshots and packages that are
+  missing, so packages whose snapshot this run moved away cost two requests each, later.
+- `resend_package_status`: sends the status of all packages to the Notification Server. First waits,
+  for at most half of the step's time, until the packages of the host's work are downloaded and
+  their snapshots are back: a status sent too early reports the old state. Done when agent.log says
+  so. Costs a request for each pair of the work.
+- `refresh_packages`: checks all packages against the Notification Server; two requests for each.
+  Done when the package server writes of it to agent.log.
+- `list_packages`: only reads; the list is the step's value.
+
+The package commands are refused on a host without the package server plug-in. When nothing is seen
+in time the outcome is unknown, never a guess.
+
+Rights: administrator on the host; the agent's COM interface may be closed to others. Undo: nothing;
+the calls leave nothing behind. They do no harm when repeated after a crash.";
+    const EXAMPLE: &'static str = "\
+- name: Ask the agent for its configuration
+  agent: update_configuration";
+    const PARAMS: &'static [ParamDoc] = &[ParamDoc {
+        name: "command",
+        kind: ParamKind::OneOf(&[
+            "update_configuration",
+            "resend_package_status",
+            "refresh_packages",
+            "list_packages",
+        ]),
+        required: true,
+        doc: "What the agent is asked for.",
+    }];
+    const SCALAR: Option<&'static str> = Some("command");
+    const REPLAY: Replay = Replay::Safe;
+    const WITHIN_SECONDS: u64 = 900;
+
+    async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
+        let Some(places) = find_places(at).await? else { return Ok(State::NoAgent) };
+        let can_show = match params.command {
+            Command::UpdateConfiguration => places.can_show(Effect::Configuration),
+            Command::ResendPackageStatus => places.can_show(Effect::StatusSent),
+            Command::RefreshPackages => places.can_show(Effect::Refreshed),
+            Command::ListPackages => true,
+        };
+        if !can_show {
+            return Ok(State::Blind);
+        }
+        if params.command == Command::UpdateConfiguration {
+            let moved = packages_moved(at.prior(), "ps_delivery");
+            return Ok(State::Configuration { packages_moved: count(moved.len()) });
+        }
+        let list = PackageList::read(at).await?;
+        let work = at.work().iter().map(|row| row.package).collect();
+        Ok(State::Packages { list, work })
+    }
+
+    fn decide(params: &Params, state: &State) -> Verdict<Change> {
+        let refuse = |text| Verdict::Refuse(StepFailure::new(FailureClass::Refused, text));
+        let (list, work) = match state {
+            State::NoAgent => return refuse("the Symantec Management Agent is not installed"),
+            State::Blind => {
+                return refuse("the agent's log was not found: nothing would show the effect");
+            }
+            State::Configuration { packages_moved } => {
+                let packages_moved = *packages_moved;
+                return Verdict::Change(Change::UpdateConfiguration { packages_moved });
+            }
+            State::Packages { list, .. } if !list.package_server => {
+                return Verdict::Refuse(not_a_package_server());
+            }
+            State::Packages { list, work } => (list, work),
+        };
+        match params.command {
+            Command::ListPackages => {
+                Verdict::Unchanged { note: list.summary(), value: list.value() }
+            }
+            Command::RefreshPackages => {
+                Verdict::Change(Change::RefreshPackages { packages: count(list.packages.len()) })
+            }
+            Command::ResendPackageStatus => Verdict::Change(Change::ResendPackageStatus {
+                pairs: count(work.len()).max(1),
+                packages: work.clone(),
+            }),
+            Command::UpdateConfiguration => {
+                Verdict::Change(Change::UpdateConfiguration { packages_moved: 0 })
+            }
+        }
+    }
+
+    fn cost(change: &Change) -> Cost {
+        match change {
+            Change::UpdateConfiguration { packages_moved } => {
+                Cost::ns_iis(1, packages_moved.saturating_mul(2))
+            }
+            Change::ResendPackageStatus { pairs, .. } => Cost::ns_iis(*pairs, 0),
+            Change::RefreshPackages { packages } => Cost::ns_iis(0, packages.saturating_mul(2)),
+        }
+    }
+
+    fn describe(change: &Change) -> Vec<String> {
+        match change {
+            Change::UpdateConfiguration { packages_moved: 0 } => {
+                vec!["ask the agent for its configuration".to_owned()]
+            }
+            Change::UpdateConfiguration { packages_moved } => vec![format!(
+                "ask the agent for its configuration; it will download {} again",
+                plural(*packages_moved, "package")
+            )],
+            Change::ResendPackageStatus { pairs, .. } => vec![format!(
+                "send the package status again: {} not well",
+                plural(*pairs, "package")
+            )],
+            Change::RefreshPackages { packages } => vec![format!(
+                "check {} against the Notification Server",
+                plural(*packages, "package")
+            )],
+        }
+    }
+
+    async fn apply(change: &Change, at: &Changer<'_>) -> Result<Applied, StepFailure> {
+        let places = find_places(at).await?.ok_or_else(|| {
+            StepFailure::new(
+                FailureClass::Refused,
+                "the Symantec Management Agent is not installed any more",
+            )
+        })?;
+        apply_with(change, places, at).await
+    }
+
+    fn invert(_: &Change) -> Undo {
+        Undo::Nothing
+    }
+}
+
+/// Makes the change where the agent's files are known.
+async fn apply_with(
+    change: &Change,
+    places: AgentPlaces,
+    at: &Changer<'_>,
+) -> Result<Applied, StepFailure> {
+    let (script, effect, done) = match change {
+        Change::UpdateConfiguration { .. } => {
+            (&AGENT_UPDATE_CONFIGURATION, Effect::Configuration, "configuration fetched")
+        }
+        Change::ResendPackageStatus { .. } => {
+            (&AGENT_RESEND_PACKAGE_STATUS, Effect::StatusSent, "package status sent")
+        }
+        Change::RefreshPackages { .. } => {
+            (&AGENT_REFRESH_PACKAGES, Effect::Refreshed, "packages refreshed")
+        }
+    };
+    let waiting = match change {
+        Change::ResendPackageStatus { packages, .. } => wait_for_downloads(at, packages).await?,
+        Change::UpdateConfiguration { .. } | Change::RefreshPackages { .. } => Vec::new(),
+    };
+    let seen = ask_and_see(at, script, places, effect).await?;
+    Ok(applied(done, &seen, &waiting))
+}
+
+/// What was achieved, with the packages that were still on their way when the status was sent.
+fn applied(done: &str, seen: &str, waiting: &[Guid]) -> Applied {
+    let note = match waiting.len() {
+        0 => format!("{done} ({seen})"),
+        still => {
+            let were = if still == 1 { "was still on its way" } else { "were still on their way" };
+            format!("{done} ({seen}), although {} {were}", plural(count(still), "package"))
+        }
+    };
+    let value: Value = json!({ "seen": seen, "still_on_their_way": waiting });
+    Applied { note, value }
+}
+
+#[cfg(test)]
+#[path = "agent/tests.rs"]
+mod tests;

@@ -1,0 +1,206 @@
+//! Tests of `agent`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::agent_effect::AgentPlaces;
+use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
+use super::*;
+use crate::host::PriorChange;
+use crate::transport::TransportErrorKind;
+
+const A: Guid = Guid::from_u128(0xA);
+const B: Guid = Guid::from_u128(0xB);
+const LOG: &str = "C:\\Logs\\agent.log";
+const SNAPSHOT: &str = "C:\\Store\\A\\snapshot.xml";
+
+fn list(status: &str) -> Value {
+    json!({ "package_server": true, "packages": [
+        { "id": A, "name": "Firefox", "status": status, "version": "1601867730", "custom_location": false },
+    ] })
+}
+
+fn packages(answer: Value, work: &[Guid]) -> State {
+    let list = serde_json::from_value(answer).expect("a list");
+    State::Packages { list, work: work.to_vec() }
+}
+
+fn decide(command: Command, state: &State) -> Verdict<Change> {
+    Agent::decide(&Params { command }, state)
+}
+
+fn refusal(command: Command, state: &State) -> String {
+    match decide(command, state) {
+        Verdict::Refuse(failure) => {
+            assert_eq!(failure.class, FailureClass::Refused);
+            failure.message
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn change(command: Command, state: &State) -> Change {
+    match decide(command, state) {
+        Verdict::Change(change) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_host_that_is_no_package_server_is_told_so() {
+    let none = packages(json!({ "package_server": false, "packages": [] }), &[A]);
+
+    for command in [Command::ResendPackageStatus, Command::RefreshPackages, Command::ListPackages] {
+        assert_eq!(
+            refusal(command, &none),
+            "not a package server: the package server plug-in is not installed"
+        );
+    }
+    assert_eq!(
+        refusal(Command::UpdateConfiguration, &State::NoAgent),
+        "the Symantec Management Agent is not installed"
+    );
+}
+
+#[test]
+fn nothing_is_asked_whose_effect_could_not_be_seen() {
+    assert!(refusal(Command::ResendPackageStatus, &State::Blind).contains("nothing would show"));
+}
+
+#[test]
+fn a_configuration_costs_a_request_now_and_two_for_each_moved_snapshot_later() {
+    let change = change(Command::UpdateConfiguration, &State::Configuration { packages_moved: 3 });
+
+    assert_eq!(Agent::cost(&change), Cost::ns_iis(1, 6));
+    assert_eq!(
+        Agent::describe(&change),
+        ["ask the agent for its configuration; it will download 3 packages again"]
+    );
+}
+
+#[test]
+fn a_resent_status_costs_a_request_for_each_pair_of_the_work_and_at_least_one() {
+    let two = change(Command::ResendPackageStatus, &packages(list("Ready"), &[A, B]));
+    let none = change(Command::ResendPackageStatus, &packages(list("Ready"), &[]));
+
+    assert_eq!(Agent::cost(&two), Cost::ns_iis(2, 0));
+    assert_eq!(Agent::cost(&none), Cost::ns_iis(1, 0));
+}
+
+#[test]
+fn a_refresh_costs_two_requests_for_each_package_that_the_agent_has() {
+    let refresh = change(Command::RefreshPackages, &packages(list("Ready"), &[A, B]));
+
+    assert_eq!(Agent::cost(&refresh), Cost::ns_iis(0, 2));
+}
+
+#[test]
+fn listing_only_reads() {
+    let Verdict::Unchanged { note, value } =
+        decide(Command::ListPackages, &packages(list("Ready"), &[]))
+    else {
+        panic!("unchanged")
+    };
+
+    assert_eq!(note, "1 package: 1 Ready");
+    assert_eq!(value["packages"][0]["name"], "Firefox");
+}
+
+#[test]
+fn a_change_survives_the_journal() {
+    for change in [
+        Change::UpdateConfiguration { packages_moved: 2 },
+        Change::ResendPackageStatus { pairs: 1, packages: vec![A] },
+        Change::RefreshPackages { packages: 9 },
+    ] {
+        let journalled = serde_json::to_value(&change).expect("a value");
+        assert_eq!(serde_json::from_value::<Change>(journalled).expect("a change"), change);
+        assert_eq!(Agent::invert(&change), Undo::Nothing);
+    }
+}
+
+/// A package server that downloads for two looks, and writes its log when asked to send.
+fn server(never_ends: bool) -> Arc<ScriptedHost> {
+    let looks = AtomicU32::new(0);
+    ScriptedHost::new(move |host, name, _| match name {
+        "agent-packages" => {
+            let look = looks.fetch_add(1, Ordering::SeqCst);
+            let is_done = look >= 2 && !never_ends;
+            Ok(list(if is_done { "Ready" } else { "Download Pending" }))
+        }
+        "agent-resend-package-status" => {
+            host.append(
+                LOG,
+                "<event date='May 16 11:51:05' severity='4' source='Package Server' module='AeXNSCPackageServer.dll' ><![CDATA[Package status sent for 1 packages]]></event>\n",
+                2,
+            );
+            Ok(json!({ "package_server": true, "called": true }))
+        }
+        other => panic!("{other}"),
+    })
+}
+
+async fn resend(
+    host: &Arc<ScriptedHost>,
+    prior: Arc<[PriorChange]>,
+) -> Result<Applied, StepFailure> {
+    let session = host.session(&[A]);
+    let at = session.changer(soon(), prior);
+    let places = AgentPlaces { log: Some(LOG.parse().expect("a path")), policy: None };
+    let change = Change::ResendPackageStatus { pairs: 1, packages: vec![A] };
+    apply_with(&change, places, &at).await
+}
+
+#[tokio::test]
+async fn a_status_is_sent_after_the_downloads() {
+    let host = server(false);
+
+    let applied = resend(&host, nothing_before()).await.expect("it was sent");
+
+    assert_eq!(
+        host.ran(),
+        ["agent-packages", "agent-packages", "agent-packages", "agent-resend-package-status"]
+    );
+    assert_eq!(
+        applied.note,
+        "package status sent (agent.log: Package status sent for 1 packages)"
+    );
+}
+
+#[tokio::test]
+async fn downloads_that_do_not_end_are_waited_for_half_of_the_time_and_then_said_so() {
+    let applied = resend(&server(true), nothing_before()).await.expect("it was sent");
+
+    assert!(applied.note.ends_with("although 1 package was still on its way"), "{}", applied.note);
+    assert_eq!(applied.value["still_on_their_way"], json!([A]));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_this_run_moved_away_must_be_back_before() {
+    let prior: Arc<[PriorChange]> = Arc::from([PriorChange {
+        action: "quarantine_files".to_owned(),
+        change: json!({
+            "role": "ps_delivery",
+            "packages_moved": [A],
+            "moves": [{ "package": A, "from": SNAPSHOT, "modified": 1 }],
+        }),
+    }]);
+
+    let gone = resend(&server(false), Arc::clone(&prior)).await.expect("it was sent");
+    assert_eq!(gone.value["still_on_their_way"], json!([A]));
+
+    let host = server(false);
+    host.write(SNAPSHOT, "<snapshot/>", 2);
+    let back = resend(&host, prior).await.expect("it was sent");
+    assert_eq!(back.value["still_on_their_way"], json!([]));
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_fails_the_step_before_anything_is_asked() {
+    let host = ScriptedHost::new(|_, _, _| Err(TransportErrorKind::Unreachable));
+
+    let failure = resend(&host, nothing_before()).await.expect_err("unreachable");
+
+    assert_eq!(failure.class, FailureClass::Unreachable);
+    assert_eq!(host.ran(), ["agent-packages"]);
+}
