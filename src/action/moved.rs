@@ -8,15 +8,23 @@ use crate::model::{Guid, WindowsPath};
 
 /// The part of a change of `quarantine_files` that other actions look at.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Moves {
+struct Moves {
     role: String,
     #[serde(default)]
     packages_moved: Vec<Guid>,
     #[serde(default)]
-    moves: Vec<MovedFile>,
+    moves: Vec<Move>,
 }
 
-/// A file that was moved away.
+/// One of its files; the policy file, for one, belongs to no package.
+#[derive(Debug, Clone, Deserialize)]
+struct Move {
+    package: Option<Guid>,
+    from: WindowsPath,
+    modified: u64,
+}
+
+/// A file of a package that was moved away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MovedFile {
     /// The package it belongs to.
@@ -45,7 +53,9 @@ pub(super) fn packages_moved(prior: &[PriorChange], role: &str) -> IndexSet<Guid
 /// newer one.
 pub(super) fn files_moved(prior: &[PriorChange], role: &str) -> Vec<MovedFile> {
     let mut files: Vec<MovedFile> = Vec::new();
-    for file in moves_in(prior, role).flat_map(|moves| moves.moves) {
+    for Move { package, from, modified } in moves_in(prior, role).flat_map(|moves| moves.moves) {
+        let Some(package) = package else { continue };
+        let file = MovedFile { package, from, modified };
         match files.iter_mut().find(|other| other.from == file.from) {
             Some(other) => *other = file,
             None => files.push(file),
@@ -95,6 +105,18 @@ mod tests {
 
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].modified, 2);
+    }
+
+    #[test]
+    fn a_file_of_no_package_is_passed_over() {
+        let policy = PriorChange {
+            action: "quarantine_files".to_owned(),
+            change: json!({ "role": "ps_policies", "moves": [{
+                "from": "C:\\Agent\\Client Policies\\smp01.xml", "to": "1", "modified": 1,
+            }] }),
+        };
+
+        assert!(files_moved(&[policy], "ps_policies").is_empty());
     }
 
     #[test]
