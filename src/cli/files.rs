@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::output;
 use crate::action;
 use crate::load::{Diagnostic, LoadedInventory, Severity, load_inventory, load_playbook, render};
-use crate::model::{Inventory, Playbook};
+use crate::model::Playbook;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -33,7 +33,8 @@ pub struct InventoryFile {
 /// It cannot be read or used.
 pub fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
     let (name, text) = read(path, "inventory")?;
-    let loaded = load_inventory(&name, &text).map_err(|found| refuse("inventory", &name, &found))?;
+    let loaded =
+        load_inventory(&name, &text).map_err(|found| refuse("inventory", &name, &found))?;
     note(&loaded.notes);
     let sha256 = hash(&text);
     Ok(InventoryFile { loaded, path: absolute(path), name, sha256 })
@@ -46,9 +47,8 @@ pub fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
 /// It cannot be read or used.
 pub fn playbook(path: &Path, inventory: Option<&InventoryFile>) -> Result<Playbook, Failure> {
     let (name, text) = read(path, "playbook")?;
-    let hosts: Option<(&Inventory, _)> =
-        inventory.map(|file| (&file.loaded.inventory, &file.loaded.settings));
-    let loaded = load_playbook(&name, &text, action::registry(), hosts)
+    let inventory = inventory.map(|file| &file.loaded);
+    let loaded = load_playbook(&name, &text, action::registry(), inventory)
         .map_err(|found| refuse("playbook", &name, &found))?;
     note(&loaded.notes);
     Ok(loaded.playbook)
@@ -64,7 +64,9 @@ fn read(path: &Path, what: &str) -> Result<(String, String), Failure> {
     let fail = |error: &std::io::Error| {
         let failure = Failure::input(format!("could not read the {what} {name}")).because(error);
         match error.kind() {
-            std::io::ErrorKind::NotFound => failure.hint("check the path; it is relative to the current directory"),
+            std::io::ErrorKind::NotFound => {
+                failure.hint("check the path; it is relative to the current directory")
+            }
             _ => failure,
         }
     };
@@ -73,7 +75,9 @@ fn read(path: &Path, what: &str) -> Result<(String, String), Failure> {
         return Err(Failure::input(format!("could not read the {what} {name}: it is a directory")));
     }
     if metadata.len() > MAX_FILE {
-        return Err(Failure::input(format!("could not read the {what} {name}: it is larger than 256 MiB")));
+        return Err(Failure::input(format!(
+            "could not read the {what} {name}: it is larger than 256 MiB"
+        )));
     }
     let bytes = std::fs::read(path).map_err(|error| fail(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {

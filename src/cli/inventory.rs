@@ -56,8 +56,12 @@ fn as_table(hosts: impl Iterator<Item = Host>) -> String {
     let mut count = 0_usize;
     for host in hosts {
         count += 1;
-        let groups: Vec<&str> =
-            host.groups.iter().map(String::as_str).filter(|group| *group != Inventory::ALL).collect();
+        let groups: Vec<&str> = host
+            .groups
+            .iter()
+            .map(String::as_str)
+            .filter(|group| *group != Inventory::ALL)
+            .collect();
         let _infallible = writeln!(
             text,
             "{:<32} {:<20} {:<10} {}",

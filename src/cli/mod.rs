@@ -5,6 +5,9 @@ mod args;
 mod credentials;
 mod environment;
 mod error;
+mod files;
+mod inventory;
+mod lint;
 mod logging;
 mod output;
 mod signals;
@@ -40,6 +43,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
     match &cli.command {
         Command::Actions(args) => actions::actions(args),
+        Command::Lint(args) => lint::lint(args),
+        Command::Inventory(args) => inventory::inventory(args),
         _ => Err(Failure::input("this command is not built yet")),
     }
 }

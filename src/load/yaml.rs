@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, options};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as Place, options};
 
 use super::source::Source;
 
@@ -101,8 +101,10 @@ pub(super) fn parse<'t>(source: &mut Source<'t>) -> Option<Node<'t>> {
                 return None;
             }
         };
-        let place = span.byte_range().map_or(Span::new(0, 0), |r| Span::new(r.start, r.end));
-        if tree.take(event, place, source).is_err() {
+        let range = |span: Place| span.byte_range().map(|range| Span::new(range.start, range.end));
+        let tag = span.tag_span().and_then(range);
+        let place = range(span).unwrap_or(Span::new(0, 0));
+        if tree.take(event, place, tag.unwrap_or(place), source).is_err() {
             return None;
         }
     }
@@ -127,7 +129,12 @@ struct Open<'t> {
 
 enum Content<'t> {
     List(Vec<Node<'t>>),
-    Map { entries: Vec<Entry<'t>>, key: Option<Key<'t>>, merges: Vec<Node<'t>> },
+    Map {
+        entries: Vec<Entry<'t>>,
+        key: Option<Key<'t>>,
+        merges: Vec<Node<'t>>,
+        had_broken_key: bool,
+    },
 }
 
 enum Key<'t> {
@@ -145,6 +152,7 @@ impl<'t> Tree<'t> {
         &mut self,
         event: Event<'t>,
         place: Span,
+        tag_place: Span,
         source: &mut Source<'t>,
     ) -> Result<(), Stopped> {
         match event {
@@ -155,7 +163,7 @@ impl<'t> Tree<'t> {
                     if tag.is_yaml_core_schema_tag("str") {
                         plain = false;
                     } else {
-                        report_tag(source, place, &tag.to_string());
+                        report_tag(source, tag_place);
                         kind = Some(Kind::Broken);
                     }
                 }
@@ -163,16 +171,21 @@ impl<'t> Tree<'t> {
                 self.add(Node { span: place, kind }, anchor, 1, source)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                if let Some(tag) = tag {
-                    report_tag(source, place, &tag.to_string());
+                if tag.is_some() {
+                    report_tag(source, tag_place);
                 }
                 self.open(place, anchor, Content::List(Vec::new()));
             }
             Event::MappingStart(_, anchor, tag) => {
-                if let Some(tag) = tag {
-                    report_tag(source, place, &tag.to_string());
+                if tag.is_some() {
+                    report_tag(source, tag_place);
                 }
-                let content = Content::Map { entries: Vec::new(), key: None, merges: Vec::new() };
+                let content = Content::Map {
+                    entries: Vec::new(),
+                    key: None,
+                    merges: Vec::new(),
+                    had_broken_key: false,
+                };
                 self.open(place, anchor, content);
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place, source)?,
@@ -207,12 +220,8 @@ impl<'t> Tree<'t> {
                     .help("put it into a file of its own");
                 return Err(Stopped);
             }
-            Event::DocumentStart(..)
-            | Event::DocumentEnd
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::Anchor(..)
-            | Event::Comment(..) => {}
+            // The rest frames the document or comments on it.
+            _ => {}
         }
         Ok(())
     }
@@ -223,9 +232,14 @@ impl<'t> Tree<'t> {
 
     fn close(&mut self, place: Span, source: &mut Source<'t>) -> Result<(), Stopped> {
         let Some(open) = self.open.pop() else { return Ok(()) };
+        let span = Span::new(open.start, place.end().max(open.start));
         let kind = match open.content {
             Content::List(items) => Kind::List(items),
-            Content::Map { mut entries, merges, .. } => {
+            Content::Map { mut entries, merges, had_broken_key, .. } => {
+                if entries.is_empty() && had_broken_key {
+                    // `{{ name }}` without quotes: the one message about it is enough.
+                    return self.add(Node { span, kind: Kind::Broken }, open.anchor, 1, source);
+                }
                 refuse_duplicates(&mut entries, source);
                 for merge in merges {
                     self.merge(&mut entries, merge, source)?;
@@ -233,7 +247,6 @@ impl<'t> Tree<'t> {
                 Kind::Map(entries)
             }
         };
-        let span = Span::new(open.start, place.end().max(open.start));
         self.add(Node { span, kind }, open.anchor, open.nodes, source)
     }
 
@@ -259,13 +272,13 @@ impl<'t> Tree<'t> {
         }
         match &mut open.content {
             Content::List(items) => items.push(node),
-            Content::Map { entries, key, merges } => match key.take() {
+            Content::Map { entries, key, merges, had_broken_key } => match key.take() {
                 None => *key = Some(read_key(node, source)),
                 Some(Key::Name(key, key_span)) => {
                     entries.push(Entry { key, key_span, value: node });
                 }
                 Some(Key::Merge) => merges.push(node),
-                Some(Key::Broken) => {}
+                Some(Key::Broken) => *had_broken_key = true,
             },
         }
         Ok(())
@@ -352,35 +365,46 @@ fn refuse_duplicates<'t>(entries: &mut Vec<Entry<'t>>, source: &mut Source<'t>) 
     }
 }
 
-fn report_tag(source: &mut Source<'_>, place: Span, tag: &str) {
+fn report_tag(source: &mut Source<'_>, place: Span) {
+    let tag = source.text().get(place.start()..place.end()).unwrap_or_default();
     let finding =
         source.error("yaml-tag", place, format!("the YAML tag `{tag}` has no meaning here"));
     if tag.contains("vault") {
         finding.help(
-            "files hold no secrets, encrypted ones neither: name a credential (`credential: fleet-admin`)",
+            "files hold no secrets, encrypted ones neither:\n\
+             name a credential, as in `credential: fleet-admin`",
         );
     } else {
         finding.help("a text that begins with `!` must be in quotes");
     }
 }
 
-fn report_syntax(source: &mut Source<'_>, error: &serde_saphyr::granit_parser::ScanError) {
-    let at = error.marker().byte_offset().unwrap_or(source.text().len());
-    let length =
-        source.text().get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-    let tab =
-        source.text().get(..at).is_some_and(|before| {
-            before.rsplit('\n').next().is_some_and(|line| line.contains('\t'))
-        }) || source.text().get(at..).is_some_and(|rest| rest.starts_with('\t'));
-    let finding = source.error(
-        "yaml-syntax",
-        Span::new(at, at + length),
-        format!("this is not YAML: {}", error.info()),
-    );
-    if tab {
-        finding.help("indent with spaces; YAML allows no tabs there");
-    } else {
-        finding
-            .help("look for a missing quote, colon or indentation on this line or the one before");
+fn report_syntax(source: &mut Source<'_>, error: &ScanError) {
+    let text = source.text();
+    let found = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    let found = text.floor_char_boundary(found);
+    if let Some(tab) = tab_of_indentation(text, found) {
+        source
+            .error("yaml-syntax", Span::new(tab, tab + 1), "this line is indented with a tab")
+            .help("indent with spaces: YAML allows no tabs there");
+        return;
     }
+    let length = text[found..].chars().next().map_or(0, char::len_utf8);
+    let what = error.info();
+    let what = what.rsplit("while ").next().map_or(what.as_str(), |last| {
+        last.split_once(", ").map_or(what.as_str(), |(_, problem)| problem)
+    });
+    source
+        .error("yaml-syntax", Span::new(found, found + length), format!("this is not YAML: {what}"))
+        .help("look for a missing quote, colon or indentation on this line or the one before");
+}
+
+/// A tab before the text of the line where reading stopped, or of the line after it.
+fn tab_of_indentation(text: &str, found: usize) -> Option<usize> {
+    let line = text[..found].rfind('\n').map_or(0, |at| at + 1);
+    let next = text[found..].find('\n').map(|at| found + at + 1);
+    [Some(line), next].into_iter().flatten().find_map(|start| {
+        let indentation = text[start..].find(|c: char| c != ' ' && c != '\t')?;
+        text[start..start + indentation].find('\t').map(|at| start + at)
+    })
 }
