@@ -134,6 +134,11 @@ impl<'a> Changer<'a> {
     pub(super) async fn change_files(&self) -> Result<Arc<dyn ChangeFiles>, TransportError> {
         self.session().files(self.deadline()).await
     }
+
+    /// Forgets the file system's connection when an effect's error made it useless.
+    pub(super) async fn note_files<T>(&self, result: &Result<T, TransportError>) {
+        self.note(Connection::Files, result).await;
+    }
 }
 
 impl<'a> Deref for Changer<'a> {

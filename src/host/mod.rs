@@ -4,12 +4,28 @@
 mod access;
 mod cmdb;
 mod peek;
+mod descriptor;
+mod facts;
+mod fence;
+mod files;
+#[cfg(test)]
+mod memory;
 mod prior;
+mod quarantine;
+mod relocation;
+mod roots;
 mod session;
 pub mod statements;
 
 pub use access::{Changer, Reader};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
 pub use peek::HostFiles;
+pub use descriptor::{DescriptorChange, DescriptorWritten};
+pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
+pub use fence::{Fence, FencedFile};
+pub use files::HostFiles;
 pub use prior::PriorChange;
+pub use quarantine::QuarantinedRun;
+pub use relocation::{Direction, Move, Relocated, Relocation};
+pub use roots::{Role, Root};
 pub use session::{Session, SessionConfig};

@@ -1,11 +1,12 @@
 //! One host during one run: its connections are made when first used and dropped when broken.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
-use super::{Changer, PriorChange, Reader};
-use crate::model::{Host, RunId, TimeScale, WorkRow};
+use super::{Changer, HostFacts, PriorChange, Reader, Role};
+use crate::model::{Host, RunId, TimeScale, WindowsPath, WorkRow};
 use crate::transport::{
     ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError,
     TransportErrorKind,
@@ -37,12 +38,21 @@ pub struct Session {
     shell: Mutex<Option<Arc<dyn ChangeShell>>>,
     files: Mutex<Option<Arc<dyn ChangeFiles>>>,
     sql: Mutex<Option<Arc<dyn ReadSql>>>,
+    pub(super) facts: OnceCell<Arc<HostFacts>>,
+    pub(super) roots: Mutex<HashMap<Role, WindowsPath>>,
 }
 
 impl Session {
     /// Makes a session; nothing is connected yet.
     pub fn new(config: SessionConfig) -> Self {
-        Self { config, shell: Mutex::new(None), files: Mutex::new(None), sql: Mutex::new(None) }
+        Self {
+            config,
+            shell: Mutex::new(None),
+            files: Mutex::new(None),
+            sql: Mutex::new(None),
+            facts: OnceCell::new(),
+            roots: Mutex::new(HashMap::new()),
+        }
     }
 
     /// What the session is made from.

@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod query;
 mod real;
+pub mod security;
 mod shell;
 pub mod smb;
 pub mod sql;

@@ -1,0 +1,272 @@
+//! Where the product keeps the files that are looked at and moved, by role.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HostFacts, Reader};
+use crate::model::{FailureClass, StepFailure, WindowsPath};
+
+/// What a folder is for. Playbooks name roles, never paths: the product moved its folders over
+/// the years, and each host is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A package server's store: a folder per package with `snapshot.xml`.
+    PsDelivery,
+    /// A package server's states: a folder per package with `PackageStatus.xml`.
+    PsStatus,
+    /// The policies that an agent received, a file per Notification Server.
+    PsPolicies,
+    /// The Notification Server's snapshots, `{GUID}.xml` and `{GUID}.sig`.
+    NsSnapshots,
+    /// The folder of the agent's log; it is only read.
+    AgentLog,
+}
+
+impl Role {
+    /// The names of the roles in which files may be changed, for playbooks.
+    pub const CHANGEABLE: &'static [&'static str] =
+        &["ps_delivery", "ps_status", "ps_policies", "ns_snapshots"];
+
+    /// The name that playbooks and quarantine use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PsDelivery => "ps_delivery",
+            Self::PsStatus => "ps_status",
+            Self::PsPolicies => "ps_policies",
+            Self::NsSnapshots => "ns_snapshots",
+            Self::AgentLog => "agent_log",
+        }
+    }
+
+    /// Whether files in it may be changed.
+    pub fn may_change(self) -> bool {
+        match self {
+            Self::PsDelivery | Self::PsStatus | Self::PsPolicies | Self::NsSnapshots => true,
+            Self::AgentLog => false,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A folder found on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// What it is for.
+    pub role: Role,
+    /// Where it is.
+    pub path: WindowsPath,
+}
+
+/// Where a role's folder may be: what the host itself says first, then the places that the
+/// articles name (KB 181405, 179719, 178503, 171848).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Candidates {
+    /// Said by the host: the first that exists holds.
+    said: Vec<WindowsPath>,
+    /// Known places: exactly one must exist.
+    known: Vec<WindowsPath>,
+}
+
+fn candidates(role: Role, facts: &HostFacts) -> Candidates {
+    let agent = facts.agent.as_ref();
+    let install = agent.map(|agent| agent.install_dir.clone());
+    // Nothing in these names can be refused, so that `ok` loses none of them.
+    let below = |root: &WindowsPath, name: &str| root.join(name).ok();
+    let places: Vec<WindowsPath> = [
+        below(&facts.program_data, "Symantec\\Symantec Agent"),
+        below(&facts.program_files, "Altiris\\Altiris Agent"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let each = |roots: &[WindowsPath], names: &[&str]| -> Vec<WindowsPath> {
+        roots
+            .iter()
+            .flat_map(|root| names.iter().filter_map(move |name| below(root, name)))
+            .collect()
+    };
+    let install: Vec<WindowsPath> = install.into_iter().collect();
+    let mut found = match role {
+        Role::PsDelivery => Candidates {
+            said: agent
+                .and_then(|agent| agent.package_delivery.clone())
+                .into_iter()
+                .chain(each(&install, &["Package Delivery"]))
+                .collect(),
+            known: each(&places, &["Package Delivery"]),
+        },
+        Role::PsStatus => {
+            let names =
+                ["Package Server Agent\\PackageStatus", "Package Server Agent\\Package Status"];
+            Candidates {
+                said: Vec::new(),
+                known: [each(&install, &names), each(&places, &names)].concat(),
+            }
+        }
+        Role::PsPolicies => Candidates {
+            said: each(&install, &["Client Policies"]),
+            known: each(&places, &["Client Policies"]),
+        },
+        Role::NsSnapshots => {
+            let server = facts.notification_server.as_ref();
+            let installed: Vec<WindowsPath> =
+                server.map(|server| server.install_dir.clone()).into_iter().collect();
+            Candidates {
+                said: server.and_then(|server| server.snapshots_dir.clone()).into_iter().collect(),
+                known: [
+                    each(std::slice::from_ref(&facts.program_data), &["Symantec\\SMP\\Snapshots"]),
+                    each(&installed, &["Snapshots"]),
+                    each(
+                        std::slice::from_ref(&facts.program_files),
+                        &["Altiris\\Notification Server\\Snapshots"],
+                    ),
+                ]
+                .concat(),
+            }
+        }
+        Role::AgentLog => Candidates {
+            said: agent.and_then(|agent| agent.log_dir.clone()).into_iter().collect(),
+            known: [each(&places[..1], &["Logs"]), each(&install, &["Logs"])].concat(),
+        },
+    };
+    let mut seen: Vec<WindowsPath> = found.said.clone();
+    found.known.retain(|path| {
+        let is_new = !seen.contains(path);
+        seen.push(path.clone());
+        is_new
+    });
+    found
+}
+
+impl Reader<'_> {
+    /// The folder of a role on this host; looked for once per session.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when there is none, naming every place that was looked at, or when several known
+    /// places exist and the host does not say which one is in use.
+    pub async fn root(&self, role: Role) -> Result<Root, StepFailure> {
+        let mut roots = self.session().roots.lock().await;
+        if let Some(path) = roots.get(&role) {
+            return Ok(Root { role, path: path.clone() });
+        }
+        let facts = self.facts().await?;
+        let path = self.look_for(role, &candidates(role, &facts)).await?;
+        roots.insert(role, path.clone());
+        Ok(Root { role, path })
+    }
+
+    async fn look_for(&self, role: Role, places: &Candidates) -> Result<WindowsPath, StepFailure> {
+        for path in &places.said {
+            if self.is_folder(path).await? {
+                return Ok(path.clone());
+            }
+        }
+        let mut found = Vec::new();
+        for path in &places.known {
+            if self.is_folder(path).await? {
+                found.push(path.clone());
+            }
+        }
+        let host = &self.host().name;
+        let refused = |reason: String| {
+            StepFailure::new(
+                FailureClass::Refused,
+                format!("could not find the folder for {role} on {host}: {reason}"),
+            )
+        };
+        let list = |paths: &[WindowsPath]| {
+            paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match found.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => {
+                let looked = [places.said.as_slice(), places.known.as_slice()].concat();
+                Err(refused(if looked.is_empty() {
+                    "the host has no agent and no Notification Server".to_owned()
+                } else {
+                    format!("looked at {}", list(&looked))
+                }))
+            }
+            several => Err(refused(format!("there is more than one: {}", list(several)))),
+        }
+    }
+
+    async fn is_folder(&self, path: &WindowsPath) -> Result<bool, StepFailure> {
+        let metadata = self.files().metadata(path).await?;
+        Ok(metadata.is_some_and(|metadata| metadata.attributes.is_directory()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts(delivery: Option<&str>) -> HostFacts {
+        serde_json::from_value(json!({
+            "computer": "PS-01", "program_data": "C:\\ProgramData", "time_utc": null,
+            "program_files": "C:\\Program Files",
+            "agent": { "install_dir": "C:\\Program Files\\Altiris\\Altiris Agent",
+                "package_delivery": delivery },
+            "notification_server": null,
+        }))
+        .expect("facts")
+    }
+
+    fn texts(paths: &[WindowsPath]) -> Vec<String> {
+        paths.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_the_host_says_comes_before_the_known_places_and_none_is_named_twice() {
+        let places = candidates(Role::PsDelivery, &facts(Some("E:\\Packages\\Package Delivery")));
+
+        assert_eq!(
+            texts(&places.said),
+            [
+                "E:\\Packages\\Package Delivery",
+                "C:\\Program Files\\Altiris\\Altiris Agent\\Package Delivery",
+            ]
+        );
+        assert_eq!(
+            texts(&places.known),
+            ["C:\\ProgramData\\Symantec\\Symantec Agent\\Package Delivery"]
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_the_status_folder_are_looked_for() {
+        let places = candidates(Role::PsStatus, &facts(None));
+
+        assert_eq!(places.known.len(), 4);
+        assert!(texts(&places.known).iter().any(|path| path.ends_with("\\PackageStatus")));
+        assert!(texts(&places.known).iter().any(|path| path.ends_with("\\Package Status")));
+    }
+
+    #[test]
+    fn a_machine_without_a_notification_server_is_still_looked_at() {
+        let places = candidates(Role::NsSnapshots, &facts(None));
+
+        assert!(places.said.is_empty());
+        assert_eq!(places.known.len(), 2);
+    }
+
+    #[test]
+    fn the_names_for_playbooks_are_the_roles_in_which_files_may_be_changed() {
+        for name in Role::CHANGEABLE {
+            let role: Role = serde_json::from_value(json!(name)).expect(name);
+            assert!(role.may_change());
+            assert_eq!(role.name(), *name);
+        }
+        assert!(!Role::AgentLog.may_change());
+    }
+}
