@@ -3,7 +3,6 @@
 
 mod access;
 mod cmdb;
-mod peek;
 mod descriptor;
 mod facts;
 mod fence;
@@ -19,7 +18,6 @@ pub mod statements;
 
 pub use access::{Changer, Reader};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
-pub use peek::HostFiles;
 pub use descriptor::{DescriptorChange, DescriptorWritten};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
 pub use fence::{Fence, FencedFile};
