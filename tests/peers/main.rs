@@ -1,6 +1,7 @@
 //! Against servers that other people wrote. Each test is told by the environment where its peer
 //! listens, and says so when there is none.
 
+mod powershell;
 mod samba_files;
 mod winrm;
 
