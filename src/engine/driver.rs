@@ -176,10 +176,8 @@ impl Driver {
                 }
                 self.record(kind)?;
             }
-            Command::Finish(result) => {
-                self.record(EventKind::RunFinished { result })?;
-                return Ok(true);
-            }
+            // The scheduler has emitted `RunFinished` before.
+            Command::Finish(_) => return Ok(true),
         }
         Ok(false)
     }
