@@ -10,6 +10,8 @@ use crate::lab::tree::Tree;
 /// What an agent knows of one package assigned to it.
 #[derive(Debug, Clone)]
 pub(super) struct Holding {
+    /// Where its snapshot.xml lies: asked for at every update.
+    pub(super) snapshot_path: String,
     pub(super) state: PackageState,
     /// The version of the snapshot.xml it took in last.
     pub(super) version: u64,

@@ -152,10 +152,8 @@ impl World {
             | PackageState::RetryingDownload
             | PackageState::Invalid => true,
             PackageState::Ready => {
-                let path =
-                    self.fleet.servers[server].layout.snapshot(self.fleet.packages[package].guid);
-                !self.agents[server].tree.exists(&path)
-                    || (!holding.is_stuck && holding.version < self.ns.versions[package])
+                (!holding.is_stuck && holding.version < self.ns.versions[package])
+                    || !self.agents[server].tree.exists(&holding.snapshot_path)
             }
         }
     }

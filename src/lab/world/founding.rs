@@ -95,9 +95,10 @@ impl World {
         tree.create_dir_all(&layout.package_delivery, at)?;
         tree.set_descriptor(&layout.package_delivery, &descriptors::package_store(true))?;
         tree.write(&format!(r"{}\AeXNSAgent.exe", layout.install_dir), "simulated", at)?;
-        for package in host.packages {
+        for &package in &host.packages {
             let version = self.fleet.packages[package].version;
             let holding = Holding {
+                snapshot_path: layout.snapshot(self.fleet.packages[package].guid),
                 state: PackageState::Ready,
                 version,
                 is_stuck: false,

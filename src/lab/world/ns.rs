@@ -89,6 +89,13 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Its state, in the words of Windows.
+    pub(super) fn state(&self) -> &'static str {
+        if self.is_running { "Running" } else { "Ready" }
+    }
+}
+
 /// The path of a package's manifest.
 pub(super) fn snapshot_path(package: Guid) -> String {
     format!(r"{SNAPSHOTS}\{package}.xml")

@@ -261,7 +261,8 @@ fn rules(fault: &Fault) -> Vec<Rule> {
         FaultKind::SharingViolation => {
             request(RequestFault::SharingViolation, Some(Protocol::Smb), "snapshot.xml")
         }
-        FaultKind::SqlDeadlock => request(RequestFault::Deadlock, Some(Protocol::Sql), ""),
+        // Statements that read status rows, not logins: only they can lose a lock.
+        FaultKind::SqlDeadlock => request(RequestFault::Deadlock, Some(Protocol::Sql), "read"),
         FaultKind::Stale
         | FaultKind::Invalid
         | FaultKind::DriftedButReady

@@ -9,7 +9,7 @@ use super::WorldTime;
 use super::agent::{Job, Origin, Step};
 use super::descriptors;
 use super::fleet::ServerNo;
-use super::ns::SNAPSHOTS;
+use super::ns::{SNAPSHOTS, Task};
 use super::simulation::{MachineId, World};
 
 /// The version of the scripts that are simulated.
@@ -145,36 +145,50 @@ impl World {
         }
     }
 
-    fn scheduled_tasks(&self, machine: MachineId, prefix: &str) -> Value {
-        let tasks: Vec<Value> = match machine {
-            MachineId::Server(_) => Vec::new(),
-            MachineId::NotificationServer => self
-                .ns
-                .tasks
-                .iter()
-                .filter(|task| task.name.to_lowercase().starts_with(&prefix.to_lowercase()))
-                .map(|task| {
-                    json!({
-                        "name": task.name,
-                        "status": if task.is_running { "Running" } else { "Ready" },
-                        "last_run": task.last_run.map(|at| self.iso(at)),
-                        "last_result": task.last_result,
-                        "run_as": r"NT AUTHORITY\SYSTEM",
-                    })
-                })
-                .collect(),
+    /// The name of a machine as `hostname` prints it.
+    pub fn computer(&self, machine: MachineId) -> String {
+        let fqdn = match machine {
+            MachineId::NotificationServer => &self.fleet.notification_server.fqdn,
+            MachineId::Server(number) => &self.fleet.servers[number].fqdn,
         };
+        fqdn.split('.').next().unwrap_or(fqdn).to_ascii_uppercase()
+    }
+
+    /// The scheduled tasks of a machine and their states.
+    pub fn task_states(&self, machine: MachineId) -> Vec<(String, &'static str)> {
+        self.tasks_of(machine).iter().map(|task| (task.name.clone(), task.state())).collect()
+    }
+
+    fn tasks_of(&self, machine: MachineId) -> &[Task] {
+        match machine {
+            MachineId::Server(_) => &[],
+            MachineId::NotificationServer => &self.ns.tasks,
+        }
+    }
+
+    fn scheduled_tasks(&self, machine: MachineId, prefix: &str) -> Value {
+        let prefix = prefix.to_lowercase();
+        let tasks: Vec<Value> = self
+            .tasks_of(machine)
+            .iter()
+            .filter(|task| task.name.to_lowercase().starts_with(&prefix))
+            .map(|task| {
+                json!({
+                    "name": task.name,
+                    "status": task.state(),
+                    "last_run": task.last_run.map(|at| self.iso(at)),
+                    "last_result": task.last_result,
+                    "run_as": r"NT AUTHORITY\SYSTEM",
+                })
+            })
+            .collect();
         json!({ "tasks": tasks })
     }
 
     fn run_task(&mut self, machine: MachineId, name: &str) -> Result<Value, String> {
-        let found = match machine {
-            MachineId::Server(_) => None,
-            MachineId::NotificationServer => {
-                self.ns.tasks.iter().position(|task| task.name.eq_ignore_ascii_case(name))
-            }
-        };
-        let number = found.ok_or_else(|| format!("there is no scheduled task `{name}`"))?;
+        let mut tasks = self.tasks_of(machine).iter();
+        let number = tasks.position(|task| task.name.eq_ignore_ascii_case(name));
+        let number = number.ok_or_else(|| format!("there is no scheduled task `{name}`"))?;
         self.start_task(number);
         Ok(json!({"started": true}))
     }
