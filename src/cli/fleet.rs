@@ -31,16 +31,9 @@ pub struct Fleet {
 /// # Errors
 ///
 /// A host's variables hold something else than they should, or a credential cannot be found.
-pub fn fleet(
-    file: &InventoryFile,
-    is_wanted: impl Fn(&Host) -> bool,
-) -> Result<Fleet, Failure> {
-    let hosts: IndexMap<HostName, Host> = file
-        .loaded
-        .inventory
-        .hosts()
-        .map(|host| (host.name.clone(), host))
-        .collect();
+pub fn fleet(file: &InventoryFile, is_wanted: impl Fn(&Host) -> bool) -> Result<Fleet, Failure> {
+    let hosts: IndexMap<HostName, Host> =
+        file.loaded.inventory.hosts().map(|host| (host.name.clone(), host)).collect();
     let mut purse = Purse::new(file);
     let mut endpoints = HashMap::new();
     for host in hosts.values().filter(|host| is_wanted(host)) {

@@ -10,11 +10,11 @@ use super::error::{Failure, FailureKind};
 use super::{environment, output, signals};
 use crate::action::{self, Replay};
 use crate::engine::{DriveError, Driver, DriverConfig, GuardedConnector};
-use crate::event::{EventKind, Journal, Observer, RunResult, RunState};
+use crate::event::{EventKind, Observer, RunResult, RunState};
 use crate::plan::ActionTraits;
 use crate::report::{JsonLines, PlainLines, Screen, recap};
 use crate::scheduler::Scheduler;
-use crate::store::StateDir;
+use crate::store::{LiveRun, StateDir};
 use crate::transport::{Connector, NetworkConnector};
 
 /// How a run is shown while it goes on.
@@ -60,6 +60,12 @@ pub fn connector() -> Arc<dyn Connector> {
     Arc::new(GuardedConnector::new(Arc::new(NetworkConnector)))
 }
 
+/// The wall clock, for the index of runs.
+#[expect(clippy::disallowed_methods, reason = "the edge of the program; runs have their own clock")]
+pub fn wall_clock() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 /// A 64-bit seed from the system.
 ///
 /// # Errors
@@ -80,8 +86,8 @@ pub struct Launch {
     pub scheduler: Scheduler,
     /// The run so far.
     pub state: RunState,
-    /// Where events go.
-    pub journal: Arc<dyn Journal>,
+    /// Its journal and its hold on the hosts.
+    pub live: LiveRun,
     /// The next event.
     pub opening: EventKind,
     /// How it is shown.
@@ -94,7 +100,7 @@ pub struct Launch {
 ///
 /// The journal failed, or the operator left at once.
 pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
-    let Launch { config, scheduler, state, journal, opening, show } = launch;
+    let Launch { config, scheduler, state, live, opening, show } = launch;
     let run = config.run;
     let observer: Box<dyn Observer> = match show {
         Show::Json => Box::new(JsonLines::new(std::io::stdout())),
@@ -103,7 +109,7 @@ pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
         }
         Show::People => Box::new(PlainLines::new(std::io::stdout())),
     };
-    let driver = Driver::new(config, scheduler, state, journal, vec![observer]);
+    let driver = Driver::new(config, scheduler, state, live.journal(), vec![observer]);
     let (stop, stops) = mpsc::channel(4);
     let left_at_once = async {
         signals::listen(stop).await;
@@ -119,6 +125,8 @@ pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
             });
         }
     };
+    live.finish(result_of(&state), wall_clock())
+        .map_err(|error| Failure::internal("could not close the run's books", &error))?;
     if show == Show::People {
         output::result(&format!("\n{}", recap(&state, environment::paint_stdout())));
     }
@@ -137,9 +145,8 @@ fn drive_failure(error: &DriveError) -> Failure {
             "nothing is changed without a journal: free some space in the state directory, then \
              `fleetmend resume`",
         ),
-        DriveError::Illegal(_) => {
-            failure.hint("this is a mistake in fleetmend; `fleetmend show RUN --json` has all facts")
-        }
+        DriveError::Illegal(_) => failure
+            .hint("this is a mistake in fleetmend; `fleetmend show RUN --json` has all facts"),
     }
 }
 

@@ -6,11 +6,18 @@ mod credentials;
 mod environment;
 mod error;
 mod files;
+mod fleet;
 mod inventory;
+mod launch;
 mod lint;
 mod logging;
 mod output;
+mod past;
+mod resume;
+mod run;
+mod show;
 mod signals;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -45,6 +52,24 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
         Command::Actions(args) => actions::actions(args),
         Command::Lint(args) => lint::lint(args),
         Command::Inventory(args) => inventory::inventory(args),
+        Command::Run(args) => block_on(run::run(cli, args)),
+        Command::Resume(args) => block_on(resume::resume(cli, args)),
+        Command::Undo(args) => block_on(undo::undo(cli, args)),
+        Command::Show(args) => show::show(cli, args),
+        Command::Runs(args) => show::runs(cli, args),
         _ => Err(Failure::input("this command is not built yet")),
     }
+}
+
+/// Runs a command on a runtime of two threads: the driver on one, crypto beside it.
+fn block_on(
+    command: impl Future<Output = Result<RunResult, Failure>>,
+) -> Result<RunResult, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("could not start the runtime", &error))?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
 }

@@ -10,9 +10,7 @@ use super::files::InventoryFile;
 use super::launch::{self, Launch, Show};
 use super::{files, fleet, inventory};
 use crate::engine::{DriverConfig, Orders};
-use crate::event::{
-    EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader,
-};
+use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TimeScale, Vars};
 use crate::plan::{Draft, DraftRequest};
 use crate::scheduler::Scheduler;
@@ -115,8 +113,8 @@ pub async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState
     let run = RunId::new(uuid::Uuid::new_v4());
     let header = header(&request, run, mode, scale);
     let hosts: Vec<_> = touched(&request).map(|host| host.name).collect();
-    let journal = state_dir
-        .create_run(&header, &hosts)
+    let live = state_dir
+        .start(&header, launch::wall_clock(), &hosts)
         .map_err(|error| Failure::input("could not start the run").because(&error))?;
     let config = DriverConfig {
         run,
@@ -134,7 +132,7 @@ pub async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState
         config,
         scheduler: Scheduler::new(draft),
         state: RunState::default(),
-        journal: Arc::new(journal),
+        live,
         opening: EventKind::RunStarted(Box::new(header)),
         show: request.show,
     })

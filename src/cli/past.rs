@@ -1,0 +1,60 @@
+//! Runs of the past: what is recorded of them, and the files that they were made from.
+
+use std::path::Path;
+
+use super::error::Failure;
+use super::files::{self, InventoryFile};
+use crate::event::{RunStarted, RunState};
+use crate::model::RunId;
+use crate::store::{Recorded, StateDir};
+
+/// A run as its journal tells it.
+pub struct PastRun {
+    /// The run.
+    pub id: RunId,
+    /// Its events.
+    pub recorded: Recorded,
+    /// Their fold.
+    pub state: RunState,
+    /// Its first event.
+    pub header: RunStarted,
+}
+
+/// Finds a run by the first digits of its identifier and reads its journal.
+///
+/// # Errors
+///
+/// There is no such run, there are several, or its journal is damaged.
+pub fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failure> {
+    let id = state_dir.find(prefix).map_err(|error| {
+        Failure::input(format!("could not find run `{prefix}`"))
+            .because(&error)
+            .hint("`fleetmend runs` lists them")
+    })?;
+    let unreadable = |error: &(dyn std::error::Error + 'static)| {
+        Failure::input(format!("could not read the journal of run {id}")).because(error)
+    };
+    let recorded = state_dir.recorded(id).map_err(|error| unreadable(&error))?;
+    if let Some(damage) = &recorded.damage {
+        return Err(unreadable(damage).hint(
+            "the journal was changed by something else than fleetmend; what is before the damage \
+             can be read with SQLite",
+        ));
+    }
+    let state = RunState::replay(&recorded.events).map_err(|error| unreadable(&error))?;
+    let header = state
+        .header
+        .as_deref()
+        .cloned()
+        .ok_or_else(|| Failure::input(format!("run {id} ended before it began")))?;
+    Ok(PastRun { id, recorded, state, header })
+}
+
+/// Reads the inventory that a run was made from.
+///
+/// # Errors
+///
+/// It is not there any more, or wrong.
+pub fn inventory_of(header: &RunStarted) -> Result<InventoryFile, Failure> {
+    files::inventory(Path::new(&header.inventory))
+}

@@ -1,0 +1,95 @@
+//! `fleetmend resume`: goes on with a run that was stopped or killed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::{Cli, ResumeArgs};
+use super::error::Failure;
+use super::launch::{self, Launch, Show};
+use super::{files, fleet, output, past};
+use crate::engine::{DriverConfig, Orders};
+use crate::event::{EventKind, RunMode, RunResult};
+use crate::model::{Host, HostName, Selector};
+use crate::plan::{self, Answers, Draft, DraftRequest};
+use crate::scheduler::Scheduler;
+
+/// Goes on where the journal ends.
+pub async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
+    let state_dir = launch::state_dir(cli)?;
+    let run = past::find(&state_dir, &args.run)?;
+    if matches!(run.header.mode, RunMode::Undo { .. }) {
+        return Err(Failure::input(format!("run {} takes another one back", run.id))
+            .hint("run the undo again: what is back is left alone"));
+    }
+    let inventory = past::inventory_of(&run.header)?;
+    let playbook = files::playbook(Path::new(&run.header.playbook), Some(&inventory))?;
+    let limit = match &run.header.limit {
+        Some(pattern) => Some(super::inventory::selector(pattern, &inventory.loaded.inventory)?),
+        None => None,
+    };
+    let draft = Draft::new(
+        &DraftRequest {
+            playbook: &playbook,
+            inventory: &inventory.loaded.inventory,
+            inventory_sha256: &inventory.sha256,
+            limit: limit.as_ref(),
+            limits: &run.header.limits,
+            mode: run.header.mode,
+            seed: run.header.seed,
+            scale: run.header.scale,
+        },
+        &launch::action_traits,
+    );
+    let names = |list: &[String]| list.iter().map(|name| HostName::new(name.as_str())).collect();
+    let answers = Answers { retry: names(&args.retry), accept: names(&args.accept) };
+    let resumption = plan::resume(&draft, &run.state, &answers).map_err(|error| {
+        Failure::input(format!("could not go on with run {}", run.id)).because(&error)
+    })?;
+    let show = if args.json { Show::Json } else { Show::People };
+    if show == Show::People {
+        for doubt in &resumption.in_doubt {
+            let lines = doubt.lines.join("; ");
+            output::talk(&format!("in doubt: {} ({lines})\n", doubt.step));
+        }
+    }
+
+    let is_touched = |host: &Host| {
+        let within = |pattern: &Selector| pattern.matches(&host.name, &inventory.loaded.inventory);
+        limit.as_ref().is_none_or(within) && playbook.plays.iter().any(|play| within(&play.hosts))
+    };
+    let fleet =
+        fleet::fleet(&inventory, |host| is_touched(host) || host.vars.contains_key("cmdb"))?;
+    let held: Vec<HostName> = fleet
+        .hosts
+        .values()
+        .filter(|host| is_touched(host))
+        .map(|host| host.name.clone())
+        .collect();
+    let (live, _events) =
+        state_dir.resume(run.id, launch::wall_clock(), &held).map_err(|error| {
+            Failure::input(format!("could not go on with run {}", run.id)).because(&error)
+        })?;
+    let state = resumption.state.clone();
+    let config = DriverConfig {
+        run: run.id,
+        orders: Orders::Playbook(Arc::new(playbook)),
+        is_check: run.header.mode == RunMode::Check,
+        scale: run.header.scale,
+        inventory: inventory.loaded.inventory.clone(),
+        hosts: fleet.hosts,
+        endpoints: fleet.endpoints,
+        limit: limit.clone(),
+        extra_vars: run.header.extra_vars,
+        connector: launch::connector(),
+    };
+    let state = launch::drive(Launch {
+        config,
+        scheduler: Scheduler::resume(draft, resumption),
+        state,
+        live,
+        opening: EventKind::RunResumed { program: env!("CARGO_PKG_VERSION").to_owned() },
+        show,
+    })
+    .await?;
+    Ok(launch::result_of(&state))
+}

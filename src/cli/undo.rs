@@ -1,0 +1,96 @@
+//! `fleetmend undo`: takes back what a run changed, in a run of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::args::{Cli, UndoArgs};
+use super::error::Failure;
+use super::launch::{self, Launch, Show};
+use super::{fleet, output, past};
+use crate::engine::{DriverConfig, Orders};
+use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
+use crate::model::{HostName, RunId};
+use crate::plan;
+use crate::scheduler::Scheduler;
+
+/// Takes a run back, newest change first on each host.
+pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failure> {
+    let state_dir = launch::state_dir(cli)?;
+    let past = past::find(&state_dir, &args.run)?;
+    let only: Option<BTreeSet<HostName>> = (!args.hosts.is_empty())
+        .then(|| args.hosts.iter().map(|name| HostName::new(name.as_str())).collect());
+    let takeback = plan::takeback(&past.state, only.as_ref()).map_err(|error| {
+        Failure::input(format!("could not take run {} back", past.id)).because(&error)
+    })?;
+    let show = if args.json { Show::Json } else { Show::People };
+    if show == Show::People {
+        for stays in &takeback.stays {
+            if let Some(why) = &stays.impossible {
+                output::talk(&format!("stays: {} ({why})\n", stays.step));
+            }
+        }
+    }
+    if takeback.hosts.is_empty() {
+        output::talk(&format!("run {} changed nothing that can be taken back\n", past.id));
+        return Ok(RunResult::Done);
+    }
+    let inventory = past::inventory_of(&past.header)?;
+    let changes: usize = takeback.hosts.values().map(Vec::len).sum();
+    let question = format!("take back {changes} changes on {} hosts?", takeback.hosts.len());
+    launch::confirm(&question, args.yes)?;
+
+    let draft = takeback
+        .draft(
+            &past.state,
+            &inventory.loaded.inventory,
+            &past.header.limits,
+            past.header.scale,
+            &launch::action_traits,
+        )
+        .map_err(|error| {
+            Failure::input(format!("could not take run {} back", past.id)).because(&error)
+        })?;
+    let fleet = fleet::fleet(&inventory, |host| takeback.hosts.contains_key(&host.name))?;
+    let run = RunId::new(uuid::Uuid::new_v4());
+    let plays = draft.plays.iter().map(|play| PlayHeader {
+        name: play.name.clone(),
+        tasks: play
+            .tasks
+            .iter()
+            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.clone() })
+            .collect(),
+    });
+    let header = RunStarted {
+        run,
+        mode: RunMode::Undo { of: past.id },
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        plays: plays.collect(),
+        ..past.header.clone()
+    };
+    let held: Vec<HostName> = takeback.hosts.keys().cloned().collect();
+    let live = state_dir
+        .start(&header, launch::wall_clock(), &held)
+        .map_err(|error| Failure::input("could not start the undo").because(&error))?;
+    let config = DriverConfig {
+        run,
+        orders: Orders::TakeBack(Arc::new(takeback)),
+        is_check: false,
+        scale: past.header.scale,
+        inventory: inventory.loaded.inventory,
+        hosts: fleet.hosts,
+        endpoints: fleet.endpoints,
+        limit: None,
+        extra_vars: past.header.extra_vars,
+        connector: launch::connector(),
+    };
+    let state = launch::drive(Launch {
+        config,
+        scheduler: Scheduler::new(draft),
+        state: RunState::default(),
+        live,
+        opening: EventKind::RunStarted(Box::new(header)),
+        show,
+    })
+    .await?;
+    Ok(launch::result_of(&state))
+}
