@@ -25,11 +25,13 @@ pub(super) fn play(
         return;
     };
     let Some(serial) = fields::get(entries, "serial") else { return };
-    for (node, batch) in fields::one_or_more(serial).iter().zip(&play.serial) {
+    for (at, (node, batch)) in fields::one_or_more(serial).iter().zip(&play.serial).enumerate() {
+        let is_last = at + 1 == play.serial.len();
         let size = match (*batch, hosts) {
             (Batch::Hosts(count), _) => hosts.map_or(count as usize, |h| (count as usize).min(h)),
-            (Batch::Percent(_), Some(hosts)) => batch.of(hosts),
-            (Batch::Percent(_), None) => continue,
+            // The shares of early waves are small on purpose.
+            (Batch::Percent(_), Some(hosts)) if is_last => batch.of(hosts),
+            (Batch::Percent(_), _) => continue,
         };
         // A wave of one is a canary: that it may not fail is its purpose.
         if size > 1 && share > 0.0 && tolerated(size, share) == 0 {

@@ -1,1 +1,211 @@
+//! What people see: every broken file of the fixtures, and every file that is shipped.
 
+mod doubles;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::*;
+use crate::model::{HostName, Limits};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &str) -> Vec<(String, String)> {
+    let read = fs::read_dir(root().join(folder)).expect(folder);
+    let mut paths: Vec<PathBuf> = read.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yml"));
+    paths.sort();
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    paths.iter().map(|path| (name(path), fs::read_to_string(path).expect("a text"))).collect()
+}
+
+fn example() -> LoadedInventory {
+    let text = fs::read_to_string(root().join("inventory/example.yml")).expect("the example");
+    load_inventory("inventory/example.yml", &text)
+        .unwrap_or_else(|found| panic!("{}", render(&found, false)))
+}
+
+fn play(text: &str) -> Result<LoadedPlaybook, Vec<Diagnostic>> {
+    load_playbook("a.yml", text, doubles::ACTIONS, Some(&example()))
+}
+
+fn rules(found: &[Diagnostic]) -> Vec<&'static str> {
+    found.iter().map(|diagnostic| diagnostic.rule).collect()
+}
+
+#[test]
+fn every_broken_playbook_is_refused_with_a_message_that_helps() {
+    let inventory = example();
+    let mut screen = String::new();
+    for (name, text) in files("tests/fixtures/broken/playbooks") {
+        let found =
+            load_playbook(&name, &text, doubles::ACTIONS, Some(&inventory)).expect_err(&name);
+        let _ = writeln!(screen, "{}", render(&found, false));
+    }
+    insta::assert_snapshot!("broken_playbooks", screen);
+}
+
+#[test]
+fn every_broken_inventory_is_refused_with_a_message_that_helps() {
+    let mut screen = String::new();
+    for (name, text) in files("tests/fixtures/broken/inventories") {
+        let found = load_inventory(&name, &text).expect_err(&name);
+        let _ = writeln!(screen, "{}", render(&found, false));
+    }
+    assert!(!screen.contains("Winter2024"), "a password is shown");
+    insta::assert_snapshot!("broken_inventories", screen);
+}
+
+#[test]
+fn every_shipped_inventory_and_playbook_is_right_and_has_no_notes() {
+    let inventory = example();
+    assert!(inventory.notes.is_empty(), "{}", render(&inventory.notes, false));
+    assert_eq!(inventory.inventory.len(), 54);
+    for (name, text) in files("playbooks") {
+        let loaded = load_playbook(&name, &text, doubles::ACTIONS, Some(&inventory))
+            .unwrap_or_else(|found| panic!("{}", render(&found, false)));
+        assert!(loaded.notes.is_empty(), "{}", render(&loaded.notes, false));
+    }
+}
+
+#[test]
+fn a_host_has_its_settings_with_the_usual_ports() {
+    let inventory = example().inventory;
+    let settings = |name: &str| {
+        HostSettings::of(&inventory.host(&HostName::new(name)).expect(name)).expect("settings")
+    };
+
+    let server = settings("smp01.corp.example");
+    let cmdb = server.cmdb.expect("a CMDB");
+    assert_eq!((cmdb.server.as_str(), cmdb.port), ("sql01.corp.example", 1433));
+    assert_eq!(cmdb.credential.expect("a credential").0, "cmdb-reader");
+
+    let branch = settings("branch-osl-files.corp.example");
+    assert_eq!(branch.address, "192.0.2.17");
+    assert_eq!(
+        (branch.winrm.scheme, branch.winrm.port, branch.smb_port),
+        (Scheme::Http, 5985, 445)
+    );
+    assert_eq!(branch.site.as_deref(), Some("OSL"));
+    assert_eq!(branch.acc_account.as_deref(), Some("CORP\\svc-altiris-acc"));
+    assert!(branch.guid.is_some() && branch.cmdb.is_none());
+}
+
+#[test]
+fn the_port_and_the_scheme_of_winrm_follow_each_other() {
+    let text = "all:\n  hosts:\n    a: { ansible_port: 5986 }\n    b: { ansible_winrm_scheme: https }\n    c: { ansible_port: '15985', ansible_winrm_transport: NTLM }\n";
+    let inventory = load_inventory("i.yml", text).expect("an inventory").inventory;
+    let winrm: Vec<(Scheme, u16)> = inventory
+        .hosts()
+        .map(|host| HostSettings::of(&host).expect("settings").winrm)
+        .map(|winrm| (winrm.scheme, winrm.port))
+        .collect();
+
+    assert_eq!(winrm, [(Scheme::Https, 5986), (Scheme::Https, 5986), (Scheme::Http, 15985)]);
+}
+
+#[test]
+fn declared_limits_stand_on_the_safe_ones_and_the_tightest_holds() {
+    let text = "all:\n  hosts:\n    smp01: { limits: { ns_iis: { rate: 60/min } } }\n    smp02: { limits: { ns_iis: { rate: 30/min, in_flight: 2 }, mine: { rate: 1/s } } }\n";
+    let settings = load_inventory("i.yml", text).expect("an inventory").settings;
+
+    let shown = serde_json::to_value(&settings.limits).expect("limits");
+    assert_eq!(shown["ns_iis"], json!({ "rate": "30/min", "burst": 3, "in_flight": 2 }));
+    assert_eq!(shown["mine"], json!({ "rate": "1/s", "burst": 1 }));
+    assert_eq!(shown["site"], serde_json::to_value(Limits::default()).expect("limits")["site"]);
+}
+
+#[test]
+fn free_variables_are_read_as_ansible_reads_them_and_aliases_are_followed() {
+    let text = "all:\n  vars: &common { retired: no, rack: 010, floor: 2 }\n  hosts:\n    a: { <<: *common, floor: 3 }\n    b: *common\n";
+    let loaded = load_inventory("i.yml", text).expect("an inventory");
+    let host = loaded.inventory.host(&HostName::new("a")).expect("a");
+
+    assert_eq!(host.vars["retired"], json!(false));
+    assert_eq!(host.vars["rack"], json!(8));
+    assert_eq!(host.vars["floor"], json!(3));
+    assert_eq!(rules(&loaded.notes), ["ambiguous-scalar", "ambiguous-scalar"]);
+    assert!(loaded.notes[0].message.contains("2 times more"), "{}", loaded.notes[0].message);
+}
+
+#[test]
+fn aliases_cannot_multiply_a_file_without_end() {
+    let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, before) in
+        ["b", "c", "d", "e", "f", "g", "h"].iter().zip(["a", "b", "c", "d", "e", "f", "g"])
+    {
+        let many = vec![format!("*{before}"); 9].join(", ");
+        let _ = writeln!(text, "{name}: &{name} [{many}]");
+    }
+    let found = load_inventory("i.yml", &text).expect_err("too much");
+    assert!(rules(&found).contains(&"too-many-aliases"), "{}", render(&found, false));
+}
+
+#[test]
+fn a_play_is_read_as_it_was_meant() {
+    let loaded = play(
+        "- hosts: [london, oslo]\n  work: not_ready_packages\n  serial: 5\n  max_fail_percentage: 20\n  limits: { ns_iis: { rate: 10/min } }\n  tasks:\n    - agent: update_configuration\n      when: [site == 'LON', work.count > 1]\n      uses: { ns_iis: { now: 1, later: 4 }, cmdb: 1 }\n      within: 90 s\n      register: update\n    - scheduled_task: { run: \"{{ update.name }}\" }\n",
+    )
+    .unwrap_or_else(|found| panic!("{}", render(&found, false)));
+
+    assert!(loaded.notes.is_empty(), "{}", render(&loaded.notes, false));
+    let play = &loaded.playbook.plays[0];
+    assert_eq!(play.name, "london:oslo");
+    let task = &play.tasks[0];
+    assert_eq!(task.action.params, json!({ "do": "update_configuration" }));
+    assert_eq!(task.when.as_deref(), Some("(site == 'LON') and (work.count > 1)"));
+    assert_eq!((task.uses.of("ns_iis").later, task.uses.of("cmdb").now, task.line), (4, 1, 7));
+    assert_eq!(
+        serde_json::to_value(&play.limits).expect("limits"),
+        json!({ "ns_iis": { "rate": "10/min", "burst": 3, "in_flight": 5 } })
+    );
+    assert_eq!(loaded.playbook.sha256.len(), 64);
+}
+
+#[test]
+fn a_budget_that_tolerates_nothing_is_pointed_out() {
+    let head = "- hosts: package_servers\n  tasks: [{ agent: update_configuration }]\n";
+
+    let notes = |more: &str| play(&format!("{head}{more}")).expect("a play").notes;
+    let note = notes("  serial: 3\n  max_fail_percentage: 30\n");
+    assert_eq!(note[0].message, "30 % of a wave of 3 hosts tolerates 0 failures");
+    assert_eq!(rules(&notes("  serial: 3\n")), ["no-failure-budget"]);
+    assert!(notes("  serial: [1, 50%]\n  max_fail_percentage: 30\n").is_empty());
+    assert!(notes("  serial: 3\n  max_fail_percentage: 0\n").is_empty());
+}
+
+#[test]
+fn a_message_never_shows_control_characters_of_the_file() {
+    let found = play("- hosts: \"lon\\edon\\e[2J\"\n  tasks: []\n").expect_err("broken");
+    let screen = render(&found, false);
+    assert!(!screen.chars().any(|c| c.is_control() && c != '\n'), "{screen:?}");
+}
+
+#[test]
+fn a_long_line_is_cut_to_what_is_near_the_mistake() {
+    let filler = "x".repeat(5000);
+    let found = play(&format!(
+        "- {{ hosts: london, name: {filler}, thottle: 1, vars: {{ a: {filler} }} }}\n"
+    ))
+    .expect_err("broken");
+    let marked = &found[0].snippet;
+    let at = found.iter().find(|d| d.rule == "unknown-key").expect("the key");
+
+    assert!(marked.text.len() < 600, "{}", marked.text.len());
+    assert_eq!(&at.snippet.text[at.snippet.marked.clone()], "thottle");
+}
+
+#[test]
+fn reading_any_prefix_of_a_file_ends_with_an_answer() {
+    let (_, text) = files("playbooks").remove(0);
+    for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(7) {
+        if let Err(found) = play(&text[..end]) {
+            render(&found, true);
+        }
+    }
+}

@@ -68,6 +68,10 @@ pub(super) fn check(name: &str, value: &Value, node: &Node<'_>, source: &mut Sou
             .expected(error.expected.clone());
         return;
     }
+    if name == "credential" || error.path.last().is_some_and(|key| key == "credential") {
+        // What stands where a name should be may be the password itself.
+        source.mask(place);
+    }
     source
         .error("wrong-setting", place, format!("`{path}` is {}", error.found))
         .expected(error.expected);
