@@ -17,11 +17,14 @@ pub(super) fn say(value: &Value) -> String {
     }
 }
 
-fn write(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("`\"{text}\"` (with quotes)"),
-        other => format!("`{other}`"),
-    }
+/// How to write each of the readings so that nobody can take it for another.
+fn write(text: &str, old: &Value, new: &Value) -> String {
+    let plain: Vec<String> = [old, new]
+        .into_iter()
+        .filter(|value| !value.is_string())
+        .map(|value| format!("`{value}`"))
+        .collect();
+    format!("write \"{text}\" in quotes for the text, or {}", plain.join(" or "))
 }
 
 fn both(text: &str, old: &Value, new: &Value) -> String {
@@ -30,19 +33,14 @@ fn both(text: &str, old: &Value, new: &Value) -> String {
 
 /// Refuses such a scalar.
 pub(super) fn refuse(source: &mut Source<'_>, span: Span, text: &str, old: &Value, new: &Value) {
-    source.error("ambiguous-scalar", span, both(text, old, new)).help(format!(
-        "write {} or {}",
-        write(old),
-        write(new)
-    ));
+    source.error("ambiguous-scalar", span, both(text, old, new)).help(write(text, old, new));
 }
 
 /// Reads such a scalar as Ansible does, and says so.
 pub(super) fn warn(source: &mut Source<'_>, span: Span, text: &str, old: &Value, new: &Value) {
     source.warning("ambiguous-scalar", span, both(text, old, new)).help(format!(
-        "it is read as Ansible does: {}; write {} or {}",
+        "it is read as Ansible does: {}\n{}",
         say(old),
-        write(old),
-        write(new)
+        write(text, old, new)
     ));
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::ambiguous;
 use super::scalar::{Reading, read_plain};
-use super::source::Source;
+use super::source::{Source, nearest};
 use super::yaml::{Entry, Kind, Node, Span};
 use crate::model::{ParsePolicyError, parse_span};
 
@@ -30,7 +30,10 @@ pub(super) fn entries<'n, 't>(
         Kind::Map(entries) => Some(entries),
         _ if is_nothing(node) => Some(&[]),
         _ => {
-            mismatch(node, &format!("{what} is a mapping (`key: value`)"), source);
+            let help = format!("{what} is written `key: value`, one on each line");
+            if let Some(finding) = mismatch(node, "a mapping", source) {
+                finding.help(help);
+            }
             None
         }
     }
@@ -269,6 +272,14 @@ impl Keys {
                 .help(format!("{what} has {}", self.known.join(", ")));
         }
     }
+}
+
+/// Whether a key is there under a name that is nearly its own: what is wrong with it is reported
+/// already, that it is missing would be news to nobody.
+pub(super) fn is_misspelt(entries: &[Entry<'_>], key: &str, known: &[&str]) -> bool {
+    entries.iter().any(|entry| {
+        !known.contains(&&*entry.key) && nearest(&entry.key, known.iter().copied()) == Some(key)
+    })
 }
 
 /// Reports a key that must be there and is not; `at` is the thing that lacks it.

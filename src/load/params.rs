@@ -71,8 +71,11 @@ fn mapping(
         };
         map.insert(doc.name.to_owned(), parameter(&entry.value, doc.kind, known, source));
     }
+    let names: Vec<&str> = docs.iter().map(|doc| doc.name).collect();
     for doc in docs.iter().filter(|doc| doc.required && fields::get(entries, doc.name).is_none()) {
-        report_missing(at, owner, doc, source);
+        if !fields::is_misspelt(entries, doc.name, &names) {
+            report_missing(at, owner, doc, source);
+        }
     }
     Value::Object(map)
 }
@@ -80,7 +83,7 @@ fn mapping(
 fn report_missing(at: Span, owner: &str, doc: &ParamDoc, source: &mut Source<'_>) {
     source
         .error("missing-parameter", at, format!("`{owner}` has no `{}`", doc.name))
-        .help(format!("`{}` is {}: {}", doc.name, doc.kind.expected(), doc.doc));
+        .help(format!("`{}` ({}): {}", doc.name, doc.kind.expected(), doc.doc));
 }
 
 fn parameter(
@@ -143,8 +146,8 @@ fn guid(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Option<V
         return Some(Value::from(written));
     }
     source
-        .error("wrong-value", node.span, format!("`{written}` is not a GUID"))
-        .expected("32 hexadecimal digits in five groups, with or without braces");
+        .error("wrong-value", node.span, format!("`{written}` is no GUID"))
+        .expected("a GUID, with or without braces");
     None
 }
 

@@ -77,12 +77,14 @@ pub(super) fn read(
     source: &mut Source<'_>,
 ) -> Option<Play> {
     let entries = fields::entries(node, "a play", source)?;
+    let errors_before = source.error_count();
     PLAY.refuse_unknown(entries, source);
     let get = |key| fields::get(entries, key);
     let start = entries.first().map_or(node.span, |entry| entry.key_span);
 
     let hosts = match get("hosts") {
         Some(node) => hosts(node, against.inventory, source),
+        None if fields::is_misspelt(entries, "hosts", PLAY.known) => None,
         None => {
             let help = "name groups or hosts: `hosts: package_servers`";
             fields::missing(start, "this play", "hosts", help, source);
@@ -118,6 +120,7 @@ pub(super) fn read(
             fields::mismatch(node, "a list of tasks, each after `- `", source);
             Vec::new()
         }
+        None if fields::is_misspelt(entries, "tasks", PLAY.known) => Vec::new(),
         None => {
             let help = "a play has at least one task: `tasks:` and a list";
             fields::missing(start, "this play", "tasks", help, source);
@@ -145,7 +148,9 @@ pub(super) fn read(
         vars,
         tasks,
     };
-    lint::play(&play, entries, start, against.inventory, source);
+    if source.error_count() == errors_before {
+        lint::play(&play, entries, start, against.inventory, source);
+    }
     Some(play)
 }
 
@@ -332,7 +337,7 @@ fn refuse_looser(
     for (part, own, allowed) in looser {
         let message = format!("`{name}.{part}` is {own} here, and the inventory allows {allowed}");
         source.error("looser-limit", place(part), message).help(
-            "a play may only be tighter; what a server stands its owner says in the inventory",
+            "a play may only be tighter: the server's owner says in the inventory what it can take",
         );
     }
 }

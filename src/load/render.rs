@@ -12,6 +12,8 @@ use super::{Diagnostic, Severity};
 
 /// Columns that a message may take.
 const WIDTH: usize = 100;
+/// The longest text beside a mark; labels are not wrapped.
+const MAX_LABEL: usize = 64;
 
 /// Writes diagnostics one below the other, with the lines they speak of.
 ///
@@ -21,6 +23,9 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).without_cause_chain();
     let mut text = String::new();
     for diagnostic in diagnostics {
+        if !text.is_empty() {
+            text.push('\n');
+        }
         if handler.render_report(&mut text, &Report(diagnostic)).is_err() {
             // The handler fails only for a place outside of its lines; the message is not lost.
             let Diagnostic { file, line, column, message, .. } = diagnostic;
@@ -36,11 +41,15 @@ struct Report<'d>(&'d Diagnostic);
 impl Report<'_> {
     /// What stands at the mark.
     fn label(&self) -> Option<String> {
-        match (&self.0.nearest, &self.0.expected) {
+        match (&self.0.nearest, self.expected()) {
             (Some(name), _) => Some(format!("did you mean `{name}`?")),
-            (None, Some(expected)) => Some(format!("expected {expected}")),
-            (None, None) => None,
+            (None, Some(expected)) if expected.chars().count() <= MAX_LABEL => Some(expected),
+            (None, _) => None,
         }
+    }
+
+    fn expected(&self) -> Option<String> {
+        self.0.expected.as_ref().map(|expected| clean(&format!("expected {expected}")))
     }
 }
 
@@ -67,13 +76,10 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let expected = self.0.nearest.as_ref().and(self.0.expected.as_ref());
-        let expected = expected.map(|expected| format!("expected {expected}"));
-        let parts: Vec<String> = [expected, self.0.help.clone()]
-            .into_iter()
-            .flatten()
-            .map(|part| clean(&part))
-            .collect();
+        // What does not fit at the mark stands below.
+        let expected = self.expected().filter(|expected| self.label().as_ref() != Some(expected));
+        let help = self.0.help.as_deref().map(clean);
+        let parts: Vec<String> = [expected, help].into_iter().flatten().collect();
         if parts.is_empty() { None } else { Some(Box::new(parts.join("\n"))) }
     }
 

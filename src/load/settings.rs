@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::ambiguous::say;
 use crate::expression::is_template;
@@ -19,6 +19,15 @@ pub struct SettingError {
     pub found: String,
     /// What it should be.
     pub expected: String,
+}
+
+const UNKNOWN_KEY: &str = "an unknown key";
+
+impl SettingError {
+    /// Whether it is about a key that means nothing there.
+    pub(super) fn is_unknown_key(&self) -> bool {
+        self.found == UNKNOWN_KEY
+    }
 }
 
 /// How WinRM is carried.
@@ -158,7 +167,7 @@ impl HostSettings {
             site: read.take("site", text),
             guid: read.take("itms_guid", guid),
             acc_account: read.take("acc_account", text),
-            cmdb: read.take("cmdb", cmdb),
+            cmdb: read.take_all("cmdb", cmdb),
         };
         if read.errors.is_empty() { Ok(settings) } else { Err(read.errors) }
     }
@@ -174,25 +183,74 @@ impl Read<'_> {
         let value = self.host.vars.get(name).filter(|value| !value.is_null())?;
         read(value).map_err(|error| self.errors.push(within(name, error))).ok()
     }
+
+    fn take_all<T>(
+        &mut self,
+        name: &str,
+        read: fn(&Value) -> Result<T, Vec<SettingError>>,
+    ) -> Option<T> {
+        let value = self.host.vars.get(name).filter(|value| !value.is_null())?;
+        let keep = |errors: Vec<SettingError>| {
+            self.errors.extend(errors.into_iter().map(|error| within(name, error)));
+        };
+        read(value).map_err(keep).ok()
+    }
 }
 
-/// Checks a variable that has a meaning; others are fine whatever they hold.
-pub(super) fn check(name: &str, value: &Value) -> Result<(), SettingError> {
+/// What is wrong with a variable that has a meaning; others are fine whatever they hold.
+pub(super) fn check(name: &str, value: &Value) -> Vec<SettingError> {
+    let one = |checked: Result<(), SettingError>| checked.map_err(|error| vec![error]);
     let checked = match name {
-        "ansible_host" | "ansible_user" | "site" | "fqdn" | "acc_account" => text(value).map(drop),
-        "ansible_port" | "smb_port" => port(value).map(drop),
-        "ansible_connection" => connection(value),
-        "ansible_winrm_scheme" => scheme(value).map(drop),
-        "ansible_winrm_transport" => transport(value).map(drop),
-        "ansible_winrm_server_cert_validation" => certificate_check(value).map(drop),
-        "credential" => credential(value).map(drop),
-        "itms_guid" => guid(value).map(drop),
+        "ansible_host" | "ansible_user" | "site" | "fqdn" | "acc_account" => {
+            one(text(value).map(drop))
+        }
+        "ansible_port" | "smb_port" => one(port(value).map(drop)),
+        "ansible_connection" => one(connection(value)),
+        "ansible_winrm_scheme" => one(scheme(value).map(drop)),
+        "ansible_winrm_transport" => one(transport(value).map(drop)),
+        "ansible_winrm_server_cert_validation" => one(certificate_check(value).map(drop)),
+        "credential" => one(credential(value).map(drop)),
+        "itms_guid" => one(guid(value).map(drop)),
         "cmdb" => cmdb(value).map(drop),
         "limits" => limits(value).map(drop),
-        "time_scale" => time_scale(value).map(drop),
+        "time_scale" => one(time_scale(value).map(drop)),
         _ => Ok(()),
     };
-    checked.map_err(|error| within(name, error))
+    checked.err().into_iter().flatten().map(|error| within(name, error)).collect()
+}
+
+/// Reads the parts of a mapping and keeps what is wrong with each of them.
+struct Parts<'v> {
+    map: &'v Map<String, Value>,
+    errors: Vec<SettingError>,
+}
+
+impl<'v> Parts<'v> {
+    fn of(value: &'v Value, known: &[&str]) -> Result<Self, Vec<SettingError>> {
+        let Value::Object(map) = value else {
+            return Err(vec![wrong(value, format!("a mapping with {}", known.join(", ")))]);
+        };
+        let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
+        let errors = unknown.map(|key| SettingError {
+            path: vec![key.clone()],
+            found: UNKNOWN_KEY.to_owned(),
+            expected: format!("one of {}", known.join(", ")),
+        });
+        Ok(Self { map, errors: errors.collect() })
+    }
+
+    fn take<T>(
+        &mut self,
+        key: &str,
+        read: impl Fn(&Value) -> Result<T, SettingError>,
+    ) -> Option<T> {
+        let value = self.map.get(key).filter(|value| !value.is_null())?;
+        read(value).map_err(|error| self.errors.push(within(key, error))).ok()
+    }
+
+    fn finish<T>(self, read: T) -> Result<T, Vec<SettingError>> {
+        if self.errors.is_empty() { Ok(read) } else { Err(self.errors) }
+    }
 }
 
 fn within(name: &str, mut error: SettingError) -> SettingError {
@@ -265,7 +323,7 @@ fn credential(value: &Value) -> Result<CredentialName, SettingError> {
         Value::String(_) => Err(SettingError {
             path: Vec::new(),
             found: "no name".to_owned(),
-            expected: "the name of a credential: letters, digits, `-`, `_` and `.`".to_owned(),
+            expected: "a name made of letters, digits, `-`, `_` and `.`".to_owned(),
         }),
         other => Err(wrong(other, "the name of a credential")),
     }
@@ -275,36 +333,32 @@ fn guid(value: &Value) -> Result<Guid, SettingError> {
     value
         .as_str()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| wrong(value, "a GUID: 32 hexadecimal digits in five groups"))
+        .ok_or_else(|| wrong(value, "a GUID, with or without braces"))
 }
 
-fn cmdb(value: &Value) -> Result<CmdbSettings, SettingError> {
-    const KEYS: &[&str] = &["server", "port", "database", "credential"];
-    let Value::Object(map) = value else {
-        return Err(wrong(value, "a mapping with server, port, database, credential"));
-    };
-    refuse_keys(map.keys(), KEYS)?;
-    let server = map.get("server").ok_or_else(|| {
-        let found = "without a `server`".to_owned();
-        SettingError { path: Vec::new(), found, expected: "a mapping with a `server`".to_owned() }
-    })?;
-    let name = text(server).map_err(|error| within("server", error))?;
-    if name.contains(['\\', ',']) {
-        let expected = "a DNS name or an address; an instance or port goes into `port`";
-        return Err(within("server", wrong(server, expected)));
+fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
+    let mut parts = Parts::of(value, &["server", "port", "database", "credential"])?;
+    let server = parts.take("server", sql_server);
+    if !parts.map.contains_key("server") {
+        let found = "a mapping without `server`".to_owned();
+        let expected = "a mapping with a `server`".to_owned();
+        parts.errors.push(SettingError { path: Vec::new(), found, expected });
     }
-    let part = |key: &str| map.get(key).filter(|value| !value.is_null());
-    Ok(CmdbSettings {
-        server: name,
-        port: part("port").map_or(Ok(1433), port).map_err(|error| within("port", error))?,
-        database: part("database")
-            .map_or_else(|| Ok("Symantec_CMDB".to_owned()), text)
-            .map_err(|error| within("database", error))?,
-        credential: part("credential")
-            .map(credential)
-            .transpose()
-            .map_err(|error| within("credential", error))?,
-    })
+    let settings = CmdbSettings {
+        server: server.unwrap_or_default(),
+        port: parts.take("port", port).unwrap_or(1433),
+        database: parts.take("database", text).unwrap_or_else(|| "Symantec_CMDB".to_owned()),
+        credential: parts.take("credential", credential),
+    };
+    parts.finish(settings)
+}
+
+fn sql_server(value: &Value) -> Result<String, SettingError> {
+    let name = text(value)?;
+    if name.contains(['\\', ',']) {
+        return Err(wrong(value, "a DNS name or an address; `port` says which instance"));
+    }
+    Ok(name)
 }
 
 /// A limit as a file declares it: what is not said is inherited.
@@ -329,42 +383,43 @@ impl DeclaredLimit {
 }
 
 /// Reads a mapping of limits.
-pub(super) fn limits(value: &Value) -> Result<IndexMap<LimitName, DeclaredLimit>, SettingError> {
-    const EXAMPLE: &str =
-        "limits by name, as in `ns_iis: { rate: 20/min, burst: 3, in_flight: 5 }`";
-    let Value::Object(map) = value else { return Err(wrong(value, EXAMPLE)) };
-    map.iter()
-        .map(|(name, value)| {
-            let limit = limit(value).map_err(|error| within(name, error))?;
-            Ok((LimitName::new(name.as_str()), limit))
-        })
-        .collect()
+pub(super) fn limits(
+    value: &Value,
+) -> Result<IndexMap<LimitName, DeclaredLimit>, Vec<SettingError>> {
+    let Value::Object(map) = value else {
+        let expected = "limits by name, as in `ns_iis: { rate: 20/min, burst: 3, in_flight: 5 }`";
+        return Err(vec![wrong(value, expected)]);
+    };
+    let mut limits = IndexMap::new();
+    let mut errors = Vec::new();
+    for (name, value) in map {
+        match limit(value) {
+            Ok(limit) => drop(limits.insert(LimitName::new(name.as_str()), limit)),
+            Err(found) => errors.extend(found.into_iter().map(|error| within(name, error))),
+        }
+    }
+    if errors.is_empty() { Ok(limits) } else { Err(errors) }
 }
 
-fn limit(value: &Value) -> Result<DeclaredLimit, SettingError> {
-    let Value::Object(map) = value else {
-        return Err(wrong(value, "a mapping with rate, burst, in_flight, by"));
+fn limit(value: &Value) -> Result<DeclaredLimit, Vec<SettingError>> {
+    let mut parts = Parts::of(value, &["rate", "burst", "in_flight", "by"])?;
+    let limit = DeclaredLimit {
+        rate: parts.take("rate", rate),
+        burst: parts.take("burst", count),
+        in_flight: parts.take("in_flight", count),
+        by: parts.take("by", text),
     };
-    refuse_keys(map.keys(), &["rate", "burst", "in_flight", "by"])?;
-    let part = |key: &str| map.get(key).filter(|value| !value.is_null());
-    let rate = |value: &Value| {
-        value.as_str().and_then(|text| Rate::from_str(text).ok()).ok_or_else(|| {
-            wrong(value, "a rate: a number, a slash and `s`, `min` or `h`, as in `20/min`")
-        })
-    };
-    let count = |value: &Value| {
-        value
-            .as_u64()
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| *number > 0)
-            .ok_or_else(|| wrong(value, "a whole number, at least 1"))
-    };
-    Ok(DeclaredLimit {
-        rate: part("rate").map(rate).transpose().map_err(|e| within("rate", e))?,
-        burst: part("burst").map(count).transpose().map_err(|e| within("burst", e))?,
-        in_flight: part("in_flight").map(count).transpose().map_err(|e| within("in_flight", e))?,
-        by: part("by").map(text).transpose().map_err(|e| within("by", e))?,
-    })
+    parts.finish(limit)
+}
+
+fn rate(value: &Value) -> Result<Rate, SettingError> {
+    let rate = value.as_str().and_then(|text| Rate::from_str(text).ok());
+    rate.ok_or_else(|| wrong(value, "a rate with `s`, `min` or `h`, as in `20/min`"))
+}
+
+fn count(value: &Value) -> Result<u32, SettingError> {
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    number.filter(|n| *n > 0).ok_or_else(|| wrong(value, "a whole number, at least 1"))
 }
 
 /// Reads a time scale.
@@ -373,16 +428,4 @@ pub(super) fn time_scale(value: &Value) -> Result<TimeScale, SettingError> {
         .as_f64()
         .and_then(TimeScale::new)
         .ok_or_else(|| wrong(value, "a number from 0.01 to 10000; real fleets run at 1"))
-}
-
-fn refuse_keys<'k>(
-    keys: impl Iterator<Item = &'k String>,
-    known: &[&str],
-) -> Result<(), SettingError> {
-    for key in keys.filter(|key| !known.contains(&key.as_str())) {
-        let found = "an unknown key".to_owned();
-        let expected = format!("one of {}", known.join(", "));
-        return Err(SettingError { path: vec![key.clone()], found, expected });
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fields::{self, Ambiguity};
 use super::secrets::{holds_password, is_secret_name};
-use super::settings;
+use super::settings::{self, SettingError};
 use super::source::Source;
 use super::yaml::{Entry, Kind, Node, Span};
 use crate::model::Vars;
@@ -49,32 +49,36 @@ fn read_one(entry: &Entry<'_>, source: &mut Source<'_>) -> Option<Value> {
 
 /// Checks a variable that has a meaning, and places what is wrong inside of it.
 pub(super) fn check(name: &str, value: &Value, node: &Node<'_>, source: &mut Source<'_>) {
-    let Err(error) = settings::check(name, value) else { return };
+    for error in settings::check(name, value) {
+        report(&error, node, source);
+    }
+}
+
+fn report(error: &SettingError, mut node: &Node<'_>, source: &mut Source<'_>) {
     let mut place = node.span;
-    let mut node = node;
     for key in &error.path[1..] {
         let Kind::Map(entries) = &node.kind else { break };
         let Some(inner) = entries.iter().find(|entry| entry.key == *key) else { break };
-        place = if error.found == "an unknown key" { inner.key_span } else { inner.value.span };
+        place = if error.is_unknown_key() { inner.key_span } else { inner.value.span };
         node = &inner.value;
     }
     let path = error.path.join(".");
-    if error.found == "an unknown key" {
-        let known: Vec<&str> = error.expected.trim_start_matches("one of ").split(", ").collect();
-        let key = error.path.last().map_or("", String::as_str);
+    let key = error.path.last().map_or("", String::as_str);
+    if key == "credential" {
+        // What stands where a name should be may be the password itself.
+        source.mask(place);
+    }
+    if error.is_unknown_key() {
+        let known = error.expected.trim_start_matches("one of ").split(", ");
         source
             .error("unknown-key", place, format!("`{path}` is an unknown key"))
             .nearest(key, known)
             .expected(error.expected.clone());
         return;
     }
-    if name == "credential" || error.path.last().is_some_and(|key| key == "credential") {
-        // What stands where a name should be may be the password itself.
-        source.mask(place);
-    }
     source
         .error("wrong-setting", place, format!("`{path}` is {}", error.found))
-        .expected(error.expected);
+        .expected(error.expected.clone());
 }
 
 /// Refuses passwords, wherever they stand in a value.
@@ -119,7 +123,7 @@ pub(super) fn refuse_secret(
         Kind::Broken => {
             // An encrypted value: its tag has been reported.
             source.mask(node.span);
-            false
+            is_secret_name(name)
         }
     }
 }
