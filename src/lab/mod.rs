@@ -5,6 +5,7 @@ pub mod cmdb;
 pub mod front;
 pub mod machine;
 pub mod tds;
+pub mod smb;
 pub mod tree;
 pub mod winrm;
 pub mod world;

@@ -26,7 +26,7 @@ pub struct BasicChange {
 }
 
 /// No file of the lab may grow beyond this many bytes.
-const MAX_FILE: u64 = 256 << 20;
+const MAX_FILE: u64 = 64 << 20;
 
 impl Tree {
     /// Up to `length` bytes from `offset`; fewer at the end, none behind it.
