@@ -32,10 +32,7 @@ pub(super) async fn wait_for_downloads(
 }
 
 /// The packages whose snapshot this run moved away and that have none again.
-async fn snapshots_missing(
-    at: &Reader<'_>,
-    packages: &[Guid],
-) -> Result<Vec<Guid>, StepFailure> {
+async fn snapshots_missing(at: &Reader<'_>, packages: &[Guid]) -> Result<Vec<Guid>, StepFailure> {
     let mut missing = Vec::new();
     for file in files_moved(at.prior(), "ps_delivery") {
         if packages.contains(&file.package) && at.files().metadata(&file.from).await?.is_none() {

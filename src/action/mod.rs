@@ -1,7 +1,10 @@
 //! The verbs of playbooks: one file each, one registry.
 
+mod agent;
+mod agent_download;
 mod agent_effect;
 mod agent_packages;
+mod agent_places;
 mod cmdb_query;
 mod contract;
 mod document;

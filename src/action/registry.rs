@@ -1,14 +1,19 @@
 //! The only list of actions: help, lint and the engine read it.
 
 use super::ActionKind;
+use super::agent::Agent;
 use super::cmdb_query::CmdbQuery;
 use super::erased::Erased;
 use super::scheduled_task::ScheduledTask;
 use super::wait_until::WaitUntil;
 
 /// One line for each action, by name in alphabetical order.
-const ACTIONS: &[&dyn ActionKind] =
-    &[&Erased::<CmdbQuery>::new(), &Erased::<ScheduledTask>::new(), &Erased::<WaitUntil>::new()];
+const ACTIONS: &[&dyn ActionKind] = &[
+    &Erased::<Agent>::new(),
+    &Erased::<CmdbQuery>::new(),
+    &Erased::<ScheduledTask>::new(),
+    &Erased::<WaitUntil>::new(),
+];
 
 /// Every action, by name in alphabetical order.
 pub fn registry() -> &'static [&'static dyn ActionKind] {

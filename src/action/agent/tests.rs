@@ -161,10 +161,7 @@ async fn a_status_is_sent_after_the_downloads() {
         host.ran(),
         ["agent-packages", "agent-packages", "agent-packages", "agent-resend-package-status"]
     );
-    assert_eq!(
-        applied.note,
-        "package status sent (agent.log: Package status sent for 1 packages)"
-    );
+    assert_eq!(applied.note, "package status sent (agent.log: Package status sent for 1 packages)");
 }
 
 #[tokio::test]
@@ -203,4 +200,63 @@ async fn a_list_that_cannot_be_read_fails_the_step_before_anything_is_asked() {
 
     assert_eq!(failure.class, FailureClass::Unreachable);
     assert_eq!(host.ran(), ["agent-packages"]);
+}
+
+/// A package server as its scripts and files show it; without a folder for the agent's log when
+/// `is_blind`.
+fn whole_server(is_blind: bool) -> Arc<ScriptedHost> {
+    const ROOT: &str = "D:\\Altiris\\Altiris Agent";
+    let host = ScriptedHost::new(|host, name, _| match name {
+        "host-facts" => Ok(json!({
+            "computer": "PS-01", "domain": "corp.example", "time_utc": null,
+            "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
+            "agent": {
+                "install_dir": ROOT, "version": "8.6", "machine_guid": null,
+                "ns": "smp01.corp.example", "plugin_version": "8.6", "log_dir": null,
+                "package_delivery": null,
+            },
+            "notification_server": null,
+        })),
+        "agent-update-configuration" => {
+            host.write(&format!("{ROOT}\\Client Policies\\smp01.corp.example.xml"), "<p/>", 20);
+            Ok(json!({ "called": true }))
+        }
+        "agent-packages" => Ok(list("Ready")),
+        other => panic!("{other}"),
+    });
+    host.write(&format!("{ROOT}\\Client Policies\\smp01.corp.example.xml"), "<p/>", 10);
+    if !is_blind {
+        host.write(&format!("{ROOT}\\Logs\\agent.log"), "", 1);
+    }
+    host
+}
+
+#[tokio::test]
+async fn a_configuration_is_asked_for_where_the_host_keeps_its_policies() {
+    let host = whole_server(true);
+    let session = host.session(&[]);
+    let params = Params { command: Command::UpdateConfiguration };
+
+    let state =
+        Agent::probe(&params, &session.reader(soon(), nothing_before())).await.expect("a state");
+    let change = change(Command::UpdateConfiguration, &state);
+    let applied = Agent::apply(&change, &session.changer(soon(), nothing_before())).await;
+
+    assert_eq!(
+        applied.expect("it was seen").note,
+        "configuration fetched (the policy file is newer)"
+    );
+}
+
+#[tokio::test]
+async fn a_status_is_not_sent_where_no_log_would_show_it() {
+    let session = whole_server(true).session(&[]);
+    let params = Params { command: Command::ResendPackageStatus };
+
+    let state = Agent::probe(&params, &session.reader(soon(), nothing_before())).await;
+    assert_eq!(state, Ok(State::Blind));
+
+    let session = whole_server(false).session(&[A]);
+    let state = Agent::probe(&params, &session.reader(soon(), nothing_before())).await;
+    assert!(matches!(state, Ok(State::Packages { work, .. }) if work == [A]));
 }

@@ -8,7 +8,7 @@ use crate::action::ParamKind;
 /// The parameters of an action's example, with its templates filled in.
 fn example_params(action: &dyn ActionKind) -> Value {
     let tasks: Vec<Map<String, Value>> =
-        serde_saphyr::from_str(action.example()).expect(action.name());
+        serde_saphyr::from_str(action.example()).expect("the example is YAML");
     let [task] = tasks.as_slice() else { panic!("{}: one task", action.name()) };
     assert!(task.get("name").is_some_and(Value::is_string), "{}: a name", action.name());
     let mut params = task.get(action.name()).expect("the example uses the action").clone();
