@@ -91,24 +91,27 @@ impl Action for Agent {
     const SUMMARY: &'static str =
         "Asks the Symantec Management Agent for something and waits until it is seen done.";
     const DOC: &'static str = "\
-Calls the agent on the host and then looks for the effect; that the call returned proves nothing.
+Calls the agent on the host and then looks for the effect; that the call returned proves
+nothing.
 
-- `update_configuration`: fetches the policies now. Done when the policy file is newer than before
-  the call, or agent.log says so. The agent then downloads the snapshots and packages that are
-  missing, so packages whose snapshot this run moved away cost two requests each, later.
-- `resend_package_status`: sends the status of all packages to the Notification Server. First waits,
-  for at most half of the step's time, until the packages of the host's work are downloaded and
-  their snapshots are back: a status sent too early reports the old state. Done when agent.log says
-  so. Costs a request for each pair of the work.
-- `refresh_packages`: checks all packages against the Notification Server; two requests for each.
-  Done when the package server writes of it to agent.log.
+- `update_configuration`: fetches the policies now. Done when the policy file is newer
+  than before the call, or agent.log says so. The agent then downloads the snapshots and
+  packages that are missing, so packages whose snapshot this run moved away cost two
+  requests each, later.
+- `resend_package_status`: sends the status of all packages to the Notification Server.
+  First waits, for at most half of the step's time, until the packages of the host's work
+  are downloaded and their snapshots are back: a status sent too early reports the old
+  state. Done when agent.log says so. Costs a request for each pair of the work.
+- `refresh_packages`: checks all packages against the Notification Server; two requests
+  for each. Done when the package server writes of it to agent.log.
 - `list_packages`: only reads; the list is the step's value.
 
-The package commands are refused on a host without the package server plug-in. When nothing is seen
-in time the outcome is unknown, never a guess.
+The package commands are refused on a host without the package server plug-in. When
+nothing is seen in time the outcome is unknown, never a guess.
 
-Rights: administrator on the host; the agent's COM interface may be closed to others. Undo: nothing;
-the calls leave nothing behind. They do no harm when repeated after a crash.";
+Rights: administrator on the host; the agent's COM interface may be closed to others.
+Undo: nothing; the calls leave nothing behind. They do no harm when repeated after a
+crash.";
     const EXAMPLE: &'static str = "\
 - name: Ask the agent for its configuration
   agent: update_configuration";

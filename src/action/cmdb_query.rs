@@ -57,9 +57,9 @@ impl Action for CmdbQuery {
     const NAME: &'static str = "cmdb_query";
     const SUMMARY: &'static str = "Reads the rows of a named query from the CMDB.";
     const DOC: &'static str = "\
-Runs one of the program's own statements at the CMDB of the host's Notification Server and keeps the
-rows as the step's value: `rows`, a list of mappings by column, at most 10,000 of them, and
-`complete`, whether these are all.
+Runs one of the program's own statements at the CMDB of the host's Notification Server and
+keeps the rows as the step's value: `rows`, a list of mappings by column, at most 10,000
+of them, and `complete`, whether these are all.
 
 - `not_ready_packages`: the pairs of package server and package that are not well.
 - `package_servers`: the package servers that ever reported a package.

@@ -167,16 +167,18 @@ impl Action for ScheduledTask {
     const NAME: &'static str = "scheduled_task";
     const SUMMARY: &'static str = "Runs a scheduled task of the host and waits for its end.";
     const DOC: &'static str = "\
-Finds the one scheduled task whose name starts with `run`, starts it and waits until it has ended
-with result 0. The Notification Server's tasks end in a GUID that differs between servers, so the
-start of the name is enough: `NS.Package Refresh`. A dot and a blank are taken as the same, since
-the product's articles spell it both ways. No match, or more than one, is refused with the names.
+Finds the one scheduled task whose name starts with `run`, starts it and waits until it
+has ended with result 0. The Notification Server's tasks end in a GUID that differs
+between servers, so the start of the name is enough: `NS.Package Refresh`. A dot and a
+blank are taken as the same, since the product's articles spell it both ways. No match, or
+more than one, is refused with the names.
 
-A task that is already running is waited for and not started again. A disabled task is refused.
+A task that is already running is waited for and not started again. A disabled task is
+refused.
 
-Rights: administrator on the host. Undo: none; a task that ran cannot be made not to have run.
-After a crash in the middle the operator is asked: a second run does no harm but costs the
-Notification Server its load again.";
+Rights: administrator on the host. Undo: none; a task that ran cannot be made not to have
+run. After a crash in the middle the operator is asked: a second run does no harm but
+costs the Notification Server its load again.";
     const EXAMPLE: &'static str = "\
 - name: Refresh the packages
   scheduled_task: { run: \"NS.Package Refresh\" }";

@@ -129,14 +129,16 @@ impl Action for WaitUntil {
     const SUMMARY: &'static str =
         "Waits until files that this run moved away are written again by the product.";
     const DOC: &'static str = "\
-For every listed package of which an earlier step of the run moved the snapshot away on this host,
-waits until a file of the same name is there again that was written later than the old one.
-Packages of which nothing was moved need no waiting. The roles are `ns_snapshots` (the snapshots
-that the Notification Server builds) and `ps_delivery` (those that a package server downloads).
+For every listed package of which an earlier step of the run moved the snapshot away on
+this host, waits until a file of the same name is there again that was written later than
+the old one. Packages of which nothing was moved need no waiting. The roles are
+`ns_snapshots` (the snapshots that the Notification Server builds) and `ps_delivery`
+(those that a package server downloads).
 
-Files that are not there in time fail the step, and the message names their packages: the source of
-the package may be out of reach of the Notification Server. The step's own deadline is an hour; give
-the task a longer `within` to let the parameter of that name go beyond it.
+Files that are not there in time fail the step, and the message names their packages: the
+source of the package may be out of reach of the Notification Server. The step's own
+deadline is an hour; give the task a longer `within` to let the parameter of that name go
+beyond it.
 
 Rights: reading the files over SMB. Undo: nothing; it only looks.";
     const EXAMPLE: &'static str = "\
