@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_download;
+mod acl;
 mod agent_effect;
 mod agent_packages;
 mod agent_places;
@@ -10,8 +11,11 @@ mod contract;
 mod document;
 mod erased;
 mod moved;
+mod package_files;
 mod patience;
+mod quarantine_files;
 mod registry;
+mod restore_files;
 mod scheduled_task;
 #[cfg(test)]
 mod scripted_host;

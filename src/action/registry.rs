@@ -2,8 +2,11 @@
 
 use super::ActionKind;
 use super::agent::Agent;
+use super::acl::Acl;
 use super::cmdb_query::CmdbQuery;
 use super::erased::Erased;
+use super::quarantine_files::QuarantineFiles;
+use super::restore_files::RestoreFiles;
 use super::scheduled_task::ScheduledTask;
 use super::wait_until::WaitUntil;
 
@@ -11,6 +14,10 @@ use super::wait_until::WaitUntil;
 const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Agent>::new(),
     &Erased::<CmdbQuery>::new(),
+    &Erased::<Acl>::new(),
+    &Erased::<CmdbQuery>::new(),
+    &Erased::<QuarantineFiles>::new(),
+    &Erased::<RestoreFiles>::new(),
     &Erased::<ScheduledTask>::new(),
     &Erased::<WaitUntil>::new(),
 ];

@@ -8,7 +8,7 @@ mod facts;
 mod fence;
 mod files;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod prior;
 mod quarantine;
 mod relocation;

@@ -3,5 +3,5 @@
 
 pub use crate::protocol::security_descriptor::{
     Ace, AceFlags, AceKind, Acl, Control, Dacl, FileRights, SecurityDescriptor,
-    SecurityDescriptorError, Sid,
+    SecurityDescriptorError, Sid, map_generic,
 };

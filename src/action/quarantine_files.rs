@@ -1,0 +1,264 @@
+//! `quarantine_files`: named files of listed packages are not where the product looks for them.
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::agent_packages::PackageList;
+use super::package_files::{FilePattern, admit, names_of, objection, twins_in};
+use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
+use crate::event::Undo;
+use crate::host::{Changer, Direction, FencedFile, Move, Reader, Relocated, Relocation, Role};
+use crate::itms::package_status::{PackageState, read_state};
+use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure};
+
+/// The most files that are moved when the playbook does not say.
+const MOST_FILES: usize = 100;
+
+/// The action.
+pub(super) struct QuarantineFiles;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    role: Role,
+    files: Vec<FilePattern>,
+    #[serde(default)]
+    packages: Vec<Guid>,
+    #[serde(default)]
+    expect: Expect,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    max: std::num::NonZeroUsize,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self { max: std::num::NonZeroUsize::new(MOST_FILES).expect("it is not zero") }
+    }
+}
+
+/// What is on the host.
+#[derive(Debug)]
+pub(super) struct State {
+    run: RunId,
+    found: Found,
+}
+
+#[derive(Debug)]
+enum Found {
+    /// More files than are expected; their contents were not read.
+    TooMany(usize),
+    /// These files, and why some must stay.
+    Files { moves: Vec<Move>, must_stay: Vec<String> },
+}
+
+#[async_trait]
+impl Action for QuarantineFiles {
+    type Params = Params;
+    type State = State;
+    type Change = Relocation;
+
+    const NAME: &'static str = "quarantine_files";
+    const SUMMARY: &'static str = "Moves named files of listed packages into quarantine, so that the product makes them anew.";
+    const DOC: &'static str = "\
+Ensures that the files are not where the product looks for them. Each is moved, never deleted,
+to `<volume>\\ProgramData\\fleetmend\\quarantine\\<run>`, a folder that only SYSTEM and the
+administrators can use. A file that is not there is nothing to do.
+
+Only named files inside the folder of the role are moved: no folder, no wildcard, no content of
+packages, nothing behind a link. More files than `expect.max` are refused. So is a
+`PackageStatus.xml` that says `Deleted`, since the agent's removal of the package would never
+end, and one whose state cannot be read, unless the agent's own list gives another state.
+At the Notification Server a package's file is also found without braces and with a language,
+`{GUID.EN_US}.xml`.
+
+Rights: an administrator of the server, over SMB; WinRM to find the folders.
+
+Undo: moves the same bytes back. A file that the product has made meanwhile is moved into the
+quarantine of the undo first. Registers `moved`: package, path and time of each file.
+";
+    const EXAMPLE: &'static str = "\
+- name: Move the stale snapshot files away
+  quarantine_files:
+    role: ps_delivery
+    files: ['{package}/snapshot.xml']
+    packages: '{{ work.package_ids }}'
+    expect: { max: 50 }
+";
+    const PARAMS: &'static [ParamDoc] = &[
+        ParamDoc {
+            name: "role",
+            kind: ParamKind::OneOf(Role::CHANGEABLE),
+            required: true,
+            doc: "What the files are for; the folder is found on each host.",
+        },
+        ParamDoc {
+            name: "files",
+            kind: ParamKind::Texts,
+            required: true,
+            doc: "Names below the folder; `{package}` stands for a package's GUID in braces.",
+        },
+        ParamDoc {
+            name: "packages",
+            kind: ParamKind::Guids,
+            required: false,
+            doc: "The packages.",
+        },
+        ParamDoc {
+            name: "expect",
+            kind: ParamKind::Map(&[ParamDoc {
+                name: "max",
+                kind: ParamKind::Count,
+                required: true,
+                doc: "The most files that may be there; with more, none is moved. Default 100.",
+            }]),
+            required: false,
+            doc: "What the host is expected to hold.",
+        },
+    ];
+    const REPLAY: Replay = Replay::Safe;
+
+    async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
+        if let Some(failure) = objection(params.role, &params.files) {
+            return Err(failure);
+        }
+        let root = at.root(params.role).await?;
+        let fence = at.fence();
+        let listed = twins_in(at, params.role, &root.path).await?;
+        let names = names_of(&params.files, &params.packages, &listed);
+        let mut files = admit(&fence, &root, &names).await?;
+        files.retain(|(_, file)| file.metadata().is_some());
+        if files.len() > params.expect.max.get() {
+            return Ok(State { run: at.run(), found: Found::TooMany(files.len()) });
+        }
+        let mut moves = Vec::with_capacity(files.len());
+        let mut must_stay = Vec::new();
+        let mut unreadable: Vec<(Option<Guid>, FencedFile)> = Vec::new();
+        for (package, file) in files {
+            let Some((planned, content)) = at.plan_move(&file, package).await? else { continue };
+            moves.push(planned);
+            if !is_status(&file) {
+                continue;
+            }
+            match read_state(&content) {
+                PackageState::Deleted => must_stay.push(deleted(&file)),
+                PackageState::Unreadable => unreadable.push((package, file)),
+                PackageState::Ready | PackageState::Other(_) => {}
+            }
+        }
+        if !unreadable.is_empty() {
+            let list = PackageList::read(at).await?;
+            must_stay.extend(unreadable.iter().filter_map(|(package, file)| {
+                why_stay(file, package.and_then(|package| state_in(&list, package)))
+            }));
+        }
+        Ok(State { run: at.run(), found: Found::Files { moves, must_stay } })
+    }
+
+    fn decide(params: &Params, state: &State) -> Verdict<Relocation> {
+        let refuse = |reason: String| {
+            Verdict::Refuse(StepFailure::new(
+                FailureClass::Refused,
+                format!("could not move files of {} away: {reason}", params.role),
+            ))
+        };
+        match &state.found {
+            Found::TooMany(count) => refuse(format!(
+                "{count} files are there and at most {} are expected",
+                params.expect.max
+            )),
+            Found::Files { must_stay, .. } if !must_stay.is_empty() => refuse(must_stay.join("; ")),
+            Found::Files { moves, .. } if moves.is_empty() => Verdict::Unchanged {
+                note: "none of the files is there".to_owned(),
+                value: json!({ "moved": [] }),
+            },
+            Found::Files { moves, .. } => Verdict::Change(Relocation::new(
+                params.role,
+                state.run,
+                Direction::Away,
+                moves.clone(),
+            )),
+        }
+    }
+
+    fn cost(_: &Relocation) -> Cost {
+        Cost::none()
+    }
+
+    fn describe(change: &Relocation) -> Vec<String> {
+        change.describe()
+    }
+
+    async fn apply(change: &Relocation, at: &Changer<'_>) -> Result<Applied, StepFailure> {
+        let done = at.relocate(change).await?;
+        Ok(Applied { note: note_of(change.direction, done), value: change.value() })
+    }
+
+    fn invert(change: &Relocation) -> Undo {
+        inverse_of(change)
+    }
+}
+
+/// Whether a file holds the state of a package.
+fn is_status(file: &FencedFile) -> bool {
+    file.role() == Role::PsStatus
+        && file
+            .path()
+            .file_name()
+            .is_some_and(|name| name.eq_ignore_ascii_case("PackageStatus.xml"))
+}
+
+fn deleted(file: &FencedFile) -> String {
+    format!("{} says Deleted", file.path())
+}
+
+/// What the agent's list says of a package; `None` when it does not name it.
+fn state_in(list: &PackageList, package: Guid) -> Option<PackageState> {
+    let entry = list.packages.iter().find(|entry| entry.id == package)?;
+    Some(PackageState::of(&entry.status))
+}
+
+/// Why a status file that cannot be read must stay, given the agent's word for the package.
+fn why_stay(file: &FencedFile, state: Option<PackageState>) -> Option<String> {
+    match state {
+        Some(PackageState::Ready | PackageState::Other(_)) => None,
+        Some(PackageState::Deleted) => Some(deleted(file)),
+        Some(PackageState::Unreadable) | None => Some(format!(
+            "the state in {} cannot be read and the agent does not list the package",
+            file.path()
+        )),
+    }
+}
+
+/// What was done, in a few words.
+pub(super) fn note_of(direction: Direction, done: Relocated) -> String {
+    let files =
+        |count: usize| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+    let mut note = match direction {
+        Direction::Away => format!("moved {} into quarantine", files(done.moved)),
+        Direction::Back => format!("moved {} back", files(done.moved)),
+    };
+    if done.already > 0 {
+        note.push_str(&format!(", {} already there", done.already));
+    }
+    if done.displaced > 0 {
+        note.push_str(&format!(", kept {} that stood in the way", files(done.displaced)));
+    }
+    note
+}
+
+/// What takes moved files back.
+pub(super) fn inverse_of(change: &Relocation) -> Undo {
+    match serde_json::to_value(change.inverse()) {
+        Ok(inverse) => Undo::With(inverse),
+        Err(error) => Undo::Impossible(format!("the change cannot be written down: {error}")),
+    }
+}
+
+#[cfg(test)]
+#[path = "quarantine_files/tests.rs"]
+mod tests;
