@@ -1,8 +1,8 @@
 //! The verbs of playbooks: one file each, one registry.
 
+mod acl;
 mod agent;
 mod agent_download;
-mod acl;
 mod agent_effect;
 mod agent_packages;
 mod agent_places;

@@ -1,8 +1,8 @@
 //! The only list of actions: help, lint and the engine read it.
 
 use super::ActionKind;
-use super::agent::Agent;
 use super::acl::Acl;
+use super::agent::Agent;
 use super::cmdb_query::CmdbQuery;
 use super::erased::Erased;
 use super::quarantine_files::QuarantineFiles;
@@ -12,9 +12,8 @@ use super::wait_until::WaitUntil;
 
 /// One line for each action, by name in alphabetical order.
 const ACTIONS: &[&dyn ActionKind] = &[
-    &Erased::<Agent>::new(),
-    &Erased::<CmdbQuery>::new(),
     &Erased::<Acl>::new(),
+    &Erased::<Agent>::new(),
     &Erased::<CmdbQuery>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<RestoreFiles>::new(),
