@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::cmdb::{Cmdb, CmdbError, ServerRecord};
-use super::world::{RowChange, World, WorldTime};
+use super::world::{Calendar, RowChange, World, WorldTime};
 use crate::model::TimeScale;
 
 /// A world whose time passes with real time, faster by a factor.
@@ -18,6 +18,7 @@ use crate::model::TimeScale;
 pub struct LiveWorld {
     world: Mutex<World>,
     cmdb: Cmdb,
+    calendar: Calendar,
     started: Instant,
     speed: TimeScale,
     sooner: Notify,
@@ -32,6 +33,7 @@ impl LiveWorld {
     pub fn start(mut world: World, speed: TimeScale, cmdb: Cmdb) -> Result<Arc<Self>, CmdbError> {
         publish(&cmdb, &world.take_changes())?;
         Ok(Arc::new(Self {
+            calendar: world.calendar(),
             world: Mutex::new(world),
             cmdb,
             started: Instant::now(),
@@ -70,8 +72,7 @@ impl LiveWorld {
 
     /// The machine time of every host of the world, as a FILETIME.
     pub fn filetime(&self) -> u64 {
-        let world = self.world();
-        world.calendar().filetime(self.now())
+        self.calendar.filetime(self.now())
     }
 
     /// Lets the world run until it is dropped.

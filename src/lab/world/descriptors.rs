@@ -42,6 +42,11 @@ pub(super) fn account(name: &str) -> Option<(String, Sid)> {
         .map(|(_, full, sid)| (full.to_owned(), sid))
 }
 
+/// The security identifier of an account of the lab, by name, in its text form.
+pub fn account_sid(name: &str) -> Option<String> {
+    account(name).map(|(_, sid)| sid.to_string())
+}
+
 /// The descriptor of a package store: the machine's default, and full control for the Agent
 /// Connectivity Credential unless it is missing.
 pub(super) fn package_store(has_connectivity_account: bool) -> Vec<u8> {

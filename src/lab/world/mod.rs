@@ -29,7 +29,7 @@ mod tests;
 mod time;
 mod transport_faults;
 
-pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN};
+pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, account_sid};
 pub use faults::{Count, Fault, FaultKind, FaultPlan, ParseFaultsError};
 pub use fleet::{DOMAIN, Fleet, NotificationServer, Package, PackageServer};
 pub use iis::{Cause, Tally};

@@ -7,7 +7,7 @@ use super::descriptors;
 use super::*;
 use crate::model::Guid;
 
-const SEEDS: [u64; 5] = [1, 7, 42, 1000, 987_654_321];
+const SEEDS: [u64; 3] = [1, 7, 987_654_321];
 
 fn spec(servers: u32, seed: u64) -> FleetSpec {
     FleetSpec::new(servers, seed, "2026-05-16T20:00:00Z".parse().unwrap())
@@ -156,8 +156,10 @@ fn the_same_seed_and_the_same_calls_give_the_same_rows_and_the_same_counts() {
         (world.take_changes(), world.report())
     };
 
-    assert_eq!(run(7), run(7));
-    assert_ne!(run(7).1, run(8).1);
+    let first = run(7);
+
+    assert_eq!(first, run(7));
+    assert_ne!(first.1, run(8).1);
 }
 
 #[test]
