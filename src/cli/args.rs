@@ -214,4 +214,7 @@ pub struct LabUpArgs {
     /// Print the lab's tally as JSON when it ends
     #[arg(long)]
     pub tally: bool,
+    /// Live until standard input is closed, as the lab of a large demo does
+    #[arg(long, hide = true)]
+    pub child: bool,
 }

@@ -3,11 +3,13 @@
 mod actions;
 mod args;
 mod credentials;
+mod demo;
 mod environment;
 mod error;
 mod files;
 mod fleet;
 mod inventory;
+mod lab;
 mod launch;
 mod lint;
 mod logging;
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::event::RunResult;
-use args::{Cli, Command};
+use args::{Cli, Command, LabCommand};
 use error::Failure;
 
 /// Runs the program with the arguments of the process.
@@ -57,7 +59,8 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
         Command::Undo(args) => block_on(undo::undo(cli, args)),
         Command::Show(args) => show::show(cli, args),
         Command::Runs(args) => show::runs(cli, args),
-        _ => Err(Failure::input("this command is not built yet")),
+        Command::Demo(args) => block_on(demo::demo(cli, args)),
+        Command::Lab(LabCommand::Up(args)) => block_on(lab::up(args)),
     }
 }
 

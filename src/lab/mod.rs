@@ -16,3 +16,4 @@ pub mod world;
 pub use addresses::{Endpoint, ListenError};
 pub use inventory::{ADMIN_CREDENTIAL, CMDB_CREDENTIAL, DATABASE};
 pub use run::{Lab, LabConfig, StartLabError};
+pub use world::{Broken, Cause, FaultPlan, MachineId, Tally};

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::agent::Agent;
 use super::dice::Dice;
 use super::faults::{FaultKind, FaultPlan};
@@ -28,7 +30,7 @@ pub enum MachineId {
 }
 
 /// A server that no repair makes well, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
     /// Its fully qualified name.
     pub server: String,

@@ -1,0 +1,7 @@
+//! Stories: the program as people run it, on files and against a lab.
+
+mod broken_files;
+mod crash_and_resume;
+mod first_run;
+mod undo;
+mod world;

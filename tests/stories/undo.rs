@@ -1,0 +1,74 @@
+//! Undo brings back every file and every descriptor, byte for byte.
+
+use std::collections::BTreeMap;
+
+use fleetmend::lab::MachineId;
+
+use crate::world::{SmallLab, World, resync, text};
+
+const FAULTS: &str = "faults: [{ kind: stale, hosts: 3 }, { kind: missing_ace, hosts: 1 }]";
+
+/// Everything on every machine: path to content hash and descriptor.
+fn everything(lab: &SmallLab, servers: usize) -> Vec<BTreeMap<String, String>> {
+    let machines =
+        std::iter::once(MachineId::NotificationServer).chain((0..servers).map(MachineId::Server));
+    machines
+        .map(|machine| {
+            lab.lab().world().with(|world| {
+                let snapshot = world.tree(machine).snapshot();
+                snapshot.into_iter().map(|(path, state)| (path, format!("{state:?}"))).collect()
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_run_moved_and_granted_is_back_after_undo_byte_for_byte() {
+    let lab = SmallLab::start(6, 13, 200.0, FAULTS, 3);
+    let world = World::new();
+    let playbook = resync().display().to_string();
+    let before = everything(&lab, 6);
+
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let run = text(&events[0], "run").to_owned();
+    let touched: Vec<(String, String)> = touched(&events);
+    assert!(touched.len() >= 6, "{touched:?}");
+
+    let undone = world.run(&["undo", "--yes", &run]);
+    assert_eq!(undone.code, Some(0), "{}{}", undone.stdout, undone.stderr);
+
+    let after = everything(&lab, 6);
+    let names: Vec<String> = lab.lab().world().with(|world| {
+        let servers = world.fleet().servers.iter().map(|server| server.fqdn.clone());
+        std::iter::once(world.fleet().notification_server.fqdn.clone()).chain(servers).collect()
+    });
+    for (host, path) in &touched {
+        let machine = names.iter().position(|name| name == host).expect("a machine");
+        let find = |all: &[BTreeMap<String, String>]| {
+            all[machine]
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(path))
+                .map(|(_, state)| state.clone())
+        };
+        assert_eq!(find(&after), find(&before), "{host} {path}");
+        assert!(find(&before).is_some(), "{host} {path}");
+    }
+}
+
+/// The hosts and paths that a run says it moved or gave another descriptor.
+fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for event in events.iter().filter(|event| text(event, "event") == "step_decided") {
+        let host = event["step"]["host"].as_str().expect("a host").to_owned();
+        let change = &event["change"]["change"];
+        for moved in change["moves"].as_array().into_iter().flatten() {
+            found.push((host.clone(), text(moved, "from").to_owned()));
+        }
+        if event["change"]["action"] == "acl" {
+            found.push((host, text(change, "path").to_owned()));
+        }
+    }
+    found
+}

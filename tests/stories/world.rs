@@ -1,0 +1,156 @@
+//! A world for one story: a directory, a lab if it is wanted, and the program.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use fleetmend::lab::{FaultPlan, Lab, LabConfig};
+use fleetmend::model::TimeScale;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The playbook that is shipped.
+pub fn resync() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/resync-stale-packages.yml")
+}
+
+/// What the program printed and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+/// A directory of its own, in which the program keeps its state.
+pub struct World {
+    dir: TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The program with arguments, in an environment of its own.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetmend"));
+        command
+            .args(args)
+            .env_clear()
+            .env("FLEETMEND_STATE_DIR", self.dir.path().join("state"))
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        Ended::from(self.command(args).output().expect("the program runs"))
+    }
+
+    /// Runs the program with `--json` and returns its events.
+    pub fn events(&self, args: &[&str]) -> (Vec<Value>, Ended) {
+        let ended = self.run(args);
+        (parse_events(&ended.stdout), ended)
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
+pub fn parse_events(text: &str) -> Vec<Value> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The value of a key as text.
+pub fn text<'a>(event: &'a Value, key: &str) -> &'a str {
+    event.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A lab on a runtime of its own, with few servers and a fast world.
+pub struct SmallLab {
+    pub lab: Option<Lab>,
+    runtime: tokio::runtime::Runtime,
+    _dir: TempDir,
+}
+
+impl SmallLab {
+    /// `network` keeps labs of tests that run at the same time apart: 127.(100 + network).0.1.
+    pub fn start(servers: u32, seed: u64, speed: f64, faults: &str, network: u8) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let started = "2026-05-16T20:00:00Z".parse().expect("a time");
+        let config = LabConfig {
+            faults: FaultPlan::parse(faults).expect("faults"),
+            speed: TimeScale::new(speed).expect("a speed"),
+            first_address: std::net::Ipv4Addr::new(127, 100 + network, 0, 1),
+            ..LabConfig::new(servers, seed, started, dir.path().to_owned())
+        };
+        let lab = runtime.block_on(Lab::start(config)).expect("the lab starts");
+        Self { lab: Some(lab), runtime, _dir: dir }
+    }
+
+    pub fn lab(&self) -> &Lab {
+        self.lab.as_ref().expect("the lab runs")
+    }
+
+    pub fn inventory(&self) -> String {
+        self.lab().inventory().display().to_string()
+    }
+}
+
+impl Drop for SmallLab {
+    fn drop(&mut self) {
+        if let Some(lab) = self.lab.take() {
+            self.runtime.block_on(lab.stop());
+        }
+    }
+}
+
+/// The program under way, read event by event.
+pub struct UnderWay {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl UnderWay {
+    pub fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        Self { child, lines }
+    }
+
+    /// Reads up to `count` events; fewer when it ended before.
+    pub fn read(&mut self, count: usize) -> Vec<Value> {
+        self.lines
+            .by_ref()
+            .take(count)
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str(&line).ok())
+            .collect()
+    }
+
+    /// As a power cut does it: no word of warning.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ended");
+    }
+}
