@@ -11,7 +11,7 @@ use fleetmend::lab::front::{ConnectionFault, RequestFault};
 use fleetmend::lab::winrm::Quotas;
 use fleetmend::secret::Secret;
 use fleetmend::transport::winrm::{
-    Authentication, CommandLine, OutputLimits, WinRmError, WinRmSettings, WinRmShell,
+    Authentication, CommandLine, OutputLimits, WinRmError, WinRmSettings, WinRmShell, identify,
 };
 use fleetmend::transport::{
     ChangeScript, ChangeShell as _, Deadline, ReadScript, ReadShell as _, TransportErrorKind,
@@ -385,4 +385,54 @@ async fn a_script_without_a_result_is_a_fault_with_its_standard_error() {
     assert_eq!(output.exit_code, Some(9009));
     assert_eq!(output.stderr, b"not simulated: format");
     shell.close().await;
+}
+
+#[tokio::test]
+async fn a_command_that_was_given_up_while_it_waited_does_not_begin() {
+    let lab = lab().await;
+    let shell = lab.shell().await;
+
+    let first = shell.run(CommandLine::new("quiet 0.3"), soon());
+    let second = tokio::time::timeout(
+        Duration::from_millis(100),
+        shell.run(CommandLine::new("echo never"), soon()),
+    );
+    let (first, second) = tokio::join!(first, second);
+    let third = shell.run(CommandLine::new("echo third"), soon()).await.unwrap();
+    let late = shell.run(CommandLine::new("echo late"), Deadline::after(Duration::ZERO)).await;
+
+    assert_eq!(first.unwrap().stdout, b"done");
+    assert!(second.is_err());
+    assert_eq!(third.stdout, b"third\r\n");
+    assert_eq!(late.unwrap_err().kind(), TransportErrorKind::TimedOut);
+    let began = lab.machine.began.lock().unwrap().clone();
+    assert_eq!(began, ["quiet 0.3", "echo third"]);
+    shell.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_hanging_request_does_not_use_up_the_connections() {
+    let quotas = Quotas { connections: 3, ..Quotas::default() };
+    let lab = lab_with(quotas, false).await;
+
+    for _ in 0..5 {
+        lab.plan("Create", RequestFault::Hang);
+        let error =
+            WinRmShell::open(lab.settings(), Deadline::after(Duration::from_millis(300))).await;
+        assert!(matches!(error, Err(WinRmError::TimedOut { request: "Create", sent: true })));
+    }
+
+    lab.shell().await.close().await;
+}
+
+#[tokio::test]
+async fn a_server_tells_what_it_is_without_a_logon() {
+    let lab = lab().await;
+    let mut settings = lab.settings();
+    settings.credential.password = Secret::new("wrong".to_owned());
+
+    let identity = identify(&settings, soon()).await.unwrap();
+
+    assert_eq!(identity.vendor, "fleetmend simulation");
+    assert_eq!((lab.front.counters().logons, lab.front.counters().rejected), (0, 0));
 }

@@ -59,6 +59,15 @@ fn open_envelope() -> String {
 const MUST_UNDERSTAND: &str = " s:mustUnderstand=\"true\"";
 
 impl RequestEnvelope {
+    /// The message that asks a server what it is; it has no headers.
+    pub fn identify() -> String {
+        let mut out = open_envelope();
+        out.push_str("<s:Header/><s:Body>");
+        Request::Identify.write(&mut out);
+        out.push_str("</s:Body></s:Envelope>");
+        out
+    }
+
     /// Writes the message.
     pub fn to_xml(&self) -> String {
         let header = &self.header;

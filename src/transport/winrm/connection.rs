@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+    WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -16,6 +19,7 @@ use zeroize::Zeroizing;
 use super::{Authentication, WinRmError, WinRmSettings};
 use crate::protocol::auth::{Initiator, Mechanism};
 use crate::protocol::sealed;
+use crate::protocol::wsman::RequestEnvelope;
 use crate::transport::Deadline;
 
 /// The largest answer body that is read, in bytes. A server keeps to our `MaxEnvelopeSize`.
@@ -25,6 +29,9 @@ const MAX_IGNORED: usize = 64 * 1024;
 /// Both mechanisms need two legs; one more is left for a server that begins anew.
 const MAX_LEGS: usize = 3;
 const PATH: &str = "/wsman";
+const SOAP: &str = "application/soap+xml;charset=UTF-8";
+/// The header by which Windows answers `Identify` without a logon.
+const ANONYMOUS: HeaderName = HeaderName::from_static("wsmanidentify");
 
 enum Protection {
     /// Every message is sealed in this context.
@@ -113,7 +120,8 @@ impl Connection {
             let header = HeaderValue::try_from(format!("Negotiate {}", BASE64.encode(sent)))
                 .expect("base64 is a header value");
             // The legs have no body: a request body sent now would not be sealed.
-            let answer = self.post(LEG, Some(header), None, Bytes::new(), deadline).await?;
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+            let answer = self.post(LEG, headers, Bytes::new(), deadline).await?;
             let (status, challenge) = (answer.status(), challenge(answer.headers()));
             let offered = offered(answer.headers());
             ignore_body(LEG, answer, deadline).await?;
@@ -146,6 +154,40 @@ impl Connection {
         Err(unexpected("the logon does not come to an end"))
     }
 
+    /// Asks what the server is, without a logon and over a connection of its own.
+    pub(super) async fn identify(
+        settings: &WinRmSettings,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, WinRmError> {
+        const IDENTIFY: &str = "Identify";
+        let deadline = deadline.at_most(settings.connect_timeout);
+        let mut connection = match deadline.of(Self::connect(settings)).await {
+            Ok(connected) => connected?,
+            Err(_) => {
+                let source = std::io::ErrorKind::TimedOut.into();
+                return Err(WinRmError::Connect { address: settings.authority(), source });
+            }
+        };
+        let headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static(SOAP)),
+            (ANONYMOUS, HeaderValue::from_static("unauthenticated")),
+        ]);
+        let answer = connection
+            .post(IDENTIFY, headers, RequestEnvelope::identify().into(), deadline)
+            .await?;
+        match answer.status() {
+            StatusCode::OK => read_body(IDENTIFY, answer, MAX_IGNORED, deadline).await,
+            StatusCode::SERVICE_UNAVAILABLE => Err(WinRmError::Busy { request: IDENTIFY }),
+            StatusCode::UNAUTHORIZED => {
+                Err(WinRmError::NotOffered { offered: offered(answer.headers()) })
+            }
+            _ => {
+                let what = "an unexpected HTTP status";
+                Err(WinRmError::Protocol { request: IDENTIFY, what, source: None })
+            }
+        }
+    }
+
     /// Whether the server has closed it.
     pub(super) fn is_closed(&self) -> bool {
         self.requests.is_closed()
@@ -160,20 +202,23 @@ impl Connection {
         message: &str,
         deadline: Deadline,
     ) -> Result<Vec<u8>, WinRmError> {
-        let (header, content_type, body) = match &mut self.protection {
+        let (headers, body) = match &mut self.protection {
             Protection::Sealed(context) => {
                 let (signature, ciphertext) =
                     context.wrap(message.as_bytes()).map_err(WinRmError::Security)?;
                 let frame = sealed::write(&signature, &ciphertext, message.len());
-                (None, sealed::CONTENT_TYPE, frame)
+                let kind = HeaderValue::from_static(sealed::CONTENT_TYPE);
+                (HeaderMap::from_iter([(CONTENT_TYPE, kind)]), frame)
             }
             Protection::Clear(header) => (
-                Some(header.clone()),
-                "application/soap+xml;charset=UTF-8",
+                HeaderMap::from_iter([
+                    (AUTHORIZATION, header.clone()),
+                    (CONTENT_TYPE, HeaderValue::from_static(SOAP)),
+                ]),
                 message.as_bytes().to_vec(),
             ),
         };
-        let answer = self.post(request, header, Some(content_type), body.into(), deadline).await?;
+        let answer = self.post(request, headers, body.into(), deadline).await?;
         let status = answer.status();
         let is_sealed = answer
             .headers()
@@ -224,23 +269,16 @@ impl Connection {
     async fn post(
         &mut self,
         request: &'static str,
-        authorization: Option<HeaderValue>,
-        content_type: Option<&'static str>,
+        headers: HeaderMap,
         body: Bytes,
         deadline: Deadline,
     ) -> Result<Response<Incoming>, WinRmError> {
         let mut message = Request::new(Full::new(body));
         *message.method_mut() = Method::POST;
         *message.uri_mut() = PATH.parse().expect("a constant path");
-        let headers = message.headers_mut();
-        headers.insert(HOST, self.authority.clone());
-        headers.insert(hyper::header::USER_AGENT, HeaderValue::from_static("fleetmend"));
-        if let Some(authorization) = authorization {
-            headers.insert(AUTHORIZATION, authorization);
-        }
-        if let Some(content_type) = content_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        }
+        *message.headers_mut() = headers;
+        message.headers_mut().insert(HOST, self.authority.clone());
+        message.headers_mut().insert(USER_AGENT, HeaderValue::from_static("fleetmend"));
         match deadline.of(self.requests.ready()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

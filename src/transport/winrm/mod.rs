@@ -15,5 +15,6 @@ mod shell;
 
 pub use command::{CommandLine, CommandOutput, OutputLimits};
 pub use error::{RunFailure, WinRmError};
+pub use session::identify;
 pub use settings::{Authentication, Scheme, WinRmSettings};
 pub use shell::WinRmShell;

@@ -9,8 +9,9 @@ use super::command::{CommandLine, CommandOutput, OutputCollector};
 use super::connection::Connection;
 use super::{RunFailure, WinRmError, WinRmSettings};
 use crate::protocol::wsman::{
-    CommandState, CreateShell, FaultCode, OutputStream, Received, Request, RequestEnvelope,
-    RequestHeader, Response, ResponseEnvelope, SendInput, SignalCode, StartCommand, uri,
+    CommandState, CreateShell, FaultCode, Identity, OutputStream, Received, Request,
+    RequestEnvelope, RequestHeader, Response, ResponseEnvelope, SendInput, SignalCode,
+    StartCommand, uri,
 };
 use crate::transport::Deadline;
 
@@ -29,6 +30,29 @@ const TIDY_UP: Duration = Duration::from_secs(5);
 const MAX_RECEIVE_AGAIN: u32 = 2;
 /// The shortest operation timeout Windows takes.
 const MIN_OPERATION: Duration = Duration::from_millis(500);
+
+/// Asks a server what it is, without a logon: a server that answers is reachable and speaks
+/// WinRM, whatever is wrong with the credential. The answer is not protected and proves nothing.
+///
+/// # Errors
+///
+/// As for any request; [`WinRmError::NotOffered`] from a server that wants a logon first.
+pub async fn identify(
+    settings: &WinRmSettings,
+    deadline: Deadline,
+) -> Result<Identity, WinRmError> {
+    const IDENTIFY: &str = "Identify";
+    let answer = Connection::identify(settings, deadline).await?;
+    match ResponseEnvelope::parse(&answer) {
+        Ok(ResponseEnvelope { response: Response::Identified(identity), .. }) => Ok(identity),
+        Ok(_) => Err(unexpected(IDENTIFY)),
+        Err(error) => Err(WinRmError::Protocol {
+            request: IDENTIFY,
+            what: "the answer cannot be read",
+            source: Some(error.into()),
+        }),
+    }
+}
 
 struct Shell {
     id: String,

@@ -162,9 +162,11 @@ async fn work(
         }
         if is_wanted {
             while let Some(mut job) = waiting.recv().await {
+                // A command that was given up while it waited must not begin.
                 let result = tokio::select! {
-                    result = session.run(&job.line, job.deadline) => Some(result),
+                    biased;
                     () = job.reply.closed() => None,
+                    result = session.run(&job.line, job.deadline) => Some(result),
                 };
                 if !matches!(result, Some(Ok(_))) {
                     session.abandon().await;
