@@ -210,7 +210,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(401, WWW_Authenticate="Negotiate", Connection="close")
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "Content-Length" not in self.headers:
+            self.close_connection = True
+            return self.reply(411, Connection="close")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme == "Negotiate":
             return self.log_on(base64.b64decode(token), body)

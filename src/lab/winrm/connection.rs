@@ -8,7 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -76,6 +79,10 @@ async fn handle(
     };
     if head.method != Method::POST || head.uri.path().trim_end_matches('/') != "/wsman" {
         return Ok(status(StatusCode::NOT_FOUND));
+    }
+    // As HTTP.sys has it, which hyper alone would let pass.
+    if !head.headers.contains_key(CONTENT_LENGTH) && !head.headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(closing(status(StatusCode::LENGTH_REQUIRED)));
     }
     let header = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let is_sealed = header(CONTENT_TYPE).is_some_and(sealed::is_sealed);

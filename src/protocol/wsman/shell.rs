@@ -155,7 +155,7 @@ impl Request {
                 ("WINRS_CONSOLEMODE_STDIN", flag(start.console_stdin)),
                 ("WINRS_SKIP_CMD_SHELL", flag(start.skip_cmd_shell)),
             ],
-            // Without it Windows answers `Receive` with a fault instead of keeping the command.
+            // As the clients of Windows itself send it.
             Self::Receive { .. } => vec![("WSMAN_CMDSHELL_OPTION_KEEPALIVE", flag(true))],
             Self::Send(_)
             | Self::Signal { .. }

@@ -7,8 +7,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
-    WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -273,10 +273,13 @@ impl Connection {
         body: Bytes,
         deadline: Deadline,
     ) -> Result<Response<Incoming>, WinRmError> {
+        // hyper leaves the length of an empty body out; HTTP.sys answers 411 to a POST without one.
+        let length = HeaderValue::from(body.len());
         let mut message = Request::new(Full::new(body));
         *message.method_mut() = Method::POST;
         *message.uri_mut() = PATH.parse().expect("a constant path");
         *message.headers_mut() = headers;
+        message.headers_mut().insert(CONTENT_LENGTH, length);
         message.headers_mut().insert(HOST, self.authority.clone());
         message.headers_mut().insert(USER_AGENT, HeaderValue::from_static("fleetmend"));
         match deadline.of(self.requests.ready()).await {

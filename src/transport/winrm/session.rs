@@ -123,10 +123,12 @@ impl Session {
         self.send_input(&id, &line.stdin, deadline).await.map_err(may_have_run)?;
         let output = self.receive_all(&id, deadline).await.map_err(may_have_run)?;
         self.running = None;
-        // The command is over; if the server cannot be told, the shell goes with the next error.
+        // The command is over and has its result. A server that refuses the signal has no more to
+        // release; one that cannot be reached loses the shell.
         let signal = Request::Signal { command_id: id, code: SignalCode::Terminate };
-        if self.ask("Signal", signal, deadline.at_most(TIDY_UP)).await.is_err() {
-            self.abandon().await;
+        match self.ask("Signal", signal, deadline.at_most(TIDY_UP)).await {
+            Ok(_) | Err(WinRmError::Fault { .. }) => {}
+            Err(_) => self.abandon().await,
         }
         Ok(output)
     }
