@@ -104,8 +104,22 @@ pub(crate) struct Lab {
 }
 
 pub(crate) async fn lab_with(quotas: Quotas, allow_basic: bool) -> Lab {
-    let machine = Arc::new(Toy::default());
     let faults = Arc::new(Planned::default());
+    start(quotas, allow_basic, Arc::clone(&faults), faults).await
+}
+
+/// A lab whose faults are not planned one by one.
+pub(crate) async fn lab_under(faults: Arc<dyn Faults>) -> Lab {
+    start(Quotas::default(), false, Arc::default(), faults).await
+}
+
+async fn start(
+    quotas: Quotas,
+    allow_basic: bool,
+    planned: Arc<Planned>,
+    faults: Arc<dyn Faults>,
+) -> Lab {
+    let machine = Arc::new(Toy::default());
     let account = Account {
         domain: "CORP".to_owned(),
         user: "fleet".to_owned(),
@@ -122,7 +136,7 @@ pub(crate) async fn lab_with(quotas: Quotas, allow_basic: bool) -> Lab {
         },
         accounts: Accounts::new(vec![account]),
         machine: Arc::clone(&machine) as Arc<dyn Machine>,
-        faults: Arc::clone(&faults) as Arc<dyn Faults>,
+        faults,
         quotas,
         allow_basic,
     });
@@ -130,7 +144,7 @@ pub(crate) async fn lab_with(quotas: Quotas, allow_basic: bool) -> Lab {
     let port = listener.local_addr().unwrap().port();
     let mut server = JoinSet::new();
     server.spawn(Arc::clone(&front).serve(listener, std::future::pending()));
-    Lab { front, machine, faults, port, _server: server }
+    Lab { front, machine, faults: planned, port, _server: server }
 }
 
 pub(crate) async fn lab() -> Lab {

@@ -1,5 +1,6 @@
 //! The WinRM client against the WinRM front of the lab, over loopback sockets.
 
+mod chaos;
 mod hostile;
 mod lab;
 mod secrets;

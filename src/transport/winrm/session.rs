@@ -13,7 +13,7 @@ use crate::protocol::wsman::{
     RequestEnvelope, RequestHeader, Response, ResponseEnvelope, SendInput, SignalCode,
     StartCommand, uri,
 };
-use crate::transport::Deadline;
+use crate::transport::{Deadline, TransportErrorKind};
 
 /// What we announce as the largest answer; the smallest default of Windows.
 const MAX_ENVELOPE: usize = 153_600;
@@ -26,6 +26,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 const SHELL_IDLE: Duration = Duration::from_secs(900);
 /// What tidying up may take, whatever the command's own deadline was.
 const TIDY_UP: Duration = Duration::from_secs(5);
+/// How often it is tried in that time, and the pause between.
+const TIDY_UP_ATTEMPTS: u32 = 5;
+const TIDY_UP_PAUSE: Duration = Duration::from_millis(100);
 /// How often a `Receive` is asked again after a lost connection, in one command.
 const MAX_RECEIVE_AGAIN: u32 = 2;
 /// The shortest operation timeout Windows takes.
@@ -292,23 +295,36 @@ impl Session {
     ///
     /// It takes a few seconds at most and does not report: the shell's idle timeout is what is left.
     pub(super) async fn abandon(&mut self) {
-        let deadline = Deadline::after(TIDY_UP);
-        // If a connection turns out to be dead, one more try has a fresh one. A logon that fails is
-        // not tried again: a wrong password tried often locks the account.
-        for _ in 0..2 {
-            if self.shell.is_none() || self.connect(deadline).await.is_err() {
+        let whole = Deadline::after(TIDY_UP);
+        for attempt in 0..TIDY_UP_ATTEMPTS {
+            if self.shell.is_none() || whole.left().is_zero() {
                 break;
             }
-            if let Some(command_id) = self.running.clone() {
+            if attempt > 0 {
+                tokio::time::sleep(TIDY_UP_PAUSE).await;
+            }
+            let deadline = whole.at_most(TIDY_UP / 2);
+            match self.connect(deadline).await {
+                Ok(()) => {}
+                // A logon that fails is not tried again: that is what locks accounts.
+                Err(error) if error.kind() == TransportErrorKind::AuthRejected => break,
+                Err(_) => continue,
+            }
+            // Deleting ends the command, too; the signal lets it end first.
+            if let Some(command_id) = self.running.take() {
                 let signal = Request::Signal { command_id, code: SignalCode::Terminate };
-                if self.ask("Signal", signal, deadline).await.is_ok() {
-                    self.running = None;
+                if self.ask("Signal", signal, deadline).await.is_err() {
+                    continue;
                 }
             }
             match self.ask("Delete", Request::Delete, deadline).await {
                 Ok(_) => break,
-                // A server that knows no such shell has nothing left to delete.
-                Err(WinRmError::Fault { .. }) => break,
+                Err(WinRmError::Fault { fault, .. })
+                    if fault.code == Some(FaultCode::SHELL_NOT_FOUND) =>
+                {
+                    break;
+                }
+                // The connection may have been dead: the next attempt has a fresh one.
                 Err(_) => {}
             }
         }
