@@ -219,3 +219,6 @@ fn differences(draft: &Draft, header: &RunStarted) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

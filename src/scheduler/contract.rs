@@ -58,6 +58,7 @@ pub enum Input {
 }
 
 /// Something to do. Commands come in an order that makes a legal journal.
+#[expect(clippy::large_enum_variant, reason = "few commands exist at a time, and events are moved")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Answer the work query of a play, then say `Work` or `WorkFailed`. The driver bounds it by a

@@ -436,14 +436,15 @@ impl Scheduler {
 
     fn cancel_overdue(&mut self, now: Elapsed) {
         let Stage::Running(play) = &mut self.stage else { return };
-        for place in play.active.clone() {
-            let step = play.step(place);
-            let Some(running) = play.at(place) else { continue };
-            if running.overdue.is_some_and(|overdue| overdue <= now) {
+        let is_overdue = |stay: &Stay| matches!(stay, Stay::At(running) if running.overdue.is_some_and(|at| at <= now));
+        let places = play.active.iter().copied();
+        let overdue: Vec<usize> = places.filter(|p| is_overdue(&play.hosts[*p].stay)).collect();
+        for place in overdue {
+            if let Some(running) = play.at(place) {
                 running.overdue = None;
                 running.is_cancelled = true;
-                self.out.push_back(Command::Cancel { step });
             }
+            self.out.push_back(Command::Cancel { step: play.step(place) });
         }
     }
 
@@ -541,3 +542,6 @@ fn asking(stage: &mut Stage, number: PlayNo) -> Option<(&PlayRun, &mut OracleWat
         | Stage::Ended => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,10 +132,10 @@ impl Journal for RunJournal {
     fn append(&self, event: Event) -> Ack {
         let (done, written) = oneshot::channel();
         let gone = || JournalError { reason: "its writer has ended".to_owned() };
-        let sent = self.queue.as_ref().map(|queue| queue.send(Pending { event, done }));
-        match sent {
-            Some(Ok(())) => async move { written.await.unwrap_or_else(|_| Err(gone())) }.boxed(),
-            Some(Err(_)) | None => std::future::ready(Err(gone())).boxed(),
+        let send = |queue: &SyncSender<Pending>| queue.send(Pending { event, done }).is_ok();
+        match self.queue.as_ref().map(send) {
+            Some(true) => async move { written.await.unwrap_or_else(|_| Err(gone())) }.boxed(),
+            Some(false) | None => std::future::ready(Err(gone())).boxed(),
         }
     }
 }
