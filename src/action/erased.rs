@@ -56,7 +56,9 @@ pub trait ActionKind: Send + Sync {
     /// The longest a step may take when the task says nothing, in the world's time.
     fn within(&self) -> Duration;
     /// What reading draws from limits, before anything is decided.
-    fn probe_cost(&self) -> Cost;
+    fn probe_cost(&self) -> Cost {
+        Cost::none()
+    }
 
     /// Takes parameters in which templates have been filled in.
     ///
