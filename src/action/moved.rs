@@ -13,12 +13,12 @@ struct Moves {
     #[serde(default)]
     packages_moved: Vec<Guid>,
     #[serde(default)]
-    moves: Vec<Move>,
+    moves: Vec<OneMove>,
 }
 
 /// One of its files; the policy file, for one, belongs to no package.
 #[derive(Debug, Clone, Deserialize)]
-struct Move {
+struct OneMove {
     package: Option<Guid>,
     from: WindowsPath,
     modified: u64,
@@ -53,7 +53,7 @@ pub(super) fn packages_moved(prior: &[PriorChange], role: &str) -> IndexSet<Guid
 /// newer one.
 pub(super) fn files_moved(prior: &[PriorChange], role: &str) -> Vec<MovedFile> {
     let mut files: Vec<MovedFile> = Vec::new();
-    for Move { package, from, modified } in moves_in(prior, role).flat_map(|moves| moves.moves) {
+    for OneMove { package, from, modified } in moves_in(prior, role).flat_map(|moves| moves.moves) {
         let Some(package) = package else { continue };
         let file = MovedFile { package, from, modified };
         match files.iter_mut().find(|other| other.from == file.from) {
@@ -69,6 +69,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::host::{Direction, Move, Relocation, Role};
+    use crate::model::RunId;
 
     const A: Guid = Guid::from_u128(1);
     const B: Guid = Guid::from_u128(2);
@@ -105,6 +107,30 @@ mod tests {
 
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].modified, 2);
+    }
+
+    #[test]
+    fn what_quarantine_files_writes_is_what_is_read_here() {
+        let moved = Relocation::new(
+            Role::PsDelivery,
+            RunId::new(uuid::Uuid::nil()),
+            Direction::Away,
+            vec![Move {
+                package: Some(A),
+                from: "C:\\Store\\snapshot.xml".parse().expect("a path"),
+                to: "ps_delivery\\snapshot.xml".to_owned(),
+                size: 3,
+                modified: 7,
+                sha256: String::new(),
+            }],
+        );
+        let prior = [PriorChange {
+            action: "quarantine_files".to_owned(),
+            change: serde_json::to_value(&moved).expect("a value"),
+        }];
+
+        assert!(packages_moved(&prior, "ps_delivery").contains(&A));
+        assert_eq!(files_moved(&prior, "ps_delivery")[0].modified, 7);
     }
 
     #[test]
