@@ -129,8 +129,11 @@ impl Logon {
     }
 }
 
+/// The name and the value of a create context.
+type Context<'a> = (&'a [u8], &'a [u8]);
+
 /// [MS-SMB2] 2.2.13.2: a list of named values.
-fn read_contexts(message: Message<'_>) -> Result<Vec<(&[u8], &[u8])>, Status> {
+fn read_contexts(message: Message<'_>) -> Result<Vec<Context<'_>>, Status> {
     const MAX: usize = 32;
     let mut list = message.buffer32(112, 116)?;
     let mut contexts = Vec::new();

@@ -112,7 +112,7 @@ fn of_file(class: u8, info: &HandleInfo, root: &Root) -> Result<Vec<u8>, Status>
             out.u64(info.index).u32(0).u32(info.granted).u64(0).u32(0).u32(0);
             name(&mut out, &format!("\\{relative}"));
         }
-        21 => return Err(Status::OBJECT_NAME_NOT_FOUND), // no short names
+        21 => name(&mut out, short_name(&relative).ok_or(Status::OBJECT_NAME_NOT_FOUND)?),
         22 => {
             if !is_directory {
                 let stream = utf16("::$DATA");
@@ -166,6 +166,14 @@ fn of_volume(class: u8, machine: &SmbMachine, info: &HandleInfo) -> Result<Vec<u
         _ => return Err(Status::INVALID_INFO_CLASS),
     }
     Ok(out.take())
+}
+
+/// The 8.3 name, which only an object has whose own name is one: the volumes make no short names.
+fn short_name(relative: &str) -> Option<&str> {
+    let name = relative.rsplit('\\').next()?;
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let is_short = name.is_ascii() && (1..=8).contains(&stem.len()) && extension.len() <= 3;
+    (is_short && !stem.contains(['.', ' '])).then_some(name)
 }
 
 /// A serial number for the volume, from its letter.

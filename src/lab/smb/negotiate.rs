@@ -47,8 +47,11 @@ impl Agreement {
     }
 }
 
+/// The type and data of a negotiate context of the answer.
+pub(super) type Context = (u16, Vec<u8>);
+
 /// Agrees with a client, or says why not.
-pub(super) fn agree(message: Message<'_>) -> Result<(Agreement, Vec<(u16, Vec<u8>)>), Status> {
+pub(super) fn agree(message: Message<'_>) -> Result<(Agreement, Vec<Context>), Status> {
     let count = usize::from(message.u16(66)?);
     let dialects = (0..count)
         .map(|index| message.u16(HEADER + 36 + 2 * index))
@@ -127,7 +130,7 @@ fn find<'a>(contexts: &[(u16, Message<'a>)], wanted: u16) -> Option<Message<'a>>
 pub(super) fn answer(
     machine: &SmbMachine,
     agreement: Option<&Agreement>,
-    contexts: &[(u16, Vec<u8>)],
+    contexts: &[Context],
 ) -> Vec<u8> {
     let hint = server_hint();
     let dialect = agreement.map_or(ANY_SMB2, |agreed| agreed.dialect.into());

@@ -64,6 +64,9 @@ impl Connection {
         let token = message.buffer16(76, 78)?;
         let (mut acceptor, mut preauth) = if *session_id == 0 {
             if self.sessions.len() >= MAX_SESSIONS {
+                self.sessions.retain(|_, session| !matches!(session, Session::Ended(_)));
+            }
+            if self.sessions.len() >= MAX_SESSIONS {
                 return Err(Status::INSUFFICIENT_RESOURCES);
             }
             let mut challenge = [0; 8];

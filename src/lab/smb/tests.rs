@@ -72,8 +72,15 @@ fn machine() -> SmbMachine {
 /// A listening machine; it stops when this is dropped.
 struct Server {
     address: String,
-    _stop: watch::Sender<bool>,
-    _task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn stop(self) {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap();
+    }
 }
 
 async fn start(machine: SmbMachine) -> Server {
@@ -84,7 +91,7 @@ fn start_on(listener: TcpListener, machine: SmbMachine) -> Server {
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(serve(listener, machine, stopped));
-    Server { address, _stop: stop, _task: task }
+    Server { address, stop, task }
 }
 
 async fn log_on(server: &Server, user: &str, password: &str) -> Result<SmbClient, smb2::Error> {
@@ -322,6 +329,167 @@ fn logged_on() -> Connection {
     connection
 }
 
+/// A request of session 1, in the share `C$` (tree 1), not signed yet.
+fn request(command: u16, flags: u32, body: &[u8]) -> Vec<u8> {
+    let mut out = wire::Writer::default();
+    out.bytes(b"\xFESMB").u16(64).u16(0).u32(0).u16(command).u16(1).u32(flags).u32(0);
+    out.u64(0).u32(0).u32(1).u64(1).bytes(&[0; 16]).bytes(body);
+    out.take()
+}
+
+fn create(name: &str, access: u32, options: u32) -> Vec<u8> {
+    let name = wire::utf16(name);
+    let mut body = wire::Writer::default();
+    body.u16(57).u16(0).u32(0).u64(0).u64(0).u32(access).u32(0).u32(7).u32(1).u32(options);
+    body.u16(120).len16(name.len()).u32(0).u32(0).bytes(&name);
+    body.take()
+}
+
+fn query(file: u64, class: u8) -> Vec<u8> {
+    let mut body = wire::Writer::default();
+    body.u16(41).u8(1).u8(class).u32(4096).u32(0).u32(0).u32(0).u32(0).u64(file).u64(file);
+    body.take()
+}
+
+/// The status and the body of each answer of a frame.
+fn answers(frame: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut rest = frame;
+    let mut answers = Vec::new();
+    loop {
+        let message = wire::Message(rest);
+        let next = message.u32(20).unwrap() as usize;
+        let one = if next == 0 { rest } else { &rest[..next] };
+        answers.push((message.u32(8).unwrap(), one[64..].to_vec()));
+        if next == 0 {
+            return answers;
+        }
+        rest = &rest[next..];
+    }
+}
+
+fn one_answer(connection: &mut Connection, frame: Vec<u8>) -> (u32, Vec<u8>) {
+    let reply = connection.receive_signed(frame);
+    answers(&reply.frame.unwrap()).remove(0)
+}
+
+/// The name in the answer to a query for one.
+fn name_of(connection: &mut Connection, file: u64) -> String {
+    const NORMALIZED_NAME: u8 = 48;
+    let (status, body) = one_answer(connection, request(16, 0, &query(file, NORMALIZED_NAME)));
+    assert_eq!(status, 0);
+    wire::text(&body[12..]).unwrap()
+}
+
+const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+#[test]
+fn a_handle_tells_the_path_that_it_really_leads_to() {
+    let mut connection = logged_on();
+    let tree = connection.machine.tree.clone();
+    tree.add_junction(r"C:\link", r"C:\data", NOW).unwrap();
+    let read = FileRights::READ;
+
+    let frames = [
+        create(r"DATA\snapshot.XML", read, 0),
+        create(r"link\snapshot.xml", read, 0),
+        create("link", read, OPEN_REPARSE_POINT),
+        create("link", read, 0),
+    ];
+    for frame in frames {
+        assert_eq!(one_answer(&mut connection, request(5, 0, &frame)).0, 0);
+    }
+
+    assert_eq!(name_of(&mut connection, 1), r"data\Snapshot.xml");
+    assert_eq!(name_of(&mut connection, 2), r"data\Snapshot.xml");
+    assert_eq!(name_of(&mut connection, 3), "link");
+    assert_eq!(name_of(&mut connection, 4), "data");
+    // FileAttributeTagInformation: a folder and reparse point, with the tag of mount points.
+    let (_, body) = one_answer(&mut connection, request(16, 0, &query(3, 35)));
+    assert_eq!(body[8..16], [0x10, 0x04, 0, 0, 0x03, 0, 0, 0xA0]);
+}
+
+#[test]
+fn a_request_that_is_not_signed_or_was_changed_is_denied() {
+    const ACCESS_DENIED: u32 = 0xC000_0022;
+    let mut connection = logged_on();
+    let frame = request(5, 0, &create(r"data\Snapshot.xml", FileRights::READ, 0));
+
+    let unsigned = connection.receive(&frame).frame.unwrap();
+    assert_eq!(answers(&unsigned)[0].0, ACCESS_DENIED);
+
+    let mut changed = connection.signed(frame);
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let changed = connection.receive(&changed).frame.unwrap();
+    assert_eq!(answers(&changed)[0].0, ACCESS_DENIED);
+}
+
+#[test]
+fn requests_after_a_failed_create_fail_as_it_did() {
+    const RELATED: u32 = 4;
+    const NOT_FOUND: u32 = 0xC000_0034;
+    let mut connection = logged_on();
+    let close = |file: u64| {
+        let mut body = wire::Writer::default();
+        body.u16(24).u16(0).u32(0).u64(file).u64(file);
+        body.take()
+    };
+    let chain = |connection: &Connection, name: &str| {
+        let parts = [
+            request(5, 0, &create(name, FileRights::READ, 0)),
+            request(16, RELATED, &query(u64::MAX, 5)),
+            request(6, RELATED, &close(u64::MAX)),
+        ];
+        let mut frame = Vec::new();
+        for (position, mut part) in parts.into_iter().enumerate() {
+            if position < 2 {
+                part.resize(part.len().next_multiple_of(8), 0);
+                let next = u32::try_from(part.len()).unwrap();
+                part[20..24].copy_from_slice(&next.to_le_bytes());
+            }
+            frame.extend(connection.signed(part));
+        }
+        frame
+    };
+    let statuses = |reply: Reply| -> Vec<u32> {
+        answers(&reply.frame.unwrap()).into_iter().map(|(status, _)| status).collect()
+    };
+
+    let missing = chain(&connection, "missing");
+    assert_eq!(statuses(connection.receive(&missing)), [NOT_FOUND; 3]);
+    let there = chain(&connection, r"data\Snapshot.xml");
+    assert_eq!(statuses(connection.receive(&there)), [0; 3]);
+    let closed = one_answer(&mut connection, request(6, 0, &close(1)));
+    assert_eq!(closed.0, 0xC000_0128);
+}
+
+#[test]
+fn a_handle_opened_to_read_cannot_delete() {
+    let mut connection = logged_on();
+    let open = create(r"data\Snapshot.xml", FileRights::READ, 0);
+    assert_eq!(one_answer(&mut connection, request(5, 0, &open)).0, 0);
+    let mut body = wire::Writer::default();
+    body.u16(33).u8(1).u8(13).u32(1).u16(96).u16(0).u32(0).u64(1).u64(1).u8(1);
+
+    let (status, _) = one_answer(&mut connection, request(17, 0, &body.take()));
+
+    assert_eq!(status, 0xC000_0022);
+    assert!(connection.machine.tree.exists(r"C:\data\Snapshot.xml"));
+}
+
+#[test]
+fn patterns_match_as_windows_does() {
+    use super::directory::matches;
+
+    for pattern in ["*", "", "SNAP*", "*.xml", "s?apshot.xml", "*.*", "snapshot.xml", "<.xml"] {
+        assert!(matches(pattern, "Snapshot.xml"), "{pattern}");
+    }
+    for pattern in ["snap", "*.sig", "?", "snapshot.xml?"] {
+        assert!(!matches(pattern, "Snapshot.xml"), "{pattern}");
+    }
+    assert!(!matches("*a*a*a*a*a*a*a*a*a*a*a*b", &"a".repeat(250)));
+}
+
 prop_compose! {
     /// A signed request with a plausible header and any body.
     fn any_request()(
@@ -341,7 +509,7 @@ prop_compose! {
         message.extend(small);
         // A file id that may exist, wherever the command has it.
         for at in [72, 80, 88] {
-            if message.len() >= at + 16 && message[at] % 2 == 0 {
+            if message.len() >= at + 16 && message[at].is_multiple_of(2) {
                 message[at..at + 8].copy_from_slice(&file.to_le_bytes());
                 message[at + 8..at + 16].copy_from_slice(&file.to_le_bytes());
             }
@@ -361,7 +529,7 @@ proptest! {
         let position = at.index(frames[which].len());
         frames[which][position] = value;
         let length = frames[which].len();
-        let kept = if value % 3 == 0 { cut.index(length) } else { length };
+        let kept = if value.is_multiple_of(3) { cut.index(length) } else { length };
         frames[which].truncate(kept);
         let mut connection = Connection::new(machine());
         for frame in frames {
@@ -388,20 +556,8 @@ proptest! {
         let open_something = [(r"data\Snapshot.xml", 1_u32), ("data", 1), ("srvsvc", 2)];
         if open {
             for (name, tree) in open_something {
-                let mut create = b"\xFESMB".to_vec();
-                create.extend([64, 0]);
-                create.resize(12, 0);
-                create.extend([5, 0]);
-                create.resize(36, 0);
-                create.extend(tree.to_le_bytes());
-                create.extend(1_u64.to_le_bytes());
-                create.resize(88, 0);
-                create.extend(FileRights::MAXIMUM_ALLOWED.to_le_bytes());
-                create.extend([0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 120, 0]);
-                let name = super::wire::utf16(name);
-                create.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
-                create.extend([0; 8]);
-                create.extend(name);
+                let mut create = request(5, 0, &create(name, FileRights::MAXIMUM_ALLOWED, 0));
+                create[36..40].copy_from_slice(&tree.to_le_bytes());
                 connection.receive_signed(create);
             }
             let Some(Session::Valid(logon)) = connection.sessions.get(&1) else { panic!() };
@@ -414,14 +570,20 @@ proptest! {
 }
 
 impl Connection {
-    /// Takes a request as if the client of session 1 had signed it.
-    fn receive_signed(&mut self, mut frame: Vec<u8>) {
+    /// A request as the client of session 1 signs it.
+    fn signed(&self, mut frame: Vec<u8>) -> Vec<u8> {
         use super::session::Session;
         frame[16] |= 8;
         if let Some(Session::Valid(logon)) = self.sessions.get(&1) {
             logon.protection.sign(&mut frame, 0);
         }
-        self.receive(&frame);
+        frame
+    }
+
+    /// Takes a request as if the client of session 1 had signed it.
+    fn receive_signed(&mut self, frame: Vec<u8>) -> Reply {
+        let frame = self.signed(frame);
+        self.receive(&frame)
     }
 }
 
@@ -443,17 +605,16 @@ async fn with_samba(machine: SmbMachine, protection: &str) {
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(Duration::from_secs(240), run).await.unwrap().unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shown.contains("smbcacls --add by name"), port == "445");
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "needs smbclient, smbcacls and rpcclient; run by tests/run.sh --peers"]
 async fn sambas_programs_agree_signed_and_encrypted() {
     with_samba(machine(), "sign").await;
+    with_samba(machine(), "encrypt").await;
     with_samba(SmbMachine { require_encryption: true, ..machine() }, "encrypt").await;
 }

@@ -82,7 +82,8 @@ impl SecurityDescriptor {
         for ace in acl.aces().iter().filter(speaks) {
             let Some(sid) = ace.sid() else { continue };
             owner_is_limited |= sid == owner_rights;
-            if !identities.contains(&sid) && !(is_owner && sid == owner_rights) {
+            let is_meant = identities.contains(&sid) || is_owner && sid == owner_rights;
+            if !is_meant {
                 continue;
             }
             let mask = map_generic(ace.mask());
