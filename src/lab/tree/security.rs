@@ -17,6 +17,10 @@ impl SecurityParts {
     pub const DACL: u32 = 4;
     /// The system list.
     pub const SACL: u32 = 8;
+    /// With the discretionary list: nothing is inherited into it any more.
+    pub const PROTECTED_DACL: u32 = 0x8000_0000;
+    /// With the discretionary list: it may be inherited into again.
+    pub const UNPROTECTED_DACL: u32 = 0x2000_0000;
 
     fn has(self, part: u32) -> bool {
         self.0 & part != 0
@@ -84,6 +88,11 @@ impl Tree {
             // "Inherited" is kept only if the caller asks for it, as Windows does on a plain set.
             let both = Control::DACL_AUTO_INHERITED | Control::DACL_AUTO_INHERIT_REQUIRED;
             let mut set = new.control().0 & Control::DACL_PROTECTED;
+            if parts.has(SecurityParts::PROTECTED_DACL) {
+                set |= Control::DACL_PROTECTED;
+            } else if parts.has(SecurityParts::UNPROTECTED_DACL) {
+                set &= !Control::DACL_PROTECTED;
+            }
             if new.control().has(both) {
                 set |= Control::DACL_AUTO_INHERITED;
             }
