@@ -3,6 +3,7 @@
 
 mod powershell;
 mod samba_files;
+mod smb_client;
 mod winrm;
 
 #[path = "../winrm/lab.rs"]

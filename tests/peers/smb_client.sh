@@ -7,7 +7,7 @@
 # the content <snapshot/> and a share "Everything" of its volume C:. Optional:
 #   PEER_PLAIN_USER    an account without rights beyond reading, same password: must be denied
 #   PEER_PROTECTION    sign (default) or encrypt
-# Exits at the first mismatch, with what was expected and what came.
+# Run by `smb_client.rs`. Exits at the first mismatch, with what was expected and what came.
 set -uo pipefail
 
 host=$1 port=$2 user=$3

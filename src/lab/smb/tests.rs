@@ -1,9 +1,8 @@
-//! Conversations with the `smb2` crate's client over loopback, damaged ones without a socket,
-//! and, on request, with Samba's programs.
+//! Conversations with the `smb2` crate's client over loopback, and frames without a socket.
+//! Samba's programs are in `tests/peers/smb_client.sh`.
 
 mod client;
 mod frames;
-mod samba;
 
 use std::sync::Arc;
 
@@ -70,24 +69,14 @@ fn machine() -> SmbMachine {
 /// A listening machine; it stops when this is dropped.
 struct Server {
     address: String,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    async fn stop(self) {
-        self.stop.send(true).unwrap();
-        self.task.await.unwrap();
-    }
+    _stop: watch::Sender<bool>,
+    _task: JoinHandle<()>,
 }
 
 async fn start(machine: SmbMachine) -> Server {
-    start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), machine)
-}
-
-fn start_on(listener: TcpListener, machine: SmbMachine) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(serve(listener, machine, stopped));
-    Server { address, stop, task }
+    Server { address, _stop: stop, _task: task }
 }
