@@ -11,7 +11,7 @@ use crate::model::{FailureClass, Guid, RunId, StepFailure, WindowsPath};
 use crate::transport::{FileMetadata, TransportError, TransportErrorKind};
 
 /// The largest file that is moved: they are manifests and states, not content.
-pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// How often a file that another program holds is tried again, and how long is waited in between.
 const TRIES: u32 = 6;
