@@ -1,6 +1,7 @@
 //! `quarantine_files`: named files of listed packages are not where the product looks for them.
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,6 +15,9 @@ use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure};
 
 /// The most files that are moved when the playbook does not say.
 const MOST_FILES: usize = 100;
+
+/// How many files are read at once; each has at most 16 MiB.
+const AT_ONCE: usize = 8;
 
 /// The action.
 pub(super) struct QuarantineFiles;
@@ -138,17 +142,15 @@ quarantine of the undo first. Registers `moved`: package, path and time of each 
         let mut moves = Vec::with_capacity(files.len());
         let mut must_stay = Vec::new();
         let mut unreadable: Vec<(Option<Guid>, FencedFile)> = Vec::new();
-        for (package, file) in files {
-            let Some((planned, content)) = at.plan_move(&file, package).await? else { continue };
-            moves.push(planned);
-            if !is_status(&file) {
-                continue;
+        for planned in plan_moves(at, files).await? {
+            match planned.state {
+                Some(PackageState::Deleted) => must_stay.push(deleted(&planned.file)),
+                Some(PackageState::Unreadable) => {
+                    unreadable.push((planned.the_move.package, planned.file));
+                }
+                Some(PackageState::Ready | PackageState::Other(_)) | None => {}
             }
-            match read_state(&content) {
-                PackageState::Deleted => must_stay.push(deleted(&file)),
-                PackageState::Unreadable => unreadable.push((package, file)),
-                PackageState::Ready | PackageState::Other(_) => {}
-            }
+            moves.push(planned.the_move);
         }
         if !unreadable.is_empty() {
             let list = PackageList::read(at).await?;
@@ -201,6 +203,31 @@ quarantine of the undo first. Registers `moved`: package, path and time of each 
     fn invert(change: &Relocation) -> Undo {
         inverse_of(change)
     }
+}
+
+/// What is planned for a file.
+struct Planned {
+    file: FencedFile,
+    the_move: Move,
+    /// The state in it, when it is a package's status file.
+    state: Option<PackageState>,
+}
+
+/// Reads the files that are to be moved, several at once; what went away meanwhile is left out.
+async fn plan_moves(
+    at: &Reader<'_>,
+    files: Vec<(Option<Guid>, FencedFile)>,
+) -> Result<Vec<Planned>, StepFailure> {
+    let mut planned = Vec::with_capacity(files.len());
+    for some in files.chunks(AT_ONCE) {
+        let read = join_all(some.iter().map(|(package, file)| at.plan_move(file, *package))).await;
+        for ((_, file), read) in some.iter().zip(read) {
+            let Some((the_move, content)) = read? else { continue };
+            let state = is_status(file).then(|| read_state(&content));
+            planned.push(Planned { file: file.clone(), the_move, state });
+        }
+    }
+    Ok(planned)
 }
 
 /// Whether a file holds the state of a package.

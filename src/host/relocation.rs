@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,9 @@ use crate::transport::{FileMetadata, TransportError, TransportErrorKind};
 
 /// The largest file that is moved: they are manifests and states, not content.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// How many files are moved at once: each takes several round trips.
+const AT_ONCE: usize = 8;
 
 /// How often a file that another program holds is tried again, and how long is waited in between.
 const TRIES: u32 = 6;
@@ -154,26 +158,43 @@ impl Changer<'_> {
     pub async fn relocate(&self, relocation: &Relocation) -> Result<Relocated, StepFailure> {
         let root = self.root(relocation.role).await?;
         let fence = self.fence();
+        let run = relocation.run;
+        let quarantine = match relocation.direction {
+            Direction::Away => self.prepare_quarantine(&fence, run, root.path.drive()).await?,
+            Direction::Back => QuarantinedRun::of(run, root.path.drive())
+                .ok_or_else(|| drifted(&root.path, "its volume has no quarantine"))?,
+        };
         let mut done = Relocated::default();
-        for file in &relocation.moves {
-            let fate = match relocation.direction {
-                Direction::Away => self.move_away(&fence, &root, relocation.run, file).await,
-                Direction::Back => self.move_back(&fence, &root, relocation.run, file).await,
-            };
-            match fate {
-                Ok(Fate::Moved) => done.moved += 1,
-                Ok(Fate::Already) => done.already += 1,
-                Ok(Fate::Displaced) => {
-                    done.moved += 1;
-                    done.displaced += 1;
+        for some in relocation.moves.chunks(AT_ONCE) {
+            let fates = join_all(some.iter().map(|file| async {
+                match relocation.direction {
+                    Direction::Away => self.move_away(&fence, &root, &quarantine, file).await,
+                    Direction::Back => self.move_back(&fence, &root, &quarantine, file).await,
                 }
-                Err(mut failure) => {
-                    let (moved, of) = (done.moved + done.already, relocation.moves.len());
-                    if moved > 0 {
-                        failure.message.push_str(&format!(" (after {moved} of {of} files)"));
+            }))
+            .await;
+            let mut failed = None;
+            for fate in fates {
+                match fate {
+                    Ok(Fate::Moved) => done.moved += 1,
+                    Ok(Fate::Already) => done.already += 1,
+                    Ok(Fate::Displaced) => {
+                        done.moved += 1;
+                        done.displaced += 1;
                     }
-                    return Err(failure);
+                    // An effect in doubt is the worst of what went wrong at once.
+                    Err(failure) if failure.class == FailureClass::InDoubt => {
+                        failed = Some(failure);
+                    }
+                    Err(failure) => failed = failed.or(Some(failure)),
                 }
+            }
+            if let Some(mut failure) = failed {
+                let (there, of) = (done.moved + done.already, relocation.moves.len());
+                if there > 0 {
+                    failure.message.push_str(&format!(" (after {there} of {of} files)"));
+                }
+                return Err(failure);
             }
         }
         Ok(done)
@@ -183,13 +204,12 @@ impl Changer<'_> {
         &self,
         fence: &Fence<'_>,
         root: &Root,
-        run: RunId,
+        quarantine: &QuarantinedRun,
         file: &Move,
     ) -> Result<Fate, StepFailure> {
         let source = fence.recorded(root, &file.from).await?;
-        let quarantine = self.prepare_quarantine(fence, run, file.from.drive()).await?;
         let place = quarantine.place(&file.to)?;
-        self.prepare_place(fence, &quarantine, &place).await?;
+        self.prepare_place(fence, quarantine, &place).await?;
         let kept = self.files().metadata(&place).await?;
         match (source.metadata(), kept) {
             (None, None) => Err(drifted(&file.from, "it is gone and quarantine does not have it")),
@@ -215,12 +235,10 @@ impl Changer<'_> {
         &self,
         fence: &Fence<'_>,
         root: &Root,
-        run: RunId,
+        quarantine: &QuarantinedRun,
         file: &Move,
     ) -> Result<Fate, StepFailure> {
         let target = fence.recorded(root, &file.from).await?;
-        let quarantine = QuarantinedRun::of(run, file.from.drive())
-            .ok_or_else(|| drifted(&file.from, "it has no quarantine"))?;
         let place = quarantine.place(&file.to)?;
         let occupant = target.metadata();
         let is_back = match occupant {
