@@ -25,7 +25,7 @@ pub struct Diagnostic {
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
-    /// The bytes of the file that it is about.
+    /// The bytes of the file that it is about, a byte order mark not counted.
     pub span: Range<usize>,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,

@@ -218,6 +218,7 @@ pub(super) fn mismatch<'s>(
 ) -> Option<&'s mut super::source::Finding> {
     let found = match &node.kind {
         Kind::Broken => return None,
+        Kind::List(items) if items.is_empty() => "an empty list".to_owned(),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) => "a mapping".to_owned(),
         Kind::Scalar(scalar) if is_nothing(node) && scalar.plain => "nothing".to_owned(),

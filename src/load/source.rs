@@ -63,6 +63,8 @@ impl Finding {
 
 impl<'t> Source<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+        // Editors of Windows put a mark before the text that is no part of it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self { file, text, findings: Vec::new(), masked: Vec::new(), beyond: 0, errors: 0 }
     }
 
@@ -200,8 +202,9 @@ impl<'t> Source<'t> {
         let mut marked = 0..0;
         for at in first..=line {
             let begin = lines[at];
-            let stop = lines.get(at + 1).map_or(self.text.len(), |next| next - 1);
-            let shown = self.presentable(begin, stop.max(begin));
+            let stop = lines.get(at + 1).map_or(self.text.len(), |next| next - 1).max(begin);
+            let stop = begin + self.text[begin..stop].trim_end_matches('\r').len();
+            let shown = self.presentable(begin, stop);
             if at < line {
                 text.push_str(&cut(&shown, 0, 2 * MAX_SIDE).0);
                 text.push('\n');
@@ -235,7 +238,7 @@ impl<'t> Source<'t> {
             let hidden = self.masked.iter().any(|s| (s.start()..s.end()).contains(&place));
             let sign = match c {
                 _ if hidden && !c.is_whitespace() => b'*',
-                '\t' => b' ',
+                '\t' | '\r' => b' ',
                 _ if c.is_control() || is_invisible(c) => b'?',
                 _ => {
                     line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());

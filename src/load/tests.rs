@@ -201,6 +201,42 @@ fn a_long_line_is_cut_to_what_is_near_the_mistake() {
 }
 
 #[test]
+fn aliases_cannot_nest_without_end() {
+    let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(40), "]".repeat(40));
+    let mut text = format!("a0: &a0 {}\n", deep("x"));
+    for level in 1..200 {
+        let _ = writeln!(text, "a{level}: &a{level} {}", deep(&format!("*a{}", level - 1)));
+    }
+    let found = load_inventory("i.yml", &text).expect_err("too deep");
+    assert!(rules(&found).contains(&"too-many-aliases"), "{}", render(&found, false));
+}
+
+#[test]
+fn a_file_of_windows_is_read_like_any_other() {
+    let (_, text) = files("playbooks").remove(0);
+    let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert!(play(&windows).is_ok());
+
+    let found = play("\u{feff}- hosts: londn\r\n  tasks: []\r\n").expect_err("broken");
+    assert_eq!((found[0].line, found[0].column), (1, 10));
+    assert!(render(&found, false).contains("hosts: londn\n"), "{}", render(&found, false));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_readers_panic(
+        text in "([-&*!|>{}\\[\\]:,\"'# \n\t%<]|all|hosts|vars|tasks|when|agent|children|ß|\u{feff}|\r|0|yes|\\{\\{ x \\}\\}|  ){0,60}"
+    ) {
+        if let Err(found) = load_inventory("i.yml", &text) {
+            render(&found, false);
+        }
+        if let Err(found) = load_playbook("p.yml", &text, doubles::ACTIONS, None) {
+            render(&found, true);
+        }
+    }
+}
+
+#[test]
 fn reading_any_prefix_of_a_file_ends_with_an_answer() {
     let (_, text) = files("playbooks").remove(0);
     for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(7) {

@@ -114,7 +114,7 @@ pub(super) fn parse<'t>(source: &mut Source<'t>) -> Option<Node<'t>> {
 /// The tree so far.
 struct Tree<'t> {
     open: Vec<Open<'t>>,
-    anchors: HashMap<usize, (Node<'t>, usize)>,
+    anchors: HashMap<usize, (Node<'t>, Size)>,
     room: usize,
     root: Option<Node<'t>>,
 }
@@ -124,7 +124,22 @@ struct Open<'t> {
     start: usize,
     anchor: usize,
     content: Content<'t>,
+    size: Size,
+}
+
+/// How much a node holds, aliases followed.
+#[derive(Clone, Copy)]
+struct Size {
     nodes: usize,
+    height: usize,
+}
+
+impl Size {
+    const ONE: Self = Self { nodes: 1, height: 1 };
+
+    fn with(self, inner: Self) -> Self {
+        Self { nodes: self.nodes + inner.nodes, height: self.height.max(inner.height + 1) }
+    }
 }
 
 enum Content<'t> {
@@ -168,7 +183,7 @@ impl<'t> Tree<'t> {
                     }
                 }
                 let kind = kind.unwrap_or(Kind::Scalar(Scalar { text, plain }));
-                self.add(Node { span: place, kind }, anchor, 1, source)?;
+                self.add(Node { span: place, kind }, anchor, Size::ONE, source)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
                 if tag.is_some() {
@@ -190,10 +205,10 @@ impl<'t> Tree<'t> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place, source)?,
             Event::Alias(id) => match self.anchors.get(&id) {
-                Some((node, nodes)) => {
-                    let (mut node, nodes) = (node.clone(), *nodes);
+                Some((node, size)) => {
+                    let (mut node, size) = (node.clone(), *size);
                     node.span = place;
-                    self.add(node, 0, nodes, source)?;
+                    self.add(node, 0, size, source)?;
                 }
                 None => {
                     source.error(
@@ -201,7 +216,7 @@ impl<'t> Tree<'t> {
                         place,
                         "this alias stands inside of what it names",
                     );
-                    self.add(Node { span: place, kind: Kind::Broken }, 0, 1, source)?;
+                    self.add(Node { span: place, kind: Kind::Broken }, 0, Size::ONE, source)?;
                 }
             },
             Event::UnresolvedAlias(name) => {
@@ -212,7 +227,7 @@ impl<'t> Tree<'t> {
                         format!("no anchor `&{name}` stands before this"),
                     )
                     .help("a text that begins with `*` must be in quotes");
-                self.add(Node { span: place, kind: Kind::Broken }, 0, 1, source)?;
+                self.add(Node { span: place, kind: Kind::Broken }, 0, Size::ONE, source)?;
             }
             Event::DocumentStart(..) if self.root.is_some() => {
                 source
@@ -227,7 +242,7 @@ impl<'t> Tree<'t> {
     }
 
     fn open(&mut self, place: Span, anchor: usize, content: Content<'t>) {
-        self.open.push(Open { start: place.start(), anchor, content, nodes: 1 });
+        self.open.push(Open { start: place.start(), anchor, content, size: Size::ONE });
     }
 
     fn close(&mut self, place: Span, source: &mut Source<'t>) -> Result<(), Stopped> {
@@ -238,7 +253,12 @@ impl<'t> Tree<'t> {
             Content::Map { mut entries, merges, had_broken_key, .. } => {
                 if entries.is_empty() && had_broken_key {
                     // `{{ name }}` without quotes: the one message about it is enough.
-                    return self.add(Node { span, kind: Kind::Broken }, open.anchor, 1, source);
+                    return self.add(
+                        Node { span, kind: Kind::Broken },
+                        open.anchor,
+                        Size::ONE,
+                        source,
+                    );
                 }
                 refuse_duplicates(&mut entries, source);
                 for merge in merges {
@@ -247,7 +267,7 @@ impl<'t> Tree<'t> {
                 Kind::Map(entries)
             }
         };
-        self.add(Node { span, kind }, open.anchor, open.nodes, source)
+        self.add(Node { span, kind }, open.anchor, open.size, source)
     }
 
     /// Puts a finished node where it belongs.
@@ -255,18 +275,19 @@ impl<'t> Tree<'t> {
         &mut self,
         node: Node<'t>,
         anchor: usize,
-        nodes: usize,
+        size: Size,
         source: &mut Source<'t>,
     ) -> Result<(), Stopped> {
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), nodes));
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
-        open.nodes += nodes;
-        if open.nodes > self.room {
+        open.size = open.size.with(size);
+        // What walks the tree does so by recursion: its height is bounded, aliases included.
+        if open.size.nodes > self.room || open.size.height > 2 * MAX_DEPTH {
             source.error("too-many-aliases", node.span, "the aliases repeat more than a file may");
             return Err(Stopped);
         }
