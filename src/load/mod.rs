@@ -29,6 +29,4 @@ pub use diagnostic::{Diagnostic, Severity, Snippet};
 pub use inventory::{InventorySettings, LoadedInventory, load_inventory};
 pub use playbook::{LoadedPlaybook, load_playbook};
 pub use render::render;
-pub use settings::{
-    CmdbSettings, HostSettings, Scheme, SettingError, WinrmSettings, WinrmTransport,
-};
+pub use settings::{CmdbSettings, HostSettings, SettingError, WinrmSettings, WinrmTransport};

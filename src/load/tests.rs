@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::*;
+use crate::action::{self, ActionKind};
 use crate::model::{HostName, Limits};
 
 fn root() -> &'static Path {
@@ -66,10 +67,27 @@ fn every_shipped_inventory_and_playbook_is_right_and_has_no_notes() {
     let inventory = example();
     assert!(inventory.notes.is_empty(), "{}", render(&inventory.notes, false));
     assert_eq!(inventory.inventory.len(), 54);
+    // The real actions, and doubles for those that the registry does not have yet.
+    let is_new = |double: &&&dyn ActionKind| action::find(double.name()).is_none();
+    let actions: Vec<&dyn ActionKind> =
+        action::registry().iter().chain(doubles::ACTIONS.iter().filter(is_new)).copied().collect();
     for (name, text) in files("playbooks") {
-        let loaded = load_playbook(&name, &text, doubles::ACTIONS, Some(&inventory))
+        let loaded = load_playbook(&name, &text, &actions, Some(&inventory))
             .unwrap_or_else(|found| panic!("{}", render(&found, false)));
         assert!(loaded.notes.is_empty(), "{}", render(&loaded.notes, false));
+    }
+}
+
+#[test]
+fn the_example_of_every_action_is_a_task_that_loads() {
+    for action in action::registry() {
+        let task: String =
+            action.example().trim().lines().map(|line| format!("    {line}\n")).collect();
+        let play = format!(
+            "- hosts: package_servers\n  work: not_ready_packages\n  max_fail_percentage: 5\n  tasks:\n{task}"
+        );
+        load_playbook("example.yml", &play, action::registry(), Some(&example()))
+            .unwrap_or_else(|found| panic!("{}: {}", action.name(), render(&found, false)));
     }
 }
 
@@ -87,26 +105,23 @@ fn a_host_has_its_settings_with_the_usual_ports() {
 
     let branch = settings("branch-osl-files.corp.example");
     assert_eq!(branch.address, "192.0.2.17");
-    assert_eq!(
-        (branch.winrm.scheme, branch.winrm.port, branch.smb_port),
-        (Scheme::Http, 5985, 445)
-    );
+    assert_eq!((branch.winrm.port, branch.smb_port), (5985, 445));
     assert_eq!(branch.site.as_deref(), Some("OSL"));
     assert_eq!(branch.acc_account.as_deref(), Some("CORP\\svc-altiris-acc"));
     assert!(branch.guid.is_some() && branch.cmdb.is_none());
 }
 
 #[test]
-fn the_port_and_the_scheme_of_winrm_follow_each_other() {
-    let text = "all:\n  hosts:\n    a: { ansible_port: 5986 }\n    b: { ansible_winrm_scheme: https }\n    c: { ansible_port: '15985', ansible_winrm_transport: NTLM }\n";
+fn ports_and_transports_of_ansible_are_understood() {
+    let text = "all:\n  hosts:\n    a: { ansible_winrm_scheme: HTTP, ansible_winrm_server_cert_validation: ignore }\n    b: { ansible_port: '15985', ansible_winrm_transport: NTLM }\n";
     let inventory = load_inventory("i.yml", text).expect("an inventory").inventory;
-    let winrm: Vec<(Scheme, u16)> = inventory
+    let winrm: Vec<(u16, &str)> = inventory
         .hosts()
         .map(|host| HostSettings::of(&host).expect("settings").winrm)
-        .map(|winrm| (winrm.scheme, winrm.port))
+        .map(|winrm| (winrm.port, winrm.transport.name()))
         .collect();
 
-    assert_eq!(winrm, [(Scheme::Https, 5986), (Scheme::Https, 5986), (Scheme::Http, 15985)]);
+    assert_eq!(winrm, [(5985, "negotiate"), (15985, "ntlm")]);
 }
 
 #[test]

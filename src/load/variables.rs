@@ -115,8 +115,8 @@ pub(super) fn refuse_secret(
                 format!("the value of `{name}` has a password in it; files hold none")
             };
             source.error("password-in-file", at, message).help(
-                "a credential is a name: write `credential: fleet-admin`, set it with\n\
-                 `fleetmend credential set fleet-admin`, and change the password that stood here",
+                "a credential is a name: write `credential: fleet-admin`, give the password in\n\
+                 FLEETMEND_FLEET_ADMIN_PASSWORD or at the terminal, and change the one that stood here",
             );
             true
         }
