@@ -70,7 +70,16 @@ fn place(node: &Node<'_>, error: &ExpressionError, source: &Source<'_>) -> (Span
     let exact = || {
         let range = error.at.as_ref()?;
         let raw = source.text().get(whole.start()..whole.end())?;
-        let start = whole.start() + raw.find(&error.text)? + range.start;
+        let inside = match raw.find(&error.text) {
+            Some(at) => at + range.start,
+            // A text over several lines is indented in the file: its line is looked for alone.
+            None => {
+                let begin = error.text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+                let line = error.text[begin..].lines().next().filter(|line| !line.is_empty())?;
+                raw.find(line)? + (range.start - begin)
+            }
+        };
+        let start = whole.start() + inside;
         Some(Span::new(start, start + range.len().max(1)))
     };
     exact().map_or((whole, false), |span| (span, true))
