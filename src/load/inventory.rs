@@ -140,13 +140,12 @@ impl Walk {
             let Some(names) = host_names(entry, source) else { continue };
             let vars = variables::read(&entry.value, "a host", source);
             self.remember(&entry.value, &vars, source);
-            for name in names {
-                let name = HostName::new(name);
-                if self.is_misspelt(&name, entry.key_span, source) {
-                    continue;
-                }
-                found.push((name, vars.clone()));
-            }
+            let mut names: Vec<HostName> = names.into_iter().map(HostName::new).collect();
+            names.retain(|name| !self.is_misspelt(name, entry.key_span, source));
+            // Most entries are one host, which takes the variables without a copy.
+            let last = names.pop();
+            found.extend(names.into_iter().map(|name| (name, vars.clone())));
+            found.extend(last.map(|name| (name, vars)));
         }
         if self.spellings.len() > MAX_HOSTS {
             let message = format!("the inventory has more than {MAX_HOSTS} hosts");
