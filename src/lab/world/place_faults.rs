@@ -163,18 +163,15 @@ impl World {
 
     /// Takes the Agent Connectivity Credential's rights away, so that downloads fail.
     fn make_inaccessible(&mut self, server: ServerNo, packages: &[PackageNo]) {
-        self.make_stale(server, packages, "Invalid");
+        let tree = &self.agents[server].tree;
         let layout = &self.fleet.servers[server].layout;
-        let folders = packages
-            .iter()
-            .map(|package| layout.package_folder(self.fleet.packages[*package].guid))
-            .chain([layout.package_delivery.clone()]);
-        for folder in folders {
-            self.agents[server]
-                .tree
-                .set_descriptor(&folder, &descriptors::package_store(false))
-                .expect("the folder was made with the server");
+        tree.set_descriptor(&layout.package_delivery, &descriptors::package_store(false))
+            .expect("the folder was made with the server");
+        // The packages are written anew, so that they inherit from the store as it is now.
+        for &package in packages {
+            tree.remove(&layout.package_folder(self.fleet.packages[package].guid));
         }
+        self.make_stale(server, packages, "Invalid");
         for &package in packages {
             self.hold(server, package).state = PackageState::Invalid;
             self.write_status(server, package);

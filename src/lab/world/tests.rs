@@ -251,12 +251,20 @@ fn without_rights_of_its_account_an_agent_cannot_store_and_says_so() {
     let (server, package) = work(&world)[0];
 
     let layout = world.fleet().servers[server].layout.clone();
+    let tree = world.tree(MachineId::Server(server)).clone();
+    let folder = layout.package_folder(package);
+    assert!(!descriptors::grants_connectivity_account(&tree, &folder));
     move_away(&world, MachineId::Server(server), &layout.snapshot(package));
     call(&mut world, server, "agent-update-configuration");
     wait(&mut world, 120);
 
     assert!(log_of(&world, server).contains("0x80070005 [Access is denied]"));
-    assert!(!world.tree(MachineId::Server(server)).exists(&layout.snapshot(package)));
+    assert!(!tree.exists(&layout.snapshot(package)));
+    let well = (0..20).find(|other| *other != server).unwrap();
+    let layout = &world.fleet().servers[well].layout;
+    let package = world.fleet().packages[world.fleet().servers[well].packages[0]].guid;
+    let tree = world.tree(MachineId::Server(well));
+    assert!(descriptors::grants_connectivity_account(tree, &layout.package_folder(package)));
 }
 
 #[test]
