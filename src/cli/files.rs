@@ -51,7 +51,8 @@ pub fn playbook(path: &Path, inventory: Option<&InventoryFile>) -> Result<Playbo
     let loaded = load_playbook(&name, &text, action::registry(), inventory)
         .map_err(|found| refuse("playbook", &name, &found))?;
     note(&loaded.notes);
-    Ok(loaded.playbook)
+    // A resume from another directory must find it.
+    Ok(Playbook { path: absolute(path).display().to_string(), ..loaded.playbook })
 }
 
 /// Makes a path absolute without asking for links.

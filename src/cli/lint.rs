@@ -24,7 +24,7 @@ pub fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
         match files::playbook(path, inventory.as_ref()) {
             Ok(playbook) => {
                 let (plays, tasks) = (playbook.plays.len(), playbook.tasks().count());
-                output::result(&format!("{}: {plays} plays, {tasks} tasks\n", playbook.path));
+                output::result(&format!("{}: {plays} plays, {tasks} tasks\n", path.display()));
             }
             Err(failure) => {
                 if let Some(earlier) = first_failure.replace(failure) {

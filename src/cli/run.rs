@@ -13,6 +13,7 @@ use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TimeScale, Vars};
 use crate::plan::{Draft, DraftRequest};
+use crate::report::file_name;
 use crate::scheduler::Scheduler;
 use crate::store::StateDir;
 
@@ -64,7 +65,8 @@ pub async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
         let hosts = touched(&request).count();
         let question = format!(
             "run {} on up to {hosts} hosts of {}?",
-            request.playbook.path, request.inventory.name
+            file_name(&request.playbook.path),
+            request.inventory.name
         );
         launch::confirm(&question, args.yes)?;
     }

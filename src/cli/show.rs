@@ -8,7 +8,7 @@ use super::args::{Cli, RunsArgs, ShowArgs};
 use super::error::Failure;
 use super::{environment, launch, output, past};
 use crate::event::RunResult;
-use crate::report::{clean_line, recap};
+use crate::report::{clean_line, file_name, recap};
 
 /// Prints the recap of a run again, or its events.
 pub fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
@@ -69,8 +69,4 @@ pub fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
     }
     output::result(&text);
     Ok(RunResult::Done)
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

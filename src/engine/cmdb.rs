@@ -121,6 +121,7 @@ fn judge(
             status: status.map(|pair| pair.status.clone().unwrap_or_default()),
             reported_version: status.and_then(|pair| pair.reported_version.clone()),
             current_version: status.and_then(|pair| pair.current_version.clone()),
+            is_refused: status.is_some_and(PairStatus::is_refused),
         });
     }
     report

@@ -114,6 +114,10 @@ pub struct NotReady {
     pub reported_version: Option<String>,
     /// The version that is current.
     pub current_version: Option<String>,
+    /// Whether the Notification Server keeps an error in the row: the server reported, and its
+    /// report was refused. More waiting does not help.
+    #[serde(default)]
+    pub is_refused: bool,
 }
 
 /// The verdict of the CMDB over a play's work list.

@@ -26,6 +26,16 @@ impl PairStatus {
             && self.current_version.is_some()
             && self.reported_version == self.current_version
     }
+
+    /// Whether the row keeps an error in place of a version, as for a server that lost its trust
+    /// relationship (KB 179719): versions are numbers.
+    pub fn is_refused(&self) -> bool {
+        self.status.as_deref() != Some("Ready")
+            && self.reported_version.as_deref().is_some_and(|version| {
+                let version = version.trim();
+                !version.is_empty() && !version.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+            })
+    }
 }
 
 /// The pairs that are not well.
@@ -105,5 +115,15 @@ mod tests {
         assert!(!pair("Invalid", Some("5"), Some("5")).is_ready());
         assert!(!pair("Ready", None, None).is_ready());
         assert!(!pair("Ready", Some("5"), None).is_ready());
+    }
+
+    #[test]
+    fn a_row_with_an_error_in_place_of_a_version_is_refused() {
+        assert!(
+            pair("Invalid", Some("The trust relationship failed (1789)"), Some("5")).is_refused()
+        );
+        assert!(!pair("Invalid", Some("1601867730"), Some("5")).is_refused());
+        assert!(!pair("Invalid", Some("8.0.1"), Some("5")).is_refused());
+        assert!(!pair("Download Pending", None, Some("5")).is_refused());
     }
 }

@@ -1,13 +1,19 @@
 //! Reading the host's files under the step's deadline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Reader;
 use super::session::Connection;
 use crate::model::WindowsPath;
 use crate::transport::{
     ChangeFiles, DirectoryEntry, FileMetadata, SecurityInformation, TransportError,
+    TransportErrorKind,
 };
+
+/// How often a file that is open elsewhere is tried, and how long between.
+const BUSY_TRIES: u32 = 10;
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The files of a host, reading only; connected on first use. A broken connection is forgotten, so
 /// that the next use makes a new one.
@@ -28,9 +34,31 @@ impl HostFiles<'_> {
         self.0.session().files(self.0.deadline()).await
     }
 
-    async fn noted<T>(self, result: Result<T, TransportError>) -> Result<T, TransportError> {
-        self.0.note(Connection::Files, &result).await;
-        result
+    /// Reads, and tries again for a few seconds while another program has the file open: agents
+    /// and virus scanners hold files for moments.
+    async fn reading<T, F>(
+        self,
+        read: impl Fn(Arc<dyn ChangeFiles>) -> F,
+    ) -> Result<T, TransportError>
+    where
+        F: Future<Output = Result<T, TransportError>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let result = read(self.connected().await?).await;
+            self.0.note(Connection::Files, &result).await;
+            match &result {
+                Err(error)
+                    if error.kind == TransportErrorKind::SharingViolation
+                        && tries < BUSY_TRIES
+                        && !self.0.deadline().left().is_zero() =>
+                {
+                    tokio::time::sleep(BUSY_PAUSE.min(self.0.deadline().left())).await;
+                }
+                _ => return result,
+            }
+        }
     }
 
     /// Metadata of a file or directory; `None` when there is none.
@@ -38,20 +66,20 @@ impl HostFiles<'_> {
         self,
         path: &WindowsPath,
     ) -> Result<Option<FileMetadata>, TransportError> {
-        let files = self.connected().await?;
-        self.noted(files.metadata(path, self.0.deadline()).await).await
+        let deadline = self.0.deadline();
+        self.reading(|files| async move { files.metadata(path, deadline).await }).await
     }
 
     /// The entries of a directory.
     pub async fn list(self, path: &WindowsPath) -> Result<Vec<DirectoryEntry>, TransportError> {
-        let files = self.connected().await?;
-        self.noted(files.list(path, self.0.deadline()).await).await
+        let deadline = self.0.deadline();
+        self.reading(|files| async move { files.list(path, deadline).await }).await
     }
 
     /// The content of a file of at most `limit` bytes; a larger one is `Refused`.
     pub async fn read(self, path: &WindowsPath, limit: u64) -> Result<Vec<u8>, TransportError> {
-        let files = self.connected().await?;
-        self.noted(files.read(path, limit, self.0.deadline()).await).await
+        let deadline = self.0.deadline();
+        self.reading(|files| async move { files.read(path, limit, deadline).await }).await
     }
 
     /// The bytes of a file from `offset` on, at most `limit` of them.
@@ -61,8 +89,9 @@ impl HostFiles<'_> {
         offset: u64,
         limit: u64,
     ) -> Result<Vec<u8>, TransportError> {
-        let files = self.connected().await?;
-        self.noted(files.read_from(path, offset, limit, self.0.deadline()).await).await
+        let deadline = self.0.deadline();
+        self.reading(|files| async move { files.read_from(path, offset, limit, deadline).await })
+            .await
     }
 
     /// A security descriptor as it is stored.
@@ -71,7 +100,7 @@ impl HostFiles<'_> {
         path: &WindowsPath,
         parts: SecurityInformation,
     ) -> Result<Vec<u8>, TransportError> {
-        let files = self.connected().await?;
-        self.noted(files.descriptor(path, parts, self.0.deadline()).await).await
+        let deadline = self.0.deadline();
+        self.reading(|files| async move { files.descriptor(path, parts, deadline).await }).await
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
 
@@ -11,6 +12,10 @@ use crate::transport::{
     ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError,
     TransportErrorKind,
 };
+
+/// How often a host that is too busy for a shell is asked, and how long before the second time.
+const BUSY_TRIES: u32 = 4;
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a session is made from.
 pub struct SessionConfig {
@@ -80,10 +85,31 @@ impl Session {
             return Ok(Arc::clone(shell));
         }
         let target = self.target(self.config.winrm.as_ref(), "WinRM")?;
-        let shell: Arc<dyn ChangeShell> =
-            self.config.connector.shell(target, deadline).await?.into();
+        let shell: Arc<dyn ChangeShell> = self.open_shell(target, deadline).await?.into();
         *slot = Some(Arc::clone(&shell));
         Ok(shell)
+    }
+
+    /// Opens a shell; a host that is too busy for one (503, a quota) started nothing and is asked
+    /// again, later each time.
+    async fn open_shell(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeShell>, TransportError> {
+        let mut pause = BUSY_PAUSE;
+        for _ in 1..BUSY_TRIES {
+            match self.config.connector.shell(target, deadline).await {
+                Err(error)
+                    if error.kind == TransportErrorKind::Throttled && deadline.left() > pause =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                opened => return opened,
+            }
+        }
+        self.config.connector.shell(target, deadline).await
     }
 
     /// The file system, connected on first use.

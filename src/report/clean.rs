@@ -36,6 +36,11 @@ pub fn clean_line(text: &str, limit: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// The last part of a path, of either system.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
 fn is_harmless(c: char) -> bool {
     let is_bidi = matches!(
         c,

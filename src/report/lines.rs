@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::{clean_line, fold_hosts};
+use super::{clean_line, file_name, fold_hosts};
 use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage};
 use crate::model::{Elapsed, Now, Outcome, PlayNo};
 
@@ -67,7 +67,7 @@ impl<W: Write + Send> Observer for PlainLines<W> {
         let at = event.elapsed;
         match &event.kind {
             EventKind::RunStarted(header) => {
-                self.line(at, &format!("run {}  {}", header.run, header.playbook));
+                self.line(at, &format!("run {}  {}", header.run, file_name(&header.playbook)));
             }
             EventKind::RunResumed { .. } => self.line(at, "resumed"),
             EventKind::WorkFound { play, work } => {

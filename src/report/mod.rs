@@ -9,7 +9,7 @@ mod paint;
 mod recap;
 mod screen;
 
-pub use clean::{clean, clean_line};
+pub use clean::{clean, clean_line, file_name};
 pub use failures::{FailureGroup, group_failures};
 pub use hosts::fold_hosts;
 pub use json::JsonLines;

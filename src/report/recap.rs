@@ -5,7 +5,7 @@ use std::fmt::Write;
 use indexmap::IndexMap;
 
 use super::screen::outcomes;
-use super::{Paint, clean_line, fold_hosts, group_failures};
+use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{NotReady, PlayState, RunMode, RunResult, RunStarted, RunState};
 use crate::model::{HostName, Outcome, PlayNo, format_span};
 
@@ -49,7 +49,7 @@ fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Pai
         Some(RunResult::Done) => paint.good("DONE"),
         Some(result) => paint.bad(&result.phrase().to_uppercase()),
     };
-    let title = paint.strong(&format!("{what} {}  {}", header.run, header.playbook));
+    let title = paint.strong(&format!("{what} {}  {}", header.run, file_name(&header.playbook)));
     let _infallible = writeln!(text, "{title}  ({times})\n{verdict}\n");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use console::measure_text_width;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Paint, clean_line, group_failures};
+use super::{Paint, clean_line, file_name, group_failures};
 use crate::event::{
     Event, EventKind, Gauge, Observer, Phase, PlayState, RunState, StopStage, WaitReason,
 };
@@ -30,7 +30,7 @@ pub fn frame(now: Now, gauge: &Gauge, state: &RunState, width: usize, paint: Pai
     let mut lines = Vec::new();
     let Some(header) = &state.header else { return Frame(lines) };
     let current = state.plays.iter().rfind(|(_, play)| play.started || play.work.is_some());
-    let mut title = format!("{}  run {}", header.playbook, header.run);
+    let mut title = format!("{}  run {}", file_name(&header.playbook), header.run);
     if let Some((number, _)) = current {
         let name = header.plays.get(usize::from(number.0)).map_or("", |play| play.name.as_str());
         let _infallible =

@@ -1,9 +1,13 @@
 //! Asks the CMDB again and again whether the servers are really well.
+//!
+//! The last word comes when all pairs are ready, when `within` has passed, or earlier when more
+//! waiting cannot help: every pair that is left belongs to a host whose steps ended badly, or is
+//! refused by the Notification Server, and nothing has changed for a while.
 
 use std::time::Duration;
 
 use super::play::PlayRun;
-use crate::event::OracleReport;
+use crate::event::{NotReady, OracleReport};
 use crate::model::{Elapsed, TimeScale};
 
 /// The world's time between two questions.
@@ -11,10 +15,17 @@ const EVERY: Duration = Duration::from_secs(15);
 /// The shortest real time between two questions, however fast the world runs.
 const FLOOR: Duration = Duration::from_millis(500);
 
+/// The world's time for which refused pairs must have stayed as they are, so that reports that wait
+/// in the event queue are seen.
+const SETTLED: Duration = Duration::from_secs(5 * 60);
+
 /// The questions about one play.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OracleWatch {
     deadline: Elapsed,
+    settle: Duration,
+    /// The pairs that were left at the latest answer, and since when they are.
+    left: Option<(Elapsed, Vec<NotReady>)>,
     every: Duration,
     next: Elapsed,
     is_asked: bool,
@@ -27,6 +38,8 @@ impl OracleWatch {
     pub(super) fn new(now: Elapsed, within: Duration, scale: TimeScale, is_last: bool) -> Self {
         Self {
             deadline: now.plus(scale.to_real(within)),
+            settle: scale.to_real(SETTLED),
+            left: None,
             every: scale.to_real(EVERY).max(FLOOR),
             next: now,
             is_asked: false,
@@ -57,11 +70,26 @@ impl OracleWatch {
         self.next = self.next.min(now);
     }
 
-    /// Takes an answer in, and says whether it was the last.
-    pub(super) fn answered(&mut self, now: Elapsed, is_satisfied: bool) -> bool {
+    /// The CMDB could not be asked: says whether that was the last try.
+    pub(super) fn failed(&mut self, now: Elapsed) -> bool {
         self.is_asked = false;
         self.next = now.plus(self.every).min(self.deadline.max(now));
-        is_satisfied || self.is_last || now >= self.deadline
+        self.is_last || now >= self.deadline
+    }
+
+    /// Takes an answer in, and says whether it was the last.
+    pub(super) fn answered(&mut self, now: Elapsed, report: &OracleReport, play: &PlayRun) -> bool {
+        let is_last = self.failed(now);
+        let waited_for: Vec<NotReady> =
+            report.not_ready.iter().filter(|pair| play.is_well(&pair.host)).cloned().collect();
+        let is_hopeless = !waited_for.is_empty() && waited_for.iter().all(|pair| pair.is_refused);
+        let since = match self.left.take() {
+            Some((since, before)) if before == waited_for => since,
+            Some(_) | None => now,
+        };
+        self.left = Some((since, waited_for));
+        let is_settled = is_hopeless && now.since(since) >= self.settle;
+        is_last || is_settled || is_satisfied(report, play)
     }
 }
 

@@ -113,7 +113,7 @@ impl Scheduler {
             Input::Oracle { play, report } => {
                 let Some((run, watch)) = asking(&mut self.stage, play) else { return };
                 let is_satisfied = is_satisfied(&report, run);
-                let last = watch.answered(now, is_satisfied);
+                let last = watch.answered(now, &report, run);
                 self.emit(EventKind::OracleChecked { play, report, last });
                 if last {
                     self.oracle_said(is_satisfied);
@@ -121,7 +121,7 @@ impl Scheduler {
             }
             Input::OracleFailed { play, failure } => {
                 let Some((_, watch)) = asking(&mut self.stage, play) else { return };
-                let last = watch.answered(now, false);
+                let last = watch.failed(now);
                 self.emit(EventKind::OracleNotRead { play, failure, last });
                 if last {
                     self.oracle_said(false);

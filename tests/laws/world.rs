@@ -206,6 +206,7 @@ impl<'a> World<'a> {
             status: None,
             reported_version: None,
             current_version: None,
+            is_refused: false,
         };
         let input = match (fate.is_readable, is_ready) {
             (false, _) => {

@@ -54,6 +54,9 @@ pub struct Fault {
     /// On these servers, by short or full name, in place of `hosts`.
     #[serde(default)]
     pub at: Vec<String>,
+    /// Which of the servers that it could take.
+    #[serde(default)]
+    pub pick: Pick,
     /// No repair that this program knows makes it well.
     #[serde(default)]
     pub for_good: bool,
@@ -70,6 +73,18 @@ pub struct Fault {
     /// Only in fleets of at least this many package servers.
     #[serde(default)]
     pub in_fleets_from: u32,
+}
+
+/// Which servers a fault takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pick {
+    /// Any, by the seed.
+    #[default]
+    Any,
+    /// Those with the highest numbers in their sites: a play that takes sites in turn meets them
+    /// last.
+    Last,
 }
 
 fn one_host() -> Count {

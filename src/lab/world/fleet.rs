@@ -75,6 +75,11 @@ impl PackageServer {
     pub fn short(&self) -> &str {
         self.fqdn.split('.').next().unwrap_or(&self.fqdn)
     }
+
+    /// The number in its site, at the end of its short name.
+    pub(super) fn number(&self) -> u32 {
+        self.short().rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
 }
 
 const SITES: [&str; 20] = [

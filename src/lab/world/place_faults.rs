@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::PackageState;
 use super::descriptors;
 use super::dice::Dice;
-use super::faults::{Fault, FaultKind, FaultPlan};
+use super::faults::{Fault, FaultKind, FaultPlan, Pick};
 use super::fleet::{PackageNo, ServerNo};
 use super::product_files;
 use super::rows::StatusRow;
@@ -70,6 +70,9 @@ impl Placing {
         if !fault.kind.is_of_product() {
             // Where nothing has to be repaired, nobody would meet the fault.
             candidates.sort_by_key(|number| !self.is_curable(*number));
+        }
+        if fault.pick == Pick::Last {
+            candidates.sort_by_key(|number| std::cmp::Reverse(servers[*number].number()));
         }
         candidates.truncate(fault.hosts.of(servers.len()));
         candidates

@@ -59,10 +59,6 @@ impl ActionKind for Double {
         Err(ParamsError { action: self.name, reason: "a double does nothing".to_owned() })
     }
 
-    fn probe_cost(&self) -> Cost {
-        Cost::none()
-    }
-
     async fn apply(&self, _: &Value, _: &Changer<'_>) -> Result<Applied, StepFailure> {
         Err(StepFailure::new(FailureClass::Bug, "a double does nothing"))
     }
