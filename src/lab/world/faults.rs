@@ -67,7 +67,8 @@ pub struct Fault {
     /// How many requests of the kind go well before it begins.
     #[serde(default)]
     pub after: u32,
-    /// For `slow`: by how many milliseconds of real time each answer is late.
+    /// In milliseconds of real time. For `slow`: by how much each answer is late. For
+    /// `sharing_violation`: how long the file stays open after a client first touched it.
     #[serde(default = "usual_delay")]
     pub delay_ms: u64,
     /// Only in fleets of at least this many package servers.
@@ -173,7 +174,7 @@ pub enum FaultKind {
     Unauthorized,
     /// An answer is cut in the middle.
     Truncated,
-    /// A snapshot.xml is open elsewhere.
+    /// A snapshot.xml is open elsewhere: it can be read but not moved.
     SharingViolation,
     /// A snapshot.xml has the read-only attribute.
     ReadOnly,

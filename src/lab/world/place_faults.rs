@@ -123,12 +123,12 @@ impl World {
             }
             FaultKind::WrongPassword => self.wrong_passwords.push(server),
             FaultKind::ReadOnly => self.make_read_only(server, &packages),
+            FaultKind::SharingViolation => self.hold_open(server, &packages, fault),
             FaultKind::Slow
             | FaultKind::Hang
             | FaultKind::ShellQuota
             | FaultKind::Unauthorized
             | FaultKind::Truncated
-            | FaultKind::SharingViolation
             | FaultKind::SqlDeadlock => {}
         }
         self.rules[server].extend(rules(fault));
@@ -230,6 +230,16 @@ impl World {
         }
     }
 
+    /// Has another program keep the first package's manifest open.
+    fn hold_open(&mut self, server: ServerNo, packages: &[PackageNo], fault: &Fault) {
+        if let Some(&package) = packages.first() {
+            let path =
+                self.fleet.servers[server].layout.snapshot(self.fleet.packages[package].guid);
+            let lasts = (!fault.for_good).then(|| Duration::from_millis(fault.delay_ms));
+            self.held_files[server].push((path, lasts));
+        }
+    }
+
     fn hold(&mut self, server: ServerNo, package: PackageNo) -> &mut super::agent::Holding {
         self.agents[server]
             .holdings
@@ -258,9 +268,6 @@ fn rules(fault: &Fault) -> Vec<Rule> {
         FaultKind::ShellQuota => request(RequestFault::ShellQuota, Some(Protocol::WinRm), "create"),
         FaultKind::Unauthorized => request(RequestFault::Unauthorized, Some(Protocol::WinRm), ""),
         FaultKind::Truncated => request(RequestFault::Truncate, Some(Protocol::WinRm), ""),
-        FaultKind::SharingViolation => {
-            request(RequestFault::SharingViolation, Some(Protocol::Smb), "snapshot.xml")
-        }
         // Statements that read status rows, not logins: only they can lose a lock.
         FaultKind::SqlDeadlock => request(RequestFault::Deadlock, Some(Protocol::Sql), "read"),
         FaultKind::Stale
@@ -272,6 +279,7 @@ fn rules(fault: &Fault) -> Vec<Rule> {
         | FaultKind::RedownloadLoop
         | FaultKind::Deleted
         | FaultKind::WrongPassword
+        | FaultKind::SharingViolation
         | FaultKind::ReadOnly => Vec::new(),
     }
 }

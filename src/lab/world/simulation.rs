@@ -15,7 +15,7 @@ use super::ns::Ns;
 use super::rows::{RowChange, StatusRow};
 use super::spec::FleetSpec;
 use super::time::Calendar;
-use super::transport_faults::{Rule, TransportFaults};
+use super::transport_faults::{HeldFile, Rule, TransportFaults};
 use super::{WorldTime, founding, place_faults};
 use crate::lab::tree::Tree;
 use crate::model::Guid;
@@ -58,6 +58,8 @@ pub struct World {
     pub(super) broken: Vec<Broken>,
     pub(super) rules: Vec<Vec<Rule>>,
     pub(super) sql_rules: Vec<Rule>,
+    /// Files that another program has open, and for how long after they were touched.
+    pub(super) held_files: Vec<Vec<(String, Option<Duration>)>>,
     pub(super) wrong_passwords: Vec<ServerNo>,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -108,6 +110,7 @@ impl World {
             broken: Vec::new(),
             rules: vec![Vec::new(); fleet.servers.len()],
             sql_rules: Vec::new(),
+            held_files: vec![Vec::new(); fleet.servers.len()],
             wrong_passwords: Vec::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -203,15 +206,20 @@ impl World {
 
     /// The faults that meet connections to a machine; each call begins them anew.
     pub fn transport_faults(&self, machine: MachineId) -> TransportFaults {
-        match machine {
-            MachineId::NotificationServer => TransportFaults::new(Vec::new()),
-            MachineId::Server(number) => TransportFaults::new(self.rules[number].clone()),
-        }
+        let MachineId::Server(number) = machine else {
+            return TransportFaults::new(Vec::new(), Vec::new());
+        };
+        let tree = &self.agents[number].tree;
+        // A file that is gone or already open elsewhere cannot be held: there is no fault then.
+        let held = self.held_files[number]
+            .iter()
+            .filter_map(|(path, lasts)| HeldFile::open(tree, path, *lasts).ok());
+        TransportFaults::new(self.rules[number].clone(), held.collect())
     }
 
     /// The faults that meet connections to the CMDB; each call begins them anew.
     pub fn sql_faults(&self) -> TransportFaults {
-        TransportFaults::new(self.sql_rules.clone())
+        TransportFaults::new(self.sql_rules.clone(), Vec::new())
     }
 
     /// What the Notification Server counted so far.
