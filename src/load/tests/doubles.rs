@@ -51,10 +51,6 @@ impl ActionKind for Double {
         Duration::from_secs(600)
     }
 
-    fn probe_cost(&self) -> Cost {
-        Cost::none()
-    }
-
     fn prepare(&self, _: Value) -> Result<Box<dyn Prepared>, ParamsError> {
         Err(ParamsError { action: self.name, reason: "a double does nothing".to_owned() })
     }
