@@ -16,12 +16,13 @@ pub struct PlainLines<W> {
     out: W,
     told_at: Elapsed,
     told_hosts: usize,
+    told_ready: Option<u32>,
 }
 
 impl<W: Write + Send> PlainLines<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, told_at: Elapsed::ZERO, told_hosts: 0 }
+        Self { out, told_at: Elapsed::ZERO, told_hosts: 0, told_ready: None }
     }
 
     fn line(&mut self, elapsed: Elapsed, text: &str) {
@@ -85,6 +86,7 @@ impl<W: Write + Send> Observer for PlainLines<W> {
             }
             EventKind::PlayStarted { play, waves } => {
                 self.told_hosts = 0;
+                self.told_ready = None;
                 self.told_at = at;
                 let sizes: Vec<String> = waves.iter().map(|wave| wave.len().to_string()).collect();
                 self.line(at, &format!("play {play}  started, waves of {}", sizes.join(", ")));
@@ -112,7 +114,10 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 let text = format!("{host} rejected the logon; nothing new starts");
                 self.line(at, &text);
             }
+            EventKind::OracleChecked { report, last: false, .. }
+                if self.told_ready == Some(report.ready) => {}
             EventKind::OracleChecked { play, report, last } => {
+                self.told_ready = Some(report.ready);
                 let mut text =
                     format!("play {play}  the CMDB says {} of {} Ready", report.ready, report.of);
                 if *last && !report.not_ready.is_empty() {

@@ -172,7 +172,7 @@ fn servers(spec: &FleetSpec, packages: &[Package], dice: &mut Dice) -> Vec<Packa
             let mut assigned = everywhere.clone();
             if is_carrier {
                 // Two or three each, the same number in all for every seed.
-                let wanted = [3, 3, 2, 3][carried % 4];
+                let wanted = [2, 3, 2, 3][carried % 4];
                 carried += 1;
                 dice.shuffle(&mut regional);
                 assigned.extend(regional.iter().take(wanted));
