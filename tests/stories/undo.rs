@@ -67,7 +67,7 @@ fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
             found.push((host.clone(), text(moved, "from").to_owned()));
         }
         if event["change"]["action"] == "acl" {
-            found.push((host, text(change, "path").to_owned()));
+            found.push((host, text(&change["descriptor"], "path").to_owned()));
         }
     }
     found
