@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 
@@ -59,7 +60,8 @@ pub struct Driver {
     running: HashMap<Id, StepId>,
     cancels: HashMap<StepId, oneshot::Sender<()>>,
     waiting: HashMap<StepId, Waiting>,
-    unwritten: FuturesUnordered<Ack>,
+    /// Events on their way to the disk, in order.
+    unwritten: FuturesOrdered<BoxFuture<'static, Result<Event, JournalError>>>,
     inbox: mpsc::Receiver<Message>,
     outbox: mpsc::Sender<Message>,
 }
@@ -88,7 +90,7 @@ impl Driver {
             running: HashMap::new(),
             cancels: HashMap::new(),
             waiting: HashMap::new(),
-            unwritten: FuturesUnordered::new(),
+            unwritten: FuturesOrdered::new(),
             inbox,
             outbox,
         }
@@ -143,7 +145,7 @@ impl Driver {
                 () = wakeup => {}
                 Some(message) = self.inbox.recv() => self.hear(message)?,
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
-                Some(written) = self.unwritten.next() => written?,
+                Some(written) = self.unwritten.next() => self.written(written)?,
                 stop = stops.recv(), if operator_is_there => match stop {
                     Some(stage) => self.tell(Input::Operator(stage)),
                     None => operator_is_there = false,
@@ -337,26 +339,32 @@ impl Driver {
 
     /// Emits an event whose durability nobody waits for here; a failure ends the run.
     fn record(&mut self, kind: EventKind) -> Result<(), DriveError> {
-        let written = self.emit(kind)?;
-        self.unwritten.push(written);
-        Ok(())
+        self.emit(kind).map(drop)
     }
 
-    /// Numbers and stamps an event, folds it, queues it for the disk and shows it to the readers.
+    /// Numbers and stamps an event, folds it and queues it for the disk. Readers are shown it when
+    /// it is there: what was shown is never lost.
     fn emit(&mut self, kind: EventKind) -> Result<Ack, DriveError> {
         let now = self.clock.now();
         let event = Event { seq: self.state.next_seq, at: now.wall, elapsed: now.elapsed, kind };
         self.state.apply(&event)?;
-        let written = self.journal.append(event.clone());
+        let written = self.journal.append(event.clone()).shared();
+        let shown = written.clone().map(|written| written.map(|()| event)).boxed();
+        self.unwritten.push_back(shown);
+        Ok(written.boxed())
+    }
+
+    fn written(&mut self, written: Result<Event, JournalError>) -> Result<(), DriveError> {
+        let event = written?;
         for observer in &mut self.observers {
             observer.observe(&event, &self.state);
         }
-        Ok(written)
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), DriveError> {
         while let Some(written) = self.unwritten.next().await {
-            written?;
+            self.written(written)?;
         }
         Ok(())
     }

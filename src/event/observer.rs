@@ -5,7 +5,7 @@ use crate::model::Now;
 
 /// Is told of every event, and shown the scheduler's gauge now and then.
 pub trait Observer: Send {
-    /// An event was appended to the journal; `state` includes it.
+    /// An event is on disk; `state` includes it, and may include later ones.
     fn observe(&mut self, event: &Event, state: &RunState);
 
     /// A tenth of a second or so has passed; may be skipped.
