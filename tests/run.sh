@@ -51,20 +51,38 @@ if command -v cargo-nextest >/dev/null; then
     cargo nextest run --locked --no-fail-fast -E 'not binary(peers)'
 else
     not_run+=("nextest is not installed: cargo test ran in its place")
-    cargo test --locked --lib --bins --test laws --test stories
+    binaries=()
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%.rs}
+        name=${name%/main}
+        [ "$name" = peers ] || binaries+=(--test "$name")
+    done
+    cargo test --locked --lib --bins "${binaries[@]}"
 fi
 
 say "peers: programs that others wrote"
-# They run in a network and mount namespace of their own: a laptop keeps its ports and users.
-if [ ! -x "$peers/bin/python" ] || ! command -v smbd >/dev/null || ! command -v tsql >/dev/null; then
-    not_run+=("peers: their programs are not installed; tests/run.sh --install does that")
-elif [ "$(id -u)" -ne 0 ] || ! unshare --net --mount true 2>/dev/null; then
+peer_programs=(smbd smbpasswd smbclient smbcacls rpcclient tsql ip useradd)
+for program in "${peer_programs[@]}"; do
+    command -v "$program" >/dev/null || peers_missing="${peers_missing:-} $program"
+done
+[ -x "$peers/bin/python" ] || peers_missing="${peers_missing:-} $peers/bin/python"
+# Their own network, mounts and processes: a laptop keeps its ports, its users and its hosts file,
+# and nothing outlives the test.
+room=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+if [ -n "${peers_missing:-}" ]; then
+    not_run+=("peers: not installed:$peers_missing; tests/run.sh --install does that")
+elif [ "$(id -u)" -ne 0 ] || ! "${room[@]}" true 2>/dev/null; then
     not_run+=("peers: they need root, for a network of their own")
 else
-    FLEETMEND_PEERS="$peers" unshare --net --mount sh -euc '
+    mkdir -p target/room
+    FLEETMEND_PEERS="$peers" "${room[@]}" sh -euc '
         mount --make-rprivate /
+        mount -t tmpfs room target/room
+        cp -a /etc target/room/etc
+        mount --bind target/room/etc /etc
         ip link set lo up
-        exec cargo test --locked --offline --test peers -- --test-threads=2
+        timeout --foreground 300 cargo test --locked --offline --test peers -- --test-threads=2
     '
 fi
 tests_time=$((SECONDS - tests_started))

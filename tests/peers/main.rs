@@ -1,9 +1,14 @@
-//! Against servers that other people wrote. Each test is told by the environment where its peer
-//! listens, and says so when there is none.
+//! Programs that other people wrote, against both halves of our protocols.
+//!
+//! Our clients meet their servers, and their clients meet the fronts of the lab: one mistake
+//! cannot hide on both sides. `tests/run.sh` makes the [`room`] in which all of this happens.
 
 mod powershell;
+mod room;
+mod samba;
 mod samba_files;
 mod smb_client;
+mod tds;
 mod winrm;
 
 #[path = "../winrm/lab.rs"]

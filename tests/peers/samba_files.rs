@@ -1,93 +1,19 @@
 //! The SMB client against Samba; effects are checked with smbclient and smbcacls.
-//!
-//! `tests/peers/samba.sh start` starts the server and prints the environment.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use fleetmend::model::{Credential, HostName, WindowsPath};
-use fleetmend::secret::Secret;
+use fleetmend::model::WindowsPath;
 use fleetmend::transport::smb::{SmbFiles, connect};
 use fleetmend::transport::{
-    ChangeFiles, Deadline, FileAttributes, FileMetadata, ReadFiles, SecurityInformation, Target,
+    ChangeFiles, Deadline, FileAttributes, FileMetadata, ReadFiles, SecurityInformation,
     TransportErrorKind,
 };
 
-struct Peer {
-    host: String,
-    port: u16,
-    user: String,
-    reader: String,
-    password: String,
-}
-
-impl Peer {
-    /// The peer that the environment names; says loudly when there is none.
-    #[expect(clippy::disallowed_methods, reason = "the environment says where the peer is")]
-    #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-    fn from_environment() -> Option<Self> {
-        let variable = |name: &str| std::env::var(format!("FLEETMEND_SAMBA_{name}")).ok();
-        let peer = (|| {
-            Some(Self {
-                host: variable("HOST")?,
-                port: variable("PORT")?.parse().ok()?,
-                user: variable("USER")?,
-                reader: variable("READER")?,
-                password: variable("PASSWORD")?,
-            })
-        })();
-        if peer.is_none() {
-            eprintln!("SKIPPED: no Samba; see tests/peers/samba.sh");
-        }
-        peer
-    }
-
-    fn target(&self, user: &str, password: &str) -> Target {
-        Target {
-            host: HostName::new("peer"),
-            address: self.host.clone(),
-            port: self.port,
-            credential: Credential {
-                user: user.to_owned(),
-                password: Secret::new(password.to_owned()),
-            },
-            option: None,
-        }
-    }
-
-    async fn connect(&self) -> SmbFiles {
-        connect(&self.target(&self.user, &self.password), soon()).await.expect("log on")
-    }
-
-    fn smbclient(&self, commands: &str) -> String {
-        let account = format!("{}%{}", self.user, self.password);
-        let output = Command::new("smbclient")
-            .args(["-p", &self.port.to_string(), "-U", &account, "-c", commands])
-            .arg(format!("//{}/C$", self.host))
-            .output()
-            .expect("run smbclient");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr)
-    }
-
-    /// smbcacls has no option for a port: it asks the second port of the same server.
-    fn smbcacls(&self, path: &str, options: &[&str]) -> String {
-        let account = format!("{}%{}", self.user, self.password);
-        let output = Command::new("smbcacls")
-            .args(["-U", &account, "--numeric"])
-            .args(options)
-            .args([&format!("//{}/C$", self.host), path])
-            .output()
-            .expect("run smbcacls");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr)
-    }
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
-}
+use crate::lab::soon;
+use crate::room::Room;
+use crate::samba::{ADMIN, PASSWORD, READER, Samba, target};
 
 fn path(text: &str) -> WindowsPath {
     text.parse().expect(text)
@@ -106,7 +32,8 @@ async fn look(files: &SmbFiles, path: &WindowsPath) -> FileMetadata {
 
 #[tokio::test]
 async fn files_are_written_read_listed_moved_and_deleted() {
-    let Some(peer) = Peer::from_environment() else { return };
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
     let files = peer.connect().await;
     let root = folder(&files, "files").await;
     let small = root.join("snapshot.xml").expect("name");
@@ -146,7 +73,7 @@ async fn files_are_written_read_listed_moved_and_deleted() {
     let moved = root.join("moved.xml").expect("name");
     files.rename(&small, &moved, &before, soon()).await.expect("move");
     assert_eq!(look(&files, &moved).await.modified, before.modified, "a move keeps the times");
-    let shown = peer.smbclient(&format!("ls {}\\*", root.below_drive()));
+    let shown = peer.ask(&format!("ls {}\\*", root.below_drive())).await;
     assert!(shown.contains("moved.xml") && !shown.contains("snapshot.xml"), "{shown}");
 
     let stale = FileMetadata { size: 12, ..before.clone() };
@@ -167,7 +94,7 @@ async fn files_are_written_read_listed_moved_and_deleted() {
     files.set_attributes(&large, FileAttributes(0), soon()).await.expect("set attributes");
 
     files.delete(&moved, &before, soon()).await.expect("delete");
-    let shown = peer.smbclient(&format!("ls {}\\*", root.below_drive()));
+    let shown = peer.ask(&format!("ls {}\\*", root.below_drive())).await;
     assert!(shown.contains("large.bin") && !shown.contains("moved.xml"), "{shown}");
     files.close().await;
     let late = files.metadata(&root, soon()).await.expect_err("closed");
@@ -175,8 +102,25 @@ async fn files_are_written_read_listed_moved_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_server_that_insists_on_encryption_is_worked_with() {
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "required").await;
+    let files = peer.connect().await;
+    let root = folder(&files, "sealed").await;
+    let file = root.join("snapshot.xml").expect("name");
+
+    files.create_file(&file, b"<snapshot/>", soon()).await.expect("write");
+
+    assert_eq!(files.read(&file, 100, soon()).await.expect("read"), b"<snapshot/>");
+    let shown = peer.ask(&format!("ls {}\\*", root.below_drive())).await;
+    assert!(shown.contains("snapshot.xml"), "{shown}");
+    files.close().await;
+}
+
+#[tokio::test]
 async fn a_large_directory_is_listed_whole() {
-    let Some(peer) = Peer::from_environment() else { return };
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
     let files = peer.connect().await;
     let root = folder(&files, "list").await;
     for n in 0..1200 {
@@ -193,7 +137,8 @@ async fn a_large_directory_is_listed_whole() {
 
 #[tokio::test]
 async fn a_file_that_another_program_holds_is_a_sharing_violation() {
-    let Some(peer) = Peer::from_environment() else { return };
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
     let files = peer.connect().await;
     let root = folder(&files, "share").await;
     let file = root.join("held.xml").expect("name");
@@ -201,7 +146,7 @@ async fn a_file_that_another_program_holds_is_a_sharing_violation() {
     let before = look(&files, &file).await;
 
     let sign = root.join("opened").expect("name");
-    let mut holder = peer.hold(&file, &sign);
+    let mut holder = hold(&peer, &file, &sign);
     let patience = soon();
     while files.metadata(&sign, soon()).await.expect("look").is_none() {
         assert!(!patience.left().is_zero(), "smbclient did not open {file}");
@@ -220,7 +165,8 @@ async fn a_file_that_another_program_holds_is_a_sharing_violation() {
 
 #[tokio::test]
 async fn descriptors_are_set_at_creation_and_written_only_over_what_was_read() {
-    let Some(peer) = Peer::from_environment() else { return };
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
     let files = peer.connect().await;
     let root = folder(&files, "acl").await;
     let locked = root.join("locked").expect("name");
@@ -229,7 +175,7 @@ async fn descriptors_are_set_at_creation_and_written_only_over_what_was_read() {
         .create_directory(&locked, Some(&system_and_administrators()), soon())
         .await
         .expect("make");
-    let shown = peer.smbcacls(&locked.below_drive(), &[]);
+    let shown = peer.acl(&locked.below_drive()).await;
     assert!(shown.contains("ACL:S-1-5-18:0/0x3/0x001f01ff"), "{shown}");
     assert!(!shown.contains("S-1-1-0"), "nothing is inherited: {shown}");
 
@@ -248,7 +194,7 @@ async fn descriptors_are_set_at_creation_and_written_only_over_what_was_read() {
         .expect("write");
     let after = files.descriptor(&root, parts, soon()).await.expect("read");
     assert_ne!(after, before);
-    let shown = peer.smbcacls(&root.below_drive(), &[]);
+    let shown = peer.acl(&root.below_drive()).await;
     assert!(shown.contains("S-1-5-32-544"), "{shown}");
 
     files.set_descriptor(&root, parts, &after, &before, soon()).await.expect("write back");
@@ -258,8 +204,9 @@ async fn descriptors_are_set_at_creation_and_written_only_over_what_was_read() {
 
 #[tokio::test]
 async fn a_wrong_password_is_a_rejected_logon_and_a_closed_door_is_a_denial() {
-    let Some(peer) = Peer::from_environment() else { return };
-    let rejected = connect(&peer.target(&peer.user, "wrong"), soon()).await.err().expect("wrong");
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
+    let rejected = connect(&peer.target(ADMIN, "wrong"), soon()).await.err().expect("wrong");
     assert_eq!(rejected.kind, TransportErrorKind::AuthRejected);
 
     let files = peer.connect().await;
@@ -269,7 +216,7 @@ async fn a_wrong_password_is_a_rejected_logon_and_a_closed_door_is_a_denial() {
         .create_directory(&locked, Some(&system_and_administrators()), soon())
         .await
         .expect("make");
-    let reader = connect(&peer.target(&peer.reader, &peer.password), soon()).await.expect("log on");
+    let reader = connect(&peer.target(READER, PASSWORD), soon()).await.expect("log on");
 
     let denied = reader.list(&locked, soon()).await.expect_err("not for this account");
     assert_eq!(denied.kind, TransportErrorKind::AccessDenied);
@@ -279,7 +226,8 @@ async fn a_wrong_password_is_a_rejected_logon_and_a_closed_door_is_a_denial() {
 
 #[tokio::test]
 async fn a_passed_deadline_ends_the_connection() {
-    let Some(peer) = Peer::from_environment() else { return };
+    let Some(room) = Room::enter() else { return };
+    let peer = Samba::start(&room, "if_required").await;
     let files = peer.connect().await;
 
     let late = files
@@ -295,19 +243,13 @@ async fn a_passed_deadline_ends_the_connection() {
 async fn a_port_where_nobody_listens_is_unreachable_and_a_silent_one_times_out() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let port = listener.local_addr().expect("address").port();
-    let silent = Peer {
-        host: "127.0.0.1".to_owned(),
-        port,
-        user: "x".to_owned(),
-        reader: String::new(),
-        password: "x".to_owned(),
-    };
+    let silent = target("127.0.0.1", port, "x", "x");
     let shortly = Deadline::after(Duration::from_millis(300));
-    let error = connect(&silent.target("x", "x"), shortly).await.err().expect("silent");
+    let error = connect(&silent, shortly).await.err().expect("silent");
     assert_eq!(error.kind, TransportErrorKind::TimedOut);
 
     drop(listener);
-    let error = connect(&silent.target("x", "x"), soon()).await.err().expect("closed");
+    let error = connect(&silent, soon()).await.err().expect("closed");
     assert_eq!(error.kind, TransportErrorKind::Unreachable);
 }
 
@@ -344,26 +286,22 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
+        // It may have ended by itself.
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Peer {
-    /// Lets smbclient open a file and deny everything to others, then make the directory `sign`.
-    fn hold(&self, file: &WindowsPath, sign: &WindowsPath) -> Holder {
-        let account = format!("{}%{}", self.user, self.password);
-        let mut child = Command::new("smbclient")
-            .args(["-p", &self.port.to_string(), "-U", &account])
-            .arg(format!("//{}/C$", self.host))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("run smbclient");
-        let input = child.stdin.as_mut().expect("its input");
-        writeln!(input, "open {}\nmkdir {}", file.below_drive(), sign.below_drive())
-            .expect("tell it");
-        Holder(child)
-    }
+/// Lets smbclient open a file and deny everything to others, then make the directory `sign`.
+fn hold(peer: &Samba, file: &WindowsPath, sign: &WindowsPath) -> Holder {
+    let mut child = peer
+        .smbclient()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("run smbclient");
+    let input = child.stdin.as_mut().expect("its input");
+    writeln!(input, "open {}\nmkdir {}", file.below_drive(), sign.below_drive()).expect("tell it");
+    Holder(child)
 }

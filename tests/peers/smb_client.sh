@@ -130,8 +130,9 @@ if [[ $port == 445 ]]; then
         expect 'a plain account may not change a list' 'ACCESS_DENIED' "$out"
     fi
     out=$(timeout 30 rpcclient "$host" -A admin.auth --client-protection="$protection" \
-        -c 'lookupnames CORP\plain; netshareenum' 2>&1)
+        -c 'lookupnames CORP\\plain; netshareenum 1' 2>&1)
     expect 'rpcclient lookupnames' 'CORP\\plain S-1-5-21-1-2-3-1105 \(User: 1\)' "$out"
+    expect 'rpcclient netshareenum' 'netname: Everything' "$out"
 fi
 
 printf '%s checks passed (%s)\n' "$checks" "$protection"

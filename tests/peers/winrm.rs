@@ -1,12 +1,6 @@
 //! Our WinRM client against a server on pyspnego, and pypsrp and pywinrm against the lab's front.
-//!
-//! Both are skipped, loudly, unless `FLEETMEND_PEERS` names a Python environment with
-//! `requirements.txt` installed.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use fleetmend::lab::winrm::Quotas;
@@ -17,49 +11,40 @@ use fleetmend::transport::winrm::{
 };
 use fleetmend::transport::{Deadline, ReadScript, ReadShell as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdin};
 use tokio::task::JoinSet;
 
 use crate::lab::{PASSWORD, lab_with, soon};
+use crate::room::{Room, run};
 
 const ECHO: ReadScript = ReadScript { name: "echo", text: "# echo the input" };
 const SESSIONS: usize = 100;
 
-/// The Python that has the peers; says loudly when there is none.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn python() -> Option<PathBuf> {
-    let python =
-        std::env::var_os("FLEETMEND_PEERS").map(|dir| PathBuf::from(dir).join("bin/python"));
-    if python.is_none() {
-        eprintln!("SKIPPED: FLEETMEND_PEERS is not set; see tests/run.sh");
-    }
-    python
-}
-
-fn script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
-}
-
 /// The server; it ends with its standard input.
 struct Peer {
-    child: Child,
+    _child: Child,
     _stdin: ChildStdin,
     port: u16,
 }
 
 impl Peer {
-    fn start(python: PathBuf) -> Self {
-        let mut child = Command::new(python)
-            .arg(script("winrm_server.py"))
+    async fn start(room: &Room) -> Self {
+        let mut child = room
+            .python("winrm_server.py")
             .arg(format!("CORP:fleet:{PASSWORD}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()
             .expect("the peer starts");
         let stdin = child.stdin.take().expect("piped");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        soon().of(stdout.read_line(&mut line)).await.expect("a port soon").expect("a port");
         let port = line.trim().strip_prefix("PORT ").expect("a port").parse().expect("a number");
-        Self { child, _stdin: stdin, port }
+        Self { _child: child, _stdin: stdin, port }
     }
 
     fn settings(&self, authentication: Authentication) -> WinRmSettings {
@@ -74,27 +59,23 @@ impl Peer {
     }
 
     /// What the server has counted.
-    fn stats(&self) -> Value {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the peer listens");
-        stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
+    async fn stats(&self) -> Value {
+        let asked = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = soon().of(asked).await.expect("an answer soon").expect("an answer");
         serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_on_pyspnego_understands_every_sealed_message_of_our_client() {
-    let Some(python) = python() else { return };
-    let peer = Peer::start(python);
+    let Some(room) = Room::enter() else { return };
+    let peer = Peer::start(&room).await;
 
     for authentication in [Authentication::Negotiate, Authentication::Ntlm] {
         let shell = WinRmShell::open(peer.settings(authentication), soon()).await.unwrap();
@@ -117,7 +98,7 @@ async fn a_server_on_pyspnego_understands_every_sealed_message_of_our_client() {
         let rejected = WinRmShell::open(wrong, soon()).await.unwrap_err();
         assert!(matches!(rejected, WinRmError::AuthenticationRejected { .. }), "{rejected:?}");
     }
-    let stats = peer.stats();
+    let stats = peer.stats().await;
     assert_eq!(
         (&stats["rejected"], &stats["plain_refused"], &stats["frames_refused"], &stats["shells"]),
         (&json!(2), &json!(0), &json!(0), &json!(0)),
@@ -127,8 +108,8 @@ async fn a_server_on_pyspnego_understands_every_sealed_message_of_our_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_fresh_sessions_with_the_server_on_pyspnego_have_no_failure() {
-    let Some(python) = python() else { return };
-    let peer = Peer::start(python);
+    let Some(room) = Room::enter() else { return };
+    let peer = Peer::start(&room).await;
 
     let mut running = JoinSet::new();
     for number in 0..SESSIONS {
@@ -150,7 +131,7 @@ async fn a_hundred_fresh_sessions_with_the_server_on_pyspnego_have_no_failure() 
         result.unwrap().unwrap();
     }
 
-    let stats = peer.stats();
+    let stats = peer.stats().await;
     // One connection is this question itself.
     assert_eq!(stats["connections"], json!(SESSIONS + 1), "{stats}");
     assert_eq!((&stats["logons"], &stats["shells"]), (&json!(SESSIONS), &json!(0)), "{stats}");
@@ -159,21 +140,18 @@ async fn a_hundred_fresh_sessions_with_the_server_on_pyspnego_have_no_failure() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "the figures of a peer are the result of the test")]
 async fn pypsrp_and_pywinrm_use_the_front_of_the_lab() {
-    let Some(python) = python() else { return };
+    let Some(room) = Room::enter() else { return };
     let lab = lab_with(Quotas::default(), false).await;
 
-    let child = tokio::process::Command::new(python)
-        .arg(script("winrm_clients.py"))
+    let mut clients = room.python("winrm_clients.py");
+    clients
         .args(["127.0.0.1", &lab.port.to_string(), r"CORP\fleet", "20"])
-        .env("PEER_PASSWORD", PASSWORD)
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(180), child).await.unwrap().unwrap();
+        .env("PEER_PASSWORD", PASSWORD);
+    let said = run(&mut clients, "", Duration::from_secs(120)).await;
 
-    let seen = String::from_utf8_lossy(&output.stdout);
-    println!("{seen}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{}", said.text);
     println!("{:?}", lab.front.counters());
-    assert!(output.status.success(), "{seen}");
+    assert!(said.is_success, "{}", said.text);
     // Clients that keep no shell leave none behind.
     assert_eq!(lab.front.open_shells(), 0);
 }
