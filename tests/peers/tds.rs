@@ -92,13 +92,25 @@ async fn freetds_reads_tables_and_survives_a_refused_statement() {
             PASSWORD,
             "SELECT * FROM SWDPackageServer\nGO\n\
              UPDATE SWDPackageServer SET Status = 'Ready'\nGO\n\
-             SELECT Name FROM vItem WHERE Name LIKE 'PS-%'\nGO\n\
+             SELECT Name FROM vItem WHERE Guid = '0562094A-ECBE-4617-9253-5E7FFB5E00C4'\nGO\n\
              SELECT _Latest FROM SWDPackage\nGO\n\
              SELECT COUNT(*) FROM SWDPackageServer\nGO\n",
         )
         .await;
-        println!("{}", said.text);
         assert!(said.is_success, "{}", said.text);
+        let lines: Vec<&str> = said.text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let tables = [
+            "PkgSvrId|PackageId|Status|Version",
+            "0562094A-ECBE-4617-9253-5E7FFB5E00C4|00000000-0000-0000-0000-0000000000B1|Invalid|3",
+            "Name",
+            "PS-ZÜRICH-01",
+            "_Latest",
+            "1",
+            "1",
+        ];
+        assert!(lines.starts_with(&tables), "TDS {version}: {}", said.text);
+        let refused = "not simulated: a statement with UPDATE here";
+        assert!(said.text.contains(refused), "TDS {version}: {}", said.text);
     }
     front.stop().await;
 }

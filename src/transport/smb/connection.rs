@@ -35,8 +35,9 @@ struct Keys {
 /// Connects and logs on with NTLMv2. Messages are always signed, and encrypted when the server
 /// agreed on a cipher.
 ///
-/// SMB 3.0 and 3.0.2 (Windows Server 2012) agree on encryption by a capability that `smb2` 0.39
-/// does not send; they are signed only, and one that requires encryption denies access.
+/// SMB 3.0 and 3.0.2 (Windows Server 2012), and Samba in every dialect, agree on encryption by a
+/// capability that `smb2` 0.39 does not send; they are signed only, and one that requires
+/// encryption denies access.
 ///
 /// # Errors
 ///
