@@ -1,5 +1,7 @@
 //! Samba's programs against the lab's SMB server: `tests/peers/smb_client.sh`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
