@@ -1,5 +1,10 @@
 //! fleetmend's own SMB client against the lab's SMB server.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics; helpers are not test functions to clippy"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

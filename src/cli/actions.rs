@@ -10,7 +10,7 @@ use crate::action::{self, ActionKind, ParamDoc, ParamKind, Replay};
 use crate::event::RunResult;
 
 /// Lists the actions, or describes one.
-pub fn actions(args: &ActionsArgs) -> Result<RunResult, Failure> {
+pub(super) fn actions(args: &ActionsArgs) -> Result<RunResult, Failure> {
     let text = match &args.name {
         None => list(),
         Some(name) => match action::find(name) {

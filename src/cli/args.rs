@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
     budget, 3 budget tripped, 4 unreachable hosts only, 6 stopped by the operator, 7 invalid input, \
     8 the Notification Server does not say Ready, 70 a bug."
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -24,7 +24,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Repair a simulated fleet, start to finish
     Demo(DemoArgs),
     /// Check playbooks and an inventory; connects to nothing
@@ -50,7 +50,7 @@ pub enum Command {
 
 /// `fleetmend demo`
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     #[command(flatten)]
     /// The fleet.
     pub lab: LabArgs,
@@ -67,7 +67,7 @@ pub struct DemoArgs {
 
 /// What the simulated fleet is like.
 #[derive(Debug, Clone, Args)]
-pub struct LabArgs {
+pub(super) struct LabArgs {
     /// Package servers
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub servers: u16,
@@ -84,7 +84,7 @@ pub struct LabArgs {
 
 /// `fleetmend lint`
 #[derive(Debug, Args)]
-pub struct LintArgs {
+pub(super) struct LintArgs {
     /// The playbooks
     #[arg(required = true, value_name = "PLAYBOOK")]
     pub playbooks: Vec<PathBuf>,
@@ -95,7 +95,7 @@ pub struct LintArgs {
 
 /// `fleetmend inventory`
 #[derive(Debug, Args)]
-pub struct InventoryArgs {
+pub(super) struct InventoryArgs {
     /// The inventory
     #[arg(short, long, value_name = "FILE")]
     pub inventory: PathBuf,
@@ -112,7 +112,7 @@ pub struct InventoryArgs {
 
 /// `fleetmend run`
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// The playbook
     pub playbook: PathBuf,
     /// The inventory
@@ -140,7 +140,7 @@ pub struct RunArgs {
 
 /// `fleetmend resume`
 #[derive(Debug, Args)]
-pub struct ResumeArgs {
+pub(super) struct ResumeArgs {
     /// The run: the first digits of its identifier
     pub run: String,
     /// Steps in doubt on these hosts are run again
@@ -156,7 +156,7 @@ pub struct ResumeArgs {
 
 /// `fleetmend undo`
 #[derive(Debug, Args)]
-pub struct UndoArgs {
+pub(super) struct UndoArgs {
     /// The run: the first digits of its identifier
     pub run: String,
     /// Only on these hosts
@@ -172,7 +172,7 @@ pub struct UndoArgs {
 
 /// `fleetmend show`
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     /// The run: the first digits of its identifier
     pub run: String,
     /// Print its events as NDJSON
@@ -182,7 +182,7 @@ pub struct ShowArgs {
 
 /// `fleetmend runs`
 #[derive(Debug, Args)]
-pub struct RunsArgs {
+pub(super) struct RunsArgs {
     /// Print them as JSON
     #[arg(long)]
     pub json: bool,
@@ -190,21 +190,21 @@ pub struct RunsArgs {
 
 /// `fleetmend actions`
 #[derive(Debug, Args)]
-pub struct ActionsArgs {
+pub(super) struct ActionsArgs {
     /// One action, in full
     pub name: Option<String>,
 }
 
 /// `fleetmend lab`
 #[derive(Debug, Subcommand)]
-pub enum LabCommand {
+pub(super) enum LabCommand {
     /// Start the simulated fleet, write an inventory for it, and stay up until Ctrl-C
     Up(LabUpArgs),
 }
 
 /// `fleetmend lab up`
 #[derive(Debug, Args)]
-pub struct LabUpArgs {
+pub(super) struct LabUpArgs {
     #[command(flatten)]
     /// The fleet.
     pub lab: LabArgs,

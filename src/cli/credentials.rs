@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// # Errors
 ///
 /// It is nowhere, and nobody can be asked.
-pub fn find(
+pub(super) fn find(
     name: &CredentialName,
     lab: &BTreeMap<String, Credential>,
 ) -> Result<Credential, Failure> {
@@ -74,7 +74,7 @@ fn ask_password(name: &CredentialName, prefix: &str, user: String) -> Result<Cre
 /// # Errors
 ///
 /// It cannot be read, others may read it, or it is not such a file.
-pub fn read_lab_file(path: &Path) -> Result<BTreeMap<String, Credential>, Failure> {
+pub(super) fn read_lab_file(path: &Path) -> Result<BTreeMap<String, Credential>, Failure> {
     let shown = path.display();
     let refuse =
         |what: &str| Failure::input(format!("could not use the lab's credentials {shown}: {what}"));

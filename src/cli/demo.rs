@@ -32,7 +32,7 @@ struct Repair {
 }
 
 /// Runs the demo.
-pub async fn demo(cli: &Cli, args: &DemoArgs) -> Result<RunResult, Failure> {
+pub(super) async fn demo(cli: &Cli, args: &DemoArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
     let paint = environment::paint_stdout();
     if args.compare {

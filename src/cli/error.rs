@@ -6,7 +6,7 @@ use crate::report::{Paint, clean};
 
 /// Why a command ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
+pub(super) enum FailureKind {
     /// A file or an argument is wrong: exit code 7.
     Input,
     /// The operator stopped it: exit code 6.
@@ -18,7 +18,7 @@ pub enum FailureKind {
 /// A command could not do what was asked. Library errors become one of these here, and only here
 /// is advice added.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// Why.
     pub kind: FailureKind,
     /// What was attempted on what.
@@ -31,12 +31,15 @@ pub struct Failure {
 
 impl Failure {
     /// A mistake in a file or an argument.
-    pub fn input(message: impl Into<String>) -> Self {
+    pub(super) fn input(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Input, message: message.into(), causes: Vec::new(), hint: None }
     }
 
     /// A mistake of ours, or of the machine that we run on.
-    pub fn internal(message: impl Into<String>, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn internal(
+        message: impl Into<String>,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
         Self {
             kind: FailureKind::Internal,
             message: message.into(),
@@ -48,7 +51,7 @@ impl Failure {
 
     /// Adds an error and its sources as causes.
     #[must_use]
-    pub fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
         let chain = std::iter::successors(Some(error), |error| error.source());
         self.causes.extend(chain.map(ToString::to_string));
         self
@@ -56,13 +59,13 @@ impl Failure {
 
     /// Adds advice.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// The exit code.
-    pub fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self.kind {
             FailureKind::Input => 7,
             FailureKind::Stopped => 6,
@@ -71,7 +74,7 @@ impl Failure {
     }
 
     /// The text for standard error.
-    pub fn render(&self, paint: Paint) -> String {
+    pub(super) fn render(&self, paint: Paint) -> String {
         let mut text = format!("{} {}\n", paint.bad("error:"), clean(&self.message));
         for cause in &self.causes {
             let _infallible = writeln!(text, "  caused by: {}", clean(cause));

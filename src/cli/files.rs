@@ -15,7 +15,7 @@ use crate::model::Playbook;
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// An inventory with what identifies it.
-pub struct InventoryFile {
+pub(super) struct InventoryFile {
     /// Hosts, groups, settings.
     pub loaded: LoadedInventory,
     /// The name as the operator gave it.
@@ -31,7 +31,7 @@ pub struct InventoryFile {
 /// # Errors
 ///
 /// It cannot be read or used.
-pub fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
+pub(super) fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
     let (name, text) = read(path, "inventory")?;
     let loaded =
         load_inventory(&name, &text).map_err(|found| refuse("inventory", &name, &found))?;
@@ -45,7 +45,10 @@ pub fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
 /// # Errors
 ///
 /// It cannot be read or used.
-pub fn playbook(path: &Path, inventory: Option<&InventoryFile>) -> Result<Playbook, Failure> {
+pub(super) fn playbook(
+    path: &Path,
+    inventory: Option<&InventoryFile>,
+) -> Result<Playbook, Failure> {
     let (name, text) = read(path, "playbook")?;
     let inventory = inventory.map(|file| &file.loaded);
     let loaded = load_playbook(&name, &text, action::registry(), inventory)
@@ -56,7 +59,7 @@ pub fn playbook(path: &Path, inventory: Option<&InventoryFile>) -> Result<Playbo
 }
 
 /// Makes a path absolute without asking for links.
-pub fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

@@ -18,7 +18,7 @@ use crate::transport::Target;
 const LAB_CREDENTIALS: &str = "lab_credentials";
 
 /// The hosts of an inventory and where they answer.
-pub struct Fleet {
+pub(super) struct Fleet {
     /// All hosts, in inventory order.
     pub hosts: IndexMap<HostName, Host>,
     /// Where those that a run may touch answer.
@@ -31,7 +31,10 @@ pub struct Fleet {
 /// # Errors
 ///
 /// A host's variables hold something else than they should, or a credential cannot be found.
-pub fn fleet(file: &InventoryFile, is_wanted: impl Fn(&Host) -> bool) -> Result<Fleet, Failure> {
+pub(super) fn fleet(
+    file: &InventoryFile,
+    is_wanted: impl Fn(&Host) -> bool,
+) -> Result<Fleet, Failure> {
     let hosts: IndexMap<HostName, Host> =
         file.loaded.inventory.hosts().map(|host| (host.name.clone(), host)).collect();
     let mut purse = Purse::new(file);

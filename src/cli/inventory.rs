@@ -12,7 +12,7 @@ use crate::model::{Host, HostName, Inventory, Selector, VarLevel};
 use crate::report::clean_line;
 
 /// Shows hosts, as a table or JSON, or explains a variable.
-pub fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
+pub(super) fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
     let file = files::inventory(&args.inventory)?;
     let inventory = &file.loaded.inventory;
     if let Some([host, var]) = args.explain.as_deref() {
@@ -31,7 +31,7 @@ pub fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
 /// # Errors
 ///
 /// It is not a pattern, or names something that the inventory does not have.
-pub fn selector(pattern: &str, inventory: &Inventory) -> Result<Selector, Failure> {
+pub(super) fn selector(pattern: &str, inventory: &Inventory) -> Result<Selector, Failure> {
     let selector: Selector = pattern
         .parse()
         .map_err(|error: crate::model::ParseSelectorError| Failure::input(error.to_string()))?;

@@ -28,7 +28,7 @@ const COME_UP: Duration = Duration::from_secs(120);
 
 /// What a lab tells when it ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LabReport {
+pub(super) struct LabReport {
     /// What its Notification Server counted.
     pub tally: Tally,
     /// The servers that no repair makes well.
@@ -36,7 +36,7 @@ pub struct LabReport {
 }
 
 /// Starts the simulated fleet and keeps it up until Ctrl-C.
-pub async fn up(args: &LabUpArgs) -> Result<RunResult, Failure> {
+pub(super) async fn up(args: &LabUpArgs) -> Result<RunResult, Failure> {
     std::fs::create_dir_all(&args.dir).map_err(|error| {
         Failure::input(format!("could not make the directory {}", args.dir.display()))
             .because(&error)
@@ -133,7 +133,7 @@ async fn wait_for_end_of_input() {
 }
 
 /// A running lab, wherever it runs.
-pub enum RunningLab {
+pub(super) enum RunningLab {
     /// In a thread of this process, on a runtime of its own.
     Embedded {
         /// Its inventory.
@@ -158,7 +158,7 @@ impl RunningLab {
     /// # Errors
     ///
     /// It could not come up.
-    pub fn start(args: &LabArgs, directory: &Path) -> Result<Self, Failure> {
+    pub(super) fn start(args: &LabArgs, directory: &Path) -> Result<Self, Failure> {
         raise_descriptor_limit(args.servers)?;
         if args.servers > EMBEDDED {
             let child = LabProcess::start(args, directory)?;
@@ -178,7 +178,7 @@ impl RunningLab {
     }
 
     /// Its inventory.
-    pub fn inventory(&self) -> &Path {
+    pub(super) fn inventory(&self) -> &Path {
         match self {
             Self::Embedded { inventory, .. } | Self::Process { inventory, .. } => inventory,
         }
@@ -189,7 +189,7 @@ impl RunningLab {
     /// # Errors
     ///
     /// It ended by itself.
-    pub fn stop(self) -> Result<LabReport, Failure> {
+    pub(super) fn stop(self) -> Result<LabReport, Failure> {
         match self {
             Self::Embedded { stop, thread, .. } => {
                 let _ended_already = stop.send(());
@@ -238,7 +238,7 @@ fn run_embedded(
 }
 
 /// `fleetmend lab up` as a child, which lives until its standard input is closed.
-pub struct LabProcess {
+pub(super) struct LabProcess {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
 }

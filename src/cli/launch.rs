@@ -19,7 +19,7 @@ use crate::transport::{Connector, NetworkConnector};
 
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Show {
+pub(super) enum Show {
     /// A live screen at a terminal, else plain lines, then the recap.
     People,
     /// NDJSON on standard output and nothing else there.
@@ -31,7 +31,7 @@ pub enum Show {
 /// # Errors
 ///
 /// There is none, it cannot be made, or it is on a network.
-pub fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
+pub(super) fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
     let path: PathBuf =
         cli.state_dir.clone().or_else(environment::state_directory).ok_or_else(|| {
             Failure::input("could not find a directory to keep runs in")
@@ -45,7 +45,7 @@ pub fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
 }
 
 /// What the planner must know of an action.
-pub fn action_traits(name: &str) -> ActionTraits {
+pub(super) fn action_traits(name: &str) -> ActionTraits {
     action::find(name).map_or(
         ActionTraits { within: std::time::Duration::from_secs(600), replay_is_safe: false },
         |action| ActionTraits {
@@ -56,13 +56,13 @@ pub fn action_traits(name: &str) -> ActionTraits {
 }
 
 /// The connector of the network, with the guard on credentials.
-pub fn connector() -> Arc<dyn Connector> {
+pub(super) fn connector() -> Arc<dyn Connector> {
     Arc::new(GuardedConnector::new(Arc::new(NetworkConnector)))
 }
 
 /// The wall clock, for the index of runs.
 #[expect(clippy::disallowed_methods, reason = "the edge of the program; runs have their own clock")]
-pub fn wall_clock() -> jiff::Timestamp {
+pub(super) fn wall_clock() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
@@ -71,7 +71,7 @@ pub fn wall_clock() -> jiff::Timestamp {
 /// # Errors
 ///
 /// The system has no randomness.
-pub fn random_seed() -> Result<u64, Failure> {
+pub(super) fn random_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::internal("could not get random bytes from the system", &error))?;
@@ -79,7 +79,7 @@ pub fn random_seed() -> Result<u64, Failure> {
 }
 
 /// All that a drive needs.
-pub struct Launch {
+pub(super) struct Launch {
     /// What the driver is given.
     pub config: DriverConfig,
     /// The scheduler, with the draft.
@@ -99,7 +99,7 @@ pub struct Launch {
 /// # Errors
 ///
 /// The journal failed, or the operator left at once.
-pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
+pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
     let Launch { config, scheduler, state, live, opening, show } = launch;
     let run = config.run;
     let observer: Box<dyn Observer> = match show {
@@ -134,7 +134,7 @@ pub async fn drive(launch: Launch) -> Result<RunState, Failure> {
 }
 
 /// The end of a run as the end of the program.
-pub fn result_of(state: &RunState) -> RunResult {
+pub(super) fn result_of(state: &RunState) -> RunResult {
     state.result.unwrap_or(RunResult::Bug)
 }
 
@@ -155,7 +155,7 @@ fn drive_failure(error: &DriveError) -> Failure {
 /// # Errors
 ///
 /// He says no, or cannot be asked.
-pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

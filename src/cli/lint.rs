@@ -6,7 +6,7 @@ use super::{files, output};
 use crate::event::RunResult;
 
 /// Checks an inventory and playbooks; all of them, even after the first with a mistake.
-pub fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
+pub(super) fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
     let mut first_failure = None;
     let inventory = match args.inventory.as_deref().map(files::inventory) {
         Some(Ok(file)) => {

@@ -9,7 +9,7 @@ use crate::protocol::auth::SSPI_TRACING_CAP;
 
 /// Installs the subscriber. Whatever the filter says, the `sspi` target stays at `warn`: at debug
 /// it prints what it encrypts.
-pub fn install() {
+pub(super) fn install() {
     let Some(wanted) = environment::variable("FLEETMEND_LOG") else { return };
     let Ok(cap) = SSPI_TRACING_CAP.parse() else { return };
     let filter = EnvFilter::new(cap_sspi(&wanted)).add_directive(cap);

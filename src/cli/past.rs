@@ -9,7 +9,7 @@ use crate::model::RunId;
 use crate::store::{Recorded, StateDir};
 
 /// A run as its journal tells it.
-pub struct PastRun {
+pub(super) struct PastRun {
     /// The run.
     pub id: RunId,
     /// Its events.
@@ -25,7 +25,7 @@ pub struct PastRun {
 /// # Errors
 ///
 /// There is no such run, there are several, or its journal is damaged.
-pub fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failure> {
+pub(super) fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failure> {
     let id = state_dir.find(prefix).map_err(|error| {
         Failure::input(format!("could not find run `{prefix}`"))
             .because(&error)
@@ -55,6 +55,6 @@ pub fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failure> {
 /// # Errors
 ///
 /// It is not there any more, or wrong.
-pub fn inventory_of(header: &RunStarted) -> Result<InventoryFile, Failure> {
+pub(super) fn inventory_of(header: &RunStarted) -> Result<InventoryFile, Failure> {
     files::inventory(Path::new(&header.inventory))
 }

@@ -14,7 +14,7 @@ use crate::plan::{self, Answers, Draft, DraftRequest};
 use crate::scheduler::Scheduler;
 
 /// Goes on where the journal ends.
-pub async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
+pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
     let run = past::find(&state_dir, &args.run)?;
     if matches!(run.header.mode, RunMode::Undo { .. }) {

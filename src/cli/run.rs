@@ -18,7 +18,7 @@ use crate::scheduler::Scheduler;
 use crate::store::StateDir;
 
 /// What a run is made from.
-pub struct RunRequest {
+pub(super) struct RunRequest {
     /// The playbook.
     pub playbook: Playbook,
     /// The inventory.
@@ -38,7 +38,7 @@ pub struct RunRequest {
 }
 
 /// Runs a playbook.
-pub async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
+pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
     let inventory_file = files::inventory(&args.inventory)?;
     let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
     let limit = match &args.limit {
@@ -92,7 +92,7 @@ fn is_touched(request: &RunRequest, host: &Host) -> bool {
 /// # Errors
 ///
 /// A credential cannot be found, another run holds a host, or the journal failed.
-pub async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
+pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
     let fleet = fleet::fleet(&request.inventory, |host| {
         // A CMDB is asked for work and oracle even where its server is not touched.
         is_touched(&request, host) || host.vars.contains_key("cmdb")

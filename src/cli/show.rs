@@ -11,7 +11,7 @@ use crate::event::RunResult;
 use crate::report::{clean_line, file_name, recap};
 
 /// Prints the recap of a run again, or its events.
-pub fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
+pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
     let run = past::find(&state_dir, &args.run)?;
     if args.json {
@@ -27,7 +27,7 @@ pub fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
 }
 
 /// Lists the runs, the newest first.
-pub fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
+pub(super) fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
     let runs = state_dir
         .runs()

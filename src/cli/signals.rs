@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use crate::event::StopStage;
 
 /// Resolves when the operator wants to leave at once; what he wanted before goes to `stops`.
-pub async fn listen(stops: mpsc::Sender<StopStage>) {
+pub(super) async fn listen(stops: mpsc::Sender<StopStage>) {
     for stage in [StopStage::Drain, StopStage::Cancel] {
         interrupted().await;
         if stops.send(stage).await.is_err() {
@@ -17,7 +17,7 @@ pub async fn listen(stops: mpsc::Sender<StopStage>) {
 
 /// Ctrl-C, or a polite request to end.
 #[cfg(unix)]
-pub async fn interrupted() {
+pub(super) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let terminated = async {
         match signal(SignalKind::terminate()) {

@@ -14,7 +14,7 @@ use crate::plan;
 use crate::scheduler::Scheduler;
 
 /// Takes a run back, newest change first on each host.
-pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failure> {
+pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
     let past = past::find(&state_dir, &args.run)?;
     let only: Option<BTreeSet<HostName>> = (!args.hosts.is_empty())

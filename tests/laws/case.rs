@@ -87,7 +87,7 @@ impl Case {
 
     /// Whether the work query names the host.
     pub(crate) fn has_work(&self, play: PlayNo, host: &HostName) -> bool {
-        self.roll(&(play, host, "work")) % 5 != 0
+        !self.roll(&(play, host, "work")).is_multiple_of(5)
     }
 
     /// Whether the work query of the play can be answered.
@@ -101,7 +101,7 @@ impl Case {
                 0 => None,
                 number => u32::try_from(number).ok(),
             },
-            is_readable: self.roll(&(play, "readable")) % 8 != 0,
+            is_readable: !self.roll(&(play, "readable")).is_multiple_of(8),
         }
     }
 }
@@ -195,9 +195,11 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
             let host = |(number, site): (usize, u8)| DraftHost {
                 name: HostName::new(format!("ps-{number:02}")),
                 // Site 0 is no site at all.
-                values: (site > 0)
-                    .then(|| BTreeMap::from([("site".to_owned(), format!("S{site}"))]))
-                    .unwrap_or_default(),
+                values: if site > 0 {
+                    BTreeMap::from([("site".to_owned(), format!("S{site}"))])
+                } else {
+                    Default::default()
+                },
             };
             DraftPlay {
                 name: "A play".to_owned(),

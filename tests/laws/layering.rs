@@ -281,7 +281,9 @@ fn code_of(line: &str) -> String {
                     [_, '\'', ..] => 2,
                     _ => 0,
                 };
-                (0..length).for_each(|_| drop(chars.next()));
+                (0..length).for_each(|_| {
+                    chars.next();
+                });
             }
             '/' if !is_text && chars.peek() == Some(&'/') => break,
             _ if is_text => {}

@@ -13,7 +13,9 @@ const SPEED: f64 = 400.0;
 
 /// The points at which a run is killed: 20 in the short form, `FLEETMEND_CRASH_POINTS` in the long.
 fn points() -> usize {
-    std::env::var("FLEETMEND_CRASH_POINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    #[expect(clippy::disallowed_methods, reason = "the long form asks for more points")]
+    let asked = std::env::var("FLEETMEND_CRASH_POINTS");
+    asked.ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
 /// The pairs that are not ready at the end.

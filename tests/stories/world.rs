@@ -10,34 +10,30 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The playbook that is shipped.
-pub fn resync() -> PathBuf {
+pub(crate) fn resync() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/resync-stale-packages.yml")
 }
 
 /// What the program printed and how it ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub stdout: String,
     pub stderr: String,
     pub code: Option<i32>,
 }
 
 /// A directory of its own, in which the program keeps its state.
-pub struct World {
+pub(crate) struct World {
     dir: TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("a directory") }
     }
 
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// The program with arguments, in an environment of its own.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetmend"));
         command
             .args(args)
@@ -50,12 +46,12 @@ impl World {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
         Ended::from(self.command(args).output().expect("the program runs"))
     }
 
     /// Runs the program with `--json` and returns its events.
-    pub fn events(&self, args: &[&str]) -> (Vec<Value>, Ended) {
+    pub(crate) fn events(&self, args: &[&str]) -> (Vec<Value>, Ended) {
         let ended = self.run(args);
         (parse_events(&ended.stdout), ended)
     }
@@ -71,17 +67,17 @@ impl From<Output> for Ended {
     }
 }
 
-pub fn parse_events(text: &str) -> Vec<Value> {
+pub(crate) fn parse_events(text: &str) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The value of a key as text.
-pub fn text<'a>(event: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(event: &'a Value, key: &str) -> &'a str {
     event.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A lab on a runtime of its own, with few servers and a fast world.
-pub struct SmallLab {
+pub(crate) struct SmallLab {
     pub lab: Option<Lab>,
     runtime: tokio::runtime::Runtime,
     _dir: TempDir,
@@ -89,7 +85,7 @@ pub struct SmallLab {
 
 impl SmallLab {
     /// `network` keeps labs of tests that run at the same time apart: 127.(100 + network).0.1.
-    pub fn start(servers: u32, seed: u64, speed: f64, faults: &str, network: u8) -> Self {
+    pub(crate) fn start(servers: u32, seed: u64, speed: f64, faults: &str, network: u8) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -107,11 +103,11 @@ impl SmallLab {
         Self { lab: Some(lab), runtime, _dir: dir }
     }
 
-    pub fn lab(&self) -> &Lab {
+    pub(crate) fn lab(&self) -> &Lab {
         self.lab.as_ref().expect("the lab runs")
     }
 
-    pub fn inventory(&self) -> String {
+    pub(crate) fn inventory(&self) -> String {
         self.lab().inventory().display().to_string()
     }
 }
@@ -125,13 +121,13 @@ impl Drop for SmallLab {
 }
 
 /// The program under way, read event by event.
-pub struct UnderWay {
+pub(crate) struct UnderWay {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl UnderWay {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
@@ -139,7 +135,7 @@ impl UnderWay {
     }
 
     /// Reads up to `count` events; fewer when it ended before.
-    pub fn read(&mut self, count: usize) -> Vec<Value> {
+    pub(crate) fn read(&mut self, count: usize) -> Vec<Value> {
         self.lines
             .by_ref()
             .take(count)
@@ -149,7 +145,7 @@ impl UnderWay {
     }
 
     /// As a power cut does it: no word of warning.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ended");
     }
