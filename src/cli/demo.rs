@@ -129,9 +129,9 @@ async fn ask_cmdb(inventory: &Path) -> Result<Vec<WorkRow>, Failure> {
 
 fn prologue(args: &DemoArgs, rows: &[WorkRow], paint: Paint) -> String {
     let mut text = format!(
-        "A simulated fleet on loopback: 1 Notification Server with its CMDB, {} package servers, \
-         seed {}, {} times as fast as real time.\nfleetmend talks to it over WinRM, SMB and SQL, as \
-         to a real one.\n\n",
+        "A SIMULATION on loopback: a Notification Server, its CMDB, {} package servers;\nseed {}, {} \
+         times as fast as real time. fleetmend talks to it over WinRM, SMB and SQL,\nas to a real \
+         fleet.\n\n",
         args.lab.servers, args.lab.seed, args.lab.speed,
     );
     let servers: IndexMap<_, ()> = rows.iter().map(|row| (row.server.guid, ())).collect();
@@ -139,8 +139,7 @@ fn prologue(args: &DemoArgs, rows: &[WorkRow], paint: Paint) -> String {
         text,
         "{}",
         paint.strong(&format!(
-            "What the CMDB says: {} (server, package) pairs on {} servers are not Ready with the \
-             current version",
+            "The CMDB says: {} pairs of server and package on {} servers are not well",
             rows.len(),
             servers.len()
         ))

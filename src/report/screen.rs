@@ -122,8 +122,9 @@ fn flow(lines: &mut Vec<String>, gauge: &Gauge, width: usize) {
         lines.push(labelled(limit.name.as_str(), &text, width));
     }
     let mut text = format!("{} of {} hosts", gauge.in_flight.len(), gauge.window);
-    let waits: Vec<String> =
-        gauge.waiting.iter().take(4).map(|(why, count)| wait(why, *count)).collect();
+    // Later waves have a line of their own.
+    let here = gauge.waiting.iter().filter(|(why, _)| *why != WaitReason::Wave);
+    let waits: Vec<String> = here.take(4).map(|(why, count)| wait(why, *count)).collect();
     if !waits.is_empty() {
         let _infallible = write!(text, "    waiting: {}", waits.join(", "));
     }

@@ -10,6 +10,7 @@ use super::agent::{Job, Origin, Step};
 use super::descriptors;
 use super::fleet::ServerNo;
 use super::ns::{SNAPSHOTS, Task};
+use super::product_files::Severity;
 use super::simulation::{MachineId, World};
 
 /// The version of the scripts that are simulated.
@@ -139,6 +140,7 @@ impl World {
     /// something is not current.
     fn refresh_packages(&mut self, server: ServerNo) {
         let packages: Vec<usize> = self.agents[server].holdings.keys().copied().collect();
+        self.log(server, Severity::Information, "Package Server", "Refreshing packages");
         for package in packages {
             let step = Step::AskInfo { package, always: true };
             self.ask(server, Job::new(step, Origin::Asked));

@@ -141,10 +141,10 @@ fn the_demo_fleet_has_work_on_half_of_its_servers_and_fits_a_minute_of_the_defau
         let packages: BTreeSet<Guid> = pairs.iter().map(|(_, package)| *package).collect();
 
         assert!((30..=36).contains(&servers.len()), "{} servers, seed {seed}", servers.len());
-        assert!((80..=100).contains(&pairs.len()), "{} pairs, seed {seed}", pairs.len());
+        assert!((70..=100).contains(&pairs.len()), "{} pairs, seed {seed}", pairs.len());
         assert_eq!(packages.len(), 8, "seed {seed}");
         let causes: Vec<FaultKind> = world.expected_broken().iter().map(|b| b.cause).collect();
-        assert_eq!(causes.len(), 3, "{causes:?}");
+        assert_eq!(causes.len(), 2, "{causes:?}");
     }
 }
 
