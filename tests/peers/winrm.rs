@@ -9,7 +9,9 @@ use fleetmend::secret::Secret;
 use fleetmend::transport::winrm::{
     Authentication, CommandLine, WinRmError, WinRmSettings, WinRmShell,
 };
-use fleetmend::transport::{Deadline, ReadScript, ReadShell as _};
+use fleetmend::transport::{
+    ChangeScript, ChangeShell as _, Deadline, ReadScript, ReadShell as _, TransportErrorKind,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -60,9 +62,13 @@ impl Peer {
 
     /// What the server has counted.
     async fn stats(&self) -> Value {
+        self.get("/stats").await
+    }
+
+    async fn get(&self, path: &str) -> Value {
         let asked = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").await?;
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             Ok::<_, std::io::Error>(answer)
@@ -104,6 +110,27 @@ async fn a_server_on_pyspnego_understands_every_sealed_message_of_our_client() {
         (&json!(2), &json!(0), &json!(0), &json!(0)),
         "{stats}"
     );
+}
+
+/// Nothing obliges a server to give the same answer to the same `Receive` twice.
+#[tokio::test]
+async fn a_script_whose_output_was_lost_on_the_way_is_in_doubt() {
+    let Some(room) = Room::enter() else { return };
+    let peer = Peer::start(&room).await;
+    let shell = WinRmShell::open(peer.settings(Authentication::Negotiate), soon()).await.unwrap();
+    let script = ChangeScript { name: "change", text: "# change" };
+
+    // The second answer brings the rest of a long result, and nothing of a short one.
+    for input in [json!("short"), json!("x".repeat(300_000))] {
+        peer.get("/lose").await;
+        let error = shell.change(&script, &input, soon()).await.unwrap_err();
+        assert_eq!(error.kind, TransportErrorKind::InDoubt, "{error}");
+    }
+    peer.get("/lose").await;
+    let quiet = shell.run(CommandLine::new("echo x"), soon()).await.unwrap();
+    assert!(quiet.has_gap && quiet.exit_code == Some(0), "{quiet:?}");
+    shell.close().await;
+    assert_eq!(peer.stats().await["shells"], json!(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,8 @@ every script with its own input.
     winrm_server.py 'DOMAIN:USER:PASSWORD'
 
 It prints `PORT <number>` and serves on 127.0.0.1 until its standard input ends. `GET /stats` tells
-what it has counted. Unsealed messages are refused as Windows refuses them.
+what it has counted; after `GET /lose` the next answer with output is lost on its way, and it keeps
+no answer to give it a second time. Unsealed messages are refused as Windows refuses them.
 """
 
 import base64
@@ -34,6 +35,7 @@ PROTOCOL = b"application/HTTP-SPNEGO-session-encrypted"
 NS = {"s": SOAP, "a": WSA, "w": WSMAN, "rsp": SHELL}
 STATS = {key: 0 for key in ("connections", "logons", "rejected", "sealed", "plain_refused", "frames_refused")}
 SHELLS = {}
+LOSE = threading.Event()
 LOCK = threading.Lock()
 
 
@@ -201,6 +203,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def do_GET(self):
+        if self.path == "/lose":
+            LOSE.set()
         with LOCK:
             stats = dict(STATS, shells=len(SHELLS))
         self.reply(200, json.dumps(stats).encode())
@@ -232,6 +236,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(400, Connection="close")
         count("sealed")
         status, document = answer(plain)
+        if LOSE.is_set() and b"ReceiveResponse" in document:
+            LOSE.clear()
+            self.close_connection = True
+            return None
         sealed = self.context.wrap_winrm(document)
         frame = (
             b"--Encrypted Boundary\r\n\tContent-Type: %s\r\n\tOriginalContent: type=application/soap+xml;"

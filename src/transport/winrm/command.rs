@@ -81,6 +81,11 @@ pub struct CommandOutput {
     pub stderr: Vec<u8>,
     /// Output beyond the limit was read and dropped.
     pub is_cut: bool,
+    /// An answer was lost on its way and asked for again. Nothing in [MS-WSMV] obliges a server to
+    /// keep it, so some output may be missing.
+    pub has_gap: bool,
+    /// In how many answers standard output came.
+    pub stdout_pieces: usize,
     /// The exit code; `None` where the server gave none.
     pub exit_code: Option<i32>,
 }
@@ -121,6 +126,7 @@ impl OutputCollector {
         let kept = &data[..data.len().min(room)];
         let stream = if is_stdout { &mut self.output.stdout } else { &mut self.output.stderr };
         stream.extend_from_slice(kept);
+        self.output.stdout_pieces += usize::from(is_stdout && !data.is_empty());
         self.output.is_cut |= kept.len() < data.len();
         self.seen += data.len();
         if self.seen > self.limits.ended {

@@ -226,13 +226,15 @@ impl Session {
                         return Err(WinRmError::TimedOut { request: "Receive", sent: true });
                     }
                 }
-                // The same request, with its identifier, gets the same answer.
+                // The same request, with its identifier: a server that keeps its last answer gives
+                // it again. Another one has dropped what it carried.
                 Err(
                     WinRmError::Lost { .. }
                     | WinRmError::AnswerCut { .. }
                     | WinRmError::SessionLost { .. },
                 ) if again < MAX_RECEIVE_AGAIN => {
                     again += 1;
+                    collector.output.has_gap = true;
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -112,10 +112,18 @@ impl WinRmShell {
             };
             return Err(TransportError::caused_by(TransportErrorKind::Fault, doing(), failed));
         }
-        powershell::read_result(&output.stdout).map_err(|source| {
-            let failed = ScriptError::NoResult { source, message: message_of(&output.stderr) };
-            TransportError::caused_by(TransportErrorKind::Fault, doing(), failed)
-        })
+        // It ended well, but what it said may be gone. A line that came in one piece is whole.
+        let in_doubt =
+            || TransportError::caused_by(TransportErrorKind::InDoubt, doing(), ScriptError::Gap);
+        match powershell::read_result(&output.stdout) {
+            Ok(_) if output.has_gap && output.stdout_pieces > 1 => Err(in_doubt()),
+            Ok(result) => Ok(result),
+            Err(_) if output.has_gap => Err(in_doubt()),
+            Err(source) => {
+                let failed = ScriptError::NoResult { source, message: message_of(&output.stderr) };
+                Err(TransportError::caused_by(TransportErrorKind::Fault, doing(), failed))
+            }
+        }
     }
 }
 
@@ -124,6 +132,8 @@ impl WinRmShell {
 enum ScriptError {
     #[error("it ended with {}: {message}", .exit_code.map_or("no exit code".to_owned(), |c| format!("exit code {c}")))]
     Failed { exit_code: Option<i32>, message: String },
+    #[error("it ended well, but an answer with its output was lost on the way")]
+    Gap,
     #[error("it wrote no usable result: {message}")]
     NoResult {
         #[source]
