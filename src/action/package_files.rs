@@ -28,6 +28,10 @@ impl TryFrom<String> for FilePattern {
                 "`{text}` holds braces: `{PLACEHOLDER}` stands for a package's GUID"
             ));
         }
+        // A short name would stand for a file whose real name the rules are about.
+        if rest.contains('~') {
+            return Err(format!("`{text}` holds a tilde: short names are not understood"));
+        }
         let sample = text.replace(PLACEHOLDER, &Guid::from_u128(0).to_string());
         let root = WindowsPath::root('C').ok_or("no drive")?;
         root.join(&sample)
@@ -170,9 +174,17 @@ mod tests {
 
     #[test]
     fn a_pattern_names_a_file_inside_and_has_no_other_placeholder() {
-        for wrong in
-            ["", "../x", "{package}/..", "{pkg}.xml", "*.xml", "{package}/", "C:\\x", "a:b"]
-        {
+        for wrong in [
+            "",
+            "../x",
+            "{package}/PACKAG~1.XML",
+            "{package}/..",
+            "{pkg}.xml",
+            "*.xml",
+            "{package}/",
+            "C:\\x",
+            "a:b",
+        ] {
             assert!(FilePattern::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
         assert_eq!(pattern("{package}/snapshot.xml").of(A), format!("{A}\\snapshot.xml"));

@@ -145,13 +145,45 @@ fn candidates(role: Role, facts: &HostFacts) -> Candidates {
     found
 }
 
+/// Folders at the root of a volume in which nothing of the product lives.
+const SYSTEM: [&str; 6] =
+    ["Windows", "$Recycle.Bin", "System Volume Information", "Recovery", "Boot", "Windows.old"];
+
+/// Folders at the root of a volume that the product shares with everybody else.
+const SHARED: [&str; 5] =
+    ["ProgramData", "Program Files", "Program Files (x86)", "Users", "PerfLogs"];
+
+/// Why a folder cannot be the product's own, whatever the host says of itself: an effect on it, or
+/// on its rights, would be one on the system. `None` when it can.
+fn why_not(path: &WindowsPath, facts: &HostFacts) -> Option<&'static str> {
+    let names: Vec<&str> = path.components().collect();
+    let Some(first) = names.first() else { return Some("it is a whole volume") };
+    let is_any = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(first));
+    if is_any(&SYSTEM) {
+        return Some("it belongs to the system");
+    }
+    let holds_others = [&facts.program_data, &facts.program_files]
+        .into_iter()
+        .any(|folder| path == folder || folder.is_below(path));
+    // A name with a tilde may be the short one of any of them.
+    if holds_others || (names.len() == 1 && (is_any(&SHARED) || first.contains('~'))) {
+        return Some("it holds what belongs to others");
+    }
+    let quarantine = WindowsPath::root(path.drive())?.join("ProgramData\\fleetmend").ok()?;
+    if *path == quarantine || path.is_below(&quarantine) {
+        return Some("quarantined files are kept there");
+    }
+    None
+}
+
 impl Reader<'_> {
     /// The folder of a role on this host; looked for once per session.
     ///
     /// # Errors
     ///
     /// `Refused` when there is none, naming every place that was looked at, or when several known
-    /// places exist and the host does not say which one is in use.
+    /// places exist and the host does not say which one is in use; also when the one in use is a
+    /// whole volume, or one of the system's folders.
     pub async fn root(&self, role: Role) -> Result<Root, StepFailure> {
         let mut roots = self.session().roots.lock().await;
         if let Some(path) = roots.get(&role) {
@@ -159,6 +191,12 @@ impl Reader<'_> {
         }
         let facts = self.facts().await?;
         let path = self.look_for(role, &candidates(role, &facts)).await?;
+        if let Some(reason) = why_not(&path, &facts) {
+            return Err(StepFailure::new(
+                FailureClass::Refused,
+                format!("could not take {path} of {} for {role}: {reason}", self.host().name),
+            ));
+        }
         roots.insert(role, path.clone());
         Ok(Root { role, path })
     }
@@ -210,6 +248,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::host::memory::{AGENT, MemoryHost, reader};
 
     fn facts(delivery: Option<&str>) -> HostFacts {
         serde_json::from_value(json!({
@@ -250,6 +289,61 @@ mod tests {
         assert_eq!(places.known.len(), 4);
         assert!(texts(&places.known).iter().any(|path| path.ends_with("\\PackageStatus")));
         assert!(texts(&places.known).iter().any(|path| path.ends_with("\\Package Status")));
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_the_system_is_refused_whatever_the_host_says_of_itself() {
+        for hostile in [
+            "C:\\",
+            "D:\\",
+            "C:\\Windows",
+            "D:\\windows\\System32",
+            "C:\\ProgramData",
+            "D:\\Program Files (x86)",
+            "C:\\Program Files",
+            "C:\\PROGRA~1",
+            "C:\\Users",
+            "C:\\System Volume Information\\x",
+            "C:\\ProgramData\\fleetmend",
+            "C:\\ProgramData\\fleetmend\\quarantine",
+        ] {
+            let host = MemoryHost::package_server();
+            host.folder(hostile);
+            host.answer(
+                "host-facts",
+                json!({
+                    "computer": "PS-01", "domain": "", "time_utc": null,
+                    "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
+                    "agent": { "install_dir": AGENT, "package_delivery": hostile },
+                    "notification_server": null,
+                }),
+            );
+            let session = host.session(1);
+
+            let failure = reader(&session).root(Role::PsDelivery).await.expect_err(hostile);
+
+            assert_eq!(failure.class, FailureClass::Refused, "{hostile}");
+            assert!(failure.message.contains("could not take"), "{hostile}: {failure}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_says_it_is_installed_in_the_system_has_no_folder_there() {
+        let mut facts = facts(None);
+        facts.program_files = "E:\\Apps\\Programs".parse().expect("a path");
+
+        for (place, is_taken) in [
+            ("C:\\Windows\\Package Delivery", false),
+            ("E:\\Apps", false),
+            ("E:\\Apps\\Programs", false),
+            ("E:\\Apps\\Programs\\Altiris\\Altiris Agent\\Package Delivery", true),
+            ("E:\\Packages", true),
+            ("D:\\WindowsUpdates\\Package Delivery", true),
+            ("C:\\ProgramData\\Symantec\\Symantec Agent\\Package Delivery", true),
+        ] {
+            let path: WindowsPath = place.parse().expect("a path");
+            assert_eq!(why_not(&path, &facts).is_none(), is_taken, "{place}");
+        }
     }
 
     #[test]
