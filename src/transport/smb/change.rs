@@ -1,6 +1,7 @@
 //! Changing files: every effect on the handle that was checked.
 
 use async_trait::async_trait;
+use smb2::client::Frame;
 use smb2::msg::create::{CreateDisposition, ShareAccess};
 use smb2::msg::create_context::{CreateContext, pack_contexts};
 use smb2::msg::query_info::QueryInfoResponse;
@@ -82,13 +83,7 @@ impl ChangeFiles for SmbFiles {
             [(Command::SetInfo, &rename), (Command::QueryInfo, &name), (Command::Close, &close)];
         let [renamed, named, _] = self.act(handle.tree, &ops, &what, deadline).await?;
         check_status(Phase::Acting, &renamed, &what)?;
-        match normalized_of(to.drive(), &named, &what)? {
-            Some(now) if now != *to => Err(TransportError::new(
-                TransportErrorKind::InDoubt,
-                format!("{what}: it was moved, but the server has it at {now}"),
-            )),
-            _ => Ok(()),
-        }
+        was_moved_to(to, &named, &what)
     }
 
     async fn create_file(
@@ -270,7 +265,7 @@ impl SmbFiles {
         ops: &[Op<'_>; N],
         what: &str,
         deadline: Deadline,
-    ) -> Result<[smb2::client::Frame; N], TransportError> {
+    ) -> Result<[Frame; N], TransportError> {
         if self.connection.is_disconnected() {
             return Err(from_client(Phase::Looking, what, smb2::Error::Disconnected));
         }
@@ -279,7 +274,8 @@ impl SmbFiles {
                 .compound(tree, ops)
                 .await
                 .map_err(|error| from_client(Phase::Acting, what, error))?;
-            take_frames(frames, what)
+            // The request may have been carried out and only its answer be missing.
+            take_frames(frames, what).map_err(in_doubt)
         })
         .await
     }
@@ -343,6 +339,23 @@ impl SmbFiles {
     }
 }
 
+/// Whether a file that the server says it moved is where it belongs; a server that does not tell
+/// is believed. The move took place, so that whatever is wrong now is no refusal.
+fn was_moved_to(to: &WindowsPath, named: &Frame, what: &str) -> Result<(), TransportError> {
+    match normalized_of(to.drive(), named, what).map_err(in_doubt)? {
+        Some(now) if now != *to => Err(TransportError::new(
+            TransportErrorKind::InDoubt,
+            format!("{what}: it was moved, but the server has it at {now}"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An error after the request that acts: nobody knows what was done.
+fn in_doubt(error: TransportError) -> TransportError {
+    TransportError { kind: TransportErrorKind::InDoubt, ..error }
+}
+
 /// Whether an open file is the one that was decided on.
 fn check_expected(
     found: &FileMetadata,
@@ -374,5 +387,17 @@ mod tests {
             let error = check_expected(&changed, &file(5, 7), "x").expect_err("it changed");
             assert_eq!(error.kind, TransportErrorKind::Refused);
         }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_understood_after_a_move_leaves_it_in_doubt() {
+        let header = smb2::msg::header::Header::new_request(Command::QueryInfo);
+        assert_eq!(header.status, NtStatus::SUCCESS);
+        let named = Frame { header, body: vec![1, 2, 3], raw: Vec::new() };
+        let to: WindowsPath = "C:\\x.xml".parse().expect("a path");
+
+        let error = was_moved_to(&to, &named, "could not move it").expect_err("it makes no sense");
+
+        assert_eq!(error.kind, TransportErrorKind::InDoubt);
     }
 }
