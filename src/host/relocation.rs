@@ -154,7 +154,8 @@ impl Changer<'_> {
     /// # Errors
     ///
     /// `Refused` when something has changed since it was recorded, or is outside the fence; the
-    /// message says how many files were moved before.
+    /// message says how many files were moved. The first failure ends a move into quarantine; on
+    /// the way back the other files are moved all the same.
     pub async fn relocate(&self, relocation: &Relocation) -> Result<Relocated, StepFailure> {
         let root = self.root(relocation.role).await?;
         let fence = self.fence();
@@ -165,6 +166,7 @@ impl Changer<'_> {
                 .ok_or_else(|| drifted(&root.path, "its volume has no quarantine"))?,
         };
         let mut done = Relocated::default();
+        let mut failed: Option<StepFailure> = None;
         for some in relocation.moves.chunks(AT_ONCE) {
             let fates = join_all(some.iter().map(|file| async {
                 match relocation.direction {
@@ -173,7 +175,6 @@ impl Changer<'_> {
                 }
             }))
             .await;
-            let mut failed = None;
             for fate in fates {
                 match fate {
                     Ok(Fate::Moved) => done.moved += 1,
@@ -182,22 +183,28 @@ impl Changer<'_> {
                         done.moved += 1;
                         done.displaced += 1;
                     }
-                    // An effect in doubt is the worst of what went wrong at once.
-                    Err(failure) if failure.class == FailureClass::InDoubt => {
-                        failed = Some(failure);
-                    }
-                    Err(failure) => failed = failed.or(Some(failure)),
+                    // An effect in doubt is the worst of what went wrong at once, and a host that
+                    // is not reached is worse than a file that is refused.
+                    Err(failure) => failed = Some(worse(failed, failure)),
                 }
             }
-            if let Some(mut failure) = failed {
-                let (there, of) = (done.moved + done.already, relocation.moves.len());
-                if there > 0 {
-                    failure.message.push_str(&format!(" (after {there} of {of} files)"));
-                }
-                return Err(failure);
+            // A file that cannot come back keeps no other one away: what is brought back was there
+            // before, and nobody would ask for the rest again.
+            let goes_on = relocation.direction == Direction::Back
+                && failed.as_ref().is_none_or(|failure| failure.class == FailureClass::Refused);
+            if failed.is_some() && !goes_on {
+                break;
             }
         }
-        Ok(done)
+        let Some(mut failure) = failed else { return Ok(done) };
+        let (there, of) = (done.moved + done.already, relocation.moves.len());
+        if there > 0 {
+            failure.message.push_str(&match relocation.direction {
+                Direction::Away => format!(" (after {there} of {of} files)"),
+                Direction::Back => format!(" ({there} of {of} files are back)"),
+            });
+        }
+        Err(failure)
     }
 
     async fn move_away(
@@ -339,6 +346,19 @@ impl Changer<'_> {
 /// The name of a file's `twin`: the first has the wanted name, `x.xml`, the second `x.xml.2`.
 pub(super) fn twin_of(wanted: &str, twin: u32) -> String {
     if twin <= 1 { wanted.to_owned() } else { format!("{wanted}.{twin}") }
+}
+
+/// The failure that tells more of what may have happened; the earlier one of two equals.
+fn worse(first: Option<StepFailure>, second: StepFailure) -> StepFailure {
+    let weight = |failure: &StepFailure| match failure.class {
+        FailureClass::InDoubt => 2,
+        FailureClass::Refused => 0,
+        _ => 1,
+    };
+    match first {
+        Some(first) if weight(&first) >= weight(&second) => first,
+        Some(_) | None => second,
+    }
 }
 
 fn drifted(path: &WindowsPath, reason: &str) -> StepFailure {

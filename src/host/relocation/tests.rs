@@ -165,3 +165,41 @@ async fn a_second_file_of_the_same_name_gets_a_place_of_its_own() {
     assert_eq!(host.files_below(STORE).len(), 2);
     assert!(second.moves[0].to.ends_with("snapshot.xml.2"));
 }
+
+#[tokio::test]
+async fn one_file_that_cannot_come_back_keeps_no_other_away() {
+    let host = MemoryHost::package_server();
+    let mut moves = Vec::new();
+    for number in 1..=20 {
+        let package = Guid::from_u128(number);
+        let name = format!("{package}\\snapshot.xml");
+        host.write(&format!("{AGENT}\\Package Delivery\\{name}"), &format!("<old n='{number}'/>"));
+        let session = host.session(1);
+        let at = reader(&session);
+        let root = at.root(Role::PsDelivery).await.expect("a root");
+        let fence = at.fence();
+        let file = fence.file(&root, &name).await.expect("admitted");
+        moves.extend(at.plan_move(&file, Some(package)).await.expect("read").map(|it| it.0));
+    }
+    let away = Relocation::new(
+        Role::PsDelivery,
+        RunId::new(uuid::Uuid::from_u128(1)),
+        Direction::Away,
+        moves,
+    );
+    let session = host.session(1);
+    changer(&session).relocate(&away).await.expect("moved");
+    // Somebody exchanged the first one.
+    let kept = host.files_below(STORE);
+    let first = kept.iter().find(|it| it.contains(&Guid::from_u128(1).to_string())).expect("kept");
+    host.write(first, "<exchanged/>");
+
+    let undo = host.session(2);
+    let failure = changer(&undo).relocate(&away.inverse()).await.expect_err("one is refused");
+
+    assert!(failure.message.contains("19 of 20 files are back"), "{failure}");
+    for number in 2..=20 {
+        let path = format!("{AGENT}\\Package Delivery\\{}\\snapshot.xml", Guid::from_u128(number));
+        assert_eq!(host.content(&path), Some(format!("<old n='{number}'/>")));
+    }
+}
