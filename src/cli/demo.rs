@@ -129,9 +129,9 @@ async fn ask_cmdb(inventory: &Path) -> Result<Vec<WorkRow>, Failure> {
 
 fn prologue(args: &DemoArgs, rows: &[WorkRow], paint: Paint) -> String {
     let mut text = format!(
-        "A SIMULATION on loopback: a Notification Server, its CMDB, {} package servers;\nseed {}, {} \
-         times as fast as real time. fleetmend talks to it over WinRM, SMB and SQL,\nas to a real \
-         fleet.\n\n",
+        "A SIMULATION on loopback: a Notification Server, its CMDB, {} package servers\n(seed {}, \
+         {} times as fast as real time). fleetmend talks to it over WinRM, SMB\nand SQL, as to a \
+         real fleet.\n\n",
         args.lab.servers, args.lab.seed, args.lab.speed,
     );
     let servers: IndexMap<_, ()> = rows.iter().map(|row| (row.server.guid, ())).collect();
