@@ -80,7 +80,7 @@ impl Failure {
             let _infallible = writeln!(text, "  caused by: {}", clean(cause));
         }
         if let Some(hint) = &self.hint {
-            let _infallible = writeln!(text, "{} {hint}", paint.strong("hint:"));
+            let _infallible = writeln!(text, "{} {}", paint.strong("hint:"), clean(hint));
         }
         text
     }

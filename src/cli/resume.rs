@@ -10,7 +10,8 @@ use super::{files, fleet, output, past};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult};
 use crate::model::{Host, HostName, Selector};
-use crate::plan::{self, Answers, Draft, DraftRequest};
+use crate::plan::{self, Answers, Draft, DraftRequest, InDoubt};
+use crate::report::clean_line;
 use crate::scheduler::Scheduler;
 
 /// Goes on where the journal ends.
@@ -48,8 +49,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     let show = if args.json { Show::Json } else { Show::People };
     if show == Show::People {
         for doubt in &resumption.in_doubt {
-            let lines = doubt.lines.join("; ");
-            output::talk(&format!("in doubt: {} ({lines})\n", doubt.step));
+            output::talk(&told(doubt));
         }
     }
 
@@ -65,10 +65,14 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         .filter(|host| is_touched(host))
         .map(|host| host.name.clone())
         .collect();
-    let (live, _events) =
+    let (live, events) =
         state_dir.resume(run.id, launch::wall_clock(), &held).map_err(|error| {
             Failure::input(format!("could not go on with run {}", run.id)).because(&error)
         })?;
+    if events.len() != run.recorded.events.len() {
+        return Err(Failure::input(format!("run {} went on meanwhile", run.id))
+            .hint("resume again, if it did not end"));
+    }
     let state = resumption.state.clone();
     let config = DriverConfig {
         run: run.id,
@@ -92,4 +96,31 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     })
     .await?;
     Ok(launch::result_of(&state))
+}
+
+/// A change in doubt as a line; names in it come from the host.
+fn told(doubt: &InDoubt) -> String {
+    format!("in doubt: {} ({})\n", doubt.step, clean_line(&doubt.lines.join("; "), 300))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PlayNo, StepId, TaskId};
+
+    #[test]
+    fn what_a_host_named_cannot_steer_the_terminal() {
+        let task = TaskId { play: PlayNo(0), task: 0 };
+        let doubt = InDoubt {
+            step: StepId { task, host: HostName::new("smp01") },
+            action: "scheduled_task".to_owned(),
+            lines: vec!["run the scheduled task `x\u{1b}[2J\ny`".to_owned()],
+            resolution: plan::Resolution::Unknown,
+        };
+
+        let line = told(&doubt);
+
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        assert_eq!(line.lines().count(), 1, "{line:?}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{HostName, RunId};
 use crate::plan;
+use crate::report::clean_line;
 use crate::scheduler::Scheduler;
 
 /// Takes a run back, newest change first on each host.
@@ -26,7 +27,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
     if show == Show::People {
         for stays in &takeback.stays {
             if let Some(why) = &stays.impossible {
-                output::talk(&format!("stays: {} ({why})\n", stays.step));
+                output::talk(&format!("stays: {} ({})\n", stays.step, clean_line(why, 300)));
             }
         }
     }
@@ -71,6 +72,12 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
     let live = state_dir
         .start(&header, launch::wall_clock(), &held)
         .map_err(|error| Failure::input("could not start the undo").because(&error))?;
+    // From here on nobody else changes these hosts. Until here the run may have gone on.
+    let now = past::find(&state_dir, &past.id.full())?;
+    if now.recorded.events.len() != past.recorded.events.len() {
+        return Err(Failure::input(format!("run {} went on meanwhile", past.id))
+            .hint("undo again: this one would have left its latest changes behind"));
+    }
     let config = DriverConfig {
         run,
         orders: Orders::TakeBack(Arc::new(takeback)),
