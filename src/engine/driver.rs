@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::clock::Clock;
 use super::config::{DriverConfig, Orders};
@@ -20,11 +20,14 @@ use crate::event::{
     Ack, ChangeRecord, Event, EventKind, IllegalEvent, Journal, JournalError, Observer, RunResult,
     RunState, StopStage,
 };
-use crate::model::{Cost, FailureClass, PlayNo, StepFailure, StepId};
+use crate::model::{Cost, FailureClass, Outcome, PlayNo, StepFailure, StepId};
 use crate::scheduler::{Command, Input, Scheduler};
 
 /// How often readers are shown the gauge.
 const TICK: Duration = Duration::from_millis(100);
+/// The longest that the CMDBs may take to name the work of a play, or to say what is ready. Each
+/// statement has its own, shorter deadline; this bounds all of them together.
+const QUESTION: Duration = Duration::from_secs(10 * 60);
 /// Words from steps that may wait for the driver.
 const INBOX: usize = 1024;
 
@@ -39,11 +42,20 @@ pub enum DriveError {
     Illegal(#[from] IllegalEvent),
 }
 
-/// A change that waits for the scheduler's grant.
-struct Waiting {
-    record: ChangeRecord,
-    cost: Cost,
-    grant: oneshot::Sender<Ack>,
+/// What waits for the scheduler's grant.
+enum Waiting {
+    /// A change; its intent goes to disk first.
+    Change { record: ChangeRecord, cost: Cost, grant: oneshot::Sender<Ack> },
+    /// A reading that draws from limits.
+    Reading(oneshot::Sender<()>),
+}
+
+/// A question to the CMDBs that is under way.
+struct Question {
+    play: PlayNo,
+    is_oracle: bool,
+    /// Ends it: it only reads.
+    abort: AbortHandle,
 }
 
 /// Executes one run.
@@ -58,6 +70,7 @@ pub struct Driver {
     tasks: JoinSet<TaskEnd>,
     /// The step that each task runs, for tasks that panic.
     running: HashMap<Id, StepId>,
+    questions: HashMap<Id, Question>,
     cancels: HashMap<StepId, oneshot::Sender<()>>,
     waiting: HashMap<StepId, Waiting>,
     /// Events on their way to the disk, in order.
@@ -88,6 +101,7 @@ impl Driver {
             observers,
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            questions: HashMap::new(),
             cancels: HashMap::new(),
             waiting: HashMap::new(),
             unwritten: FuturesOrdered::new(),
@@ -112,6 +126,9 @@ impl Driver {
             let _ended = cancel.send(());
         }
         self.waiting.clear();
+        for question in self.questions.values() {
+            question.abort.abort();
+        }
         while self.tasks.join_next().await.is_some() {}
         self.sessions.close_all().await;
         result?;
@@ -223,17 +240,19 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes the intent and lets the step go on when it is on disk.
+    /// Lets a step go on: one that changes its host when its intent is on disk.
     fn grant(&mut self, step: &StepId) -> Result<(), DriveError> {
-        if let Some(waiting) = self.waiting.remove(step) {
-            let decided = EventKind::StepDecided {
-                step: step.clone(),
-                change: waiting.record,
-                cost: waiting.cost,
-            };
-            let on_disk = self.emit(decided)?;
-            // A step that was cancelled meanwhile does not listen any more and changes nothing.
-            let _cancelled = waiting.grant.send(on_disk);
+        // A step that was cancelled meanwhile does not listen any more and changes nothing.
+        match self.waiting.remove(step) {
+            Some(Waiting::Change { record, cost, grant }) => {
+                let step = step.clone();
+                let on_disk = self.emit(EventKind::StepDecided { step, change: record, cost })?;
+                let _cancelled = grant.send(on_disk);
+            }
+            Some(Waiting::Reading(grant)) => {
+                let _cancelled = grant.send(());
+            }
+            None => {}
         }
         Ok(())
     }
@@ -241,24 +260,31 @@ impl Driver {
     fn find_work(&mut self, play: PlayNo) {
         let config = Arc::clone(&self.config);
         let sessions = self.sessions.notification_servers();
-        self.tasks.spawn(async move {
-            TaskEnd::Work(play, cmdb::find_work(&config, &sessions, play).await)
+        let abort = self.tasks.spawn(async move {
+            TaskEnd::Work(play, in_time(cmdb::find_work(&config, &sessions, play)).await)
         });
+        self.questions.insert(abort.id(), Question { play, is_oracle: false, abort });
     }
 
     fn check_oracle(&mut self, play: PlayNo) {
         let pairs = cmdb::pairs_of(&self.state, play);
         let sessions = self.sessions.notification_servers();
-        self.tasks
-            .spawn(async move { TaskEnd::Oracle(play, cmdb::ask_oracle(&sessions, pairs).await) });
+        let abort = self.tasks.spawn(async move {
+            TaskEnd::Oracle(play, in_time(cmdb::ask_oracle(&sessions, pairs)).await)
+        });
+        self.questions.insert(abort.id(), Question { play, is_oracle: true, abort });
     }
 
     fn hear(&mut self, message: Message) -> Result<(), DriveError> {
         match message {
             Message::Decided { step, record, cost, grant } => {
                 let input = Input::Decided { step: step.clone(), cost: cost.clone() };
-                self.waiting.insert(step, Waiting { record, cost, grant });
+                self.waiting.insert(step, Waiting::Change { record, cost, grant });
                 self.tell(input);
+            }
+            Message::WantsToRead { step, cost, grant } => {
+                self.waiting.insert(step.clone(), Waiting::Reading(grant));
+                self.tell(Input::Decided { step, cost });
             }
             Message::AlsoDecided { step, record, cost, on_disk } => {
                 let written = self.emit(EventKind::StepDecided { step, change: record, cost })?;
@@ -279,12 +305,10 @@ impl Driver {
         match ended {
             Ok((id, end)) => {
                 self.running.remove(&id);
+                self.questions.remove(&id);
                 match end {
                     TaskEnd::Step(step, end) => {
-                        // Words that the step sent before it ended are heard first.
-                        while let Ok(message) = self.inbox.try_recv() {
-                            self.hear(message)?;
-                        }
+                        self.hear_all()?;
                         self.finished(step, end)?;
                     }
                     TaskEnd::Work(play, Ok(matched)) => self.tell(Input::Work { play, matched }),
@@ -298,13 +322,39 @@ impl Driver {
                     TaskEnd::Closed => {}
                 }
             }
-            Err(error) => {
-                if let Some(step) = self.running.remove(&error.id()) {
-                    let failure =
-                        StepFailure::caused_by(FailureClass::Bug, "the step panicked", &error);
-                    self.finished(step, StepEnd::failed(failure))?;
-                }
+            Err(error) => self.panicked(&error)?,
+        }
+        Ok(())
+    }
+
+    /// A task ended by a mistake in this program. Whoever waits for it is told.
+    fn panicked(&mut self, error: &JoinError) -> Result<(), DriveError> {
+        if let Some(step) = self.running.remove(&error.id()) {
+            self.hear_all()?;
+            let failure = StepFailure::caused_by(FailureClass::Bug, "the step panicked", error);
+            let mut end = StepEnd::failed(failure);
+            // Nobody knows how far a change came that was under way.
+            if self.state.step(&step).is_some_and(|state| state.open) {
+                end.outcome = Outcome::Unknown;
             }
+            self.finished(step, end)?;
+        }
+        if let Some(Question { play, is_oracle, .. }) = self.questions.remove(&error.id()) {
+            let failure = StepFailure::caused_by(FailureClass::Bug, "the question panicked", error);
+            self.tell(if is_oracle {
+                Input::OracleFailed { play, failure }
+            } else {
+                Input::WorkFailed { play, failure }
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes in the words that wait: those that a step sent before it ended are heard before its
+    /// end.
+    fn hear_all(&mut self) -> Result<(), DriveError> {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.hear(message)?;
         }
         Ok(())
     }
@@ -332,9 +382,8 @@ impl Driver {
     fn show(&mut self) {
         let now = self.clock.now();
         let gauge = self.scheduler.gauge(now);
-        for observer in &mut self.observers {
-            observer.tick(now, &gauge, &self.state);
-        }
+        let state = &self.state;
+        self.observers.retain_mut(|observer| survives(|| observer.tick(now, &gauge, state)));
     }
 
     /// Emits an event whose durability nobody waits for here; a failure ends the run.
@@ -356,9 +405,8 @@ impl Driver {
 
     fn written(&mut self, written: Result<Event, JournalError>) -> Result<(), DriveError> {
         let event = written?;
-        for observer in &mut self.observers {
-            observer.observe(&event, &self.state);
-        }
+        let state = &self.state;
+        self.observers.retain_mut(|observer| survives(|| observer.observe(&event, state)));
         Ok(())
     }
 
@@ -374,3 +422,25 @@ impl Driver {
         self.state.result
     }
 }
+
+/// Bounds a question to the CMDBs, which could hang one statement after the other.
+async fn in_time<T>(
+    question: impl Future<Output = Result<T, StepFailure>>,
+) -> Result<T, StepFailure> {
+    tokio::time::timeout(QUESTION, question).await.unwrap_or_else(|_| {
+        Err(StepFailure::new(
+            FailureClass::TimedOut,
+            "could not ask the CMDB: the answers took longer than ten minutes",
+        ))
+    })
+}
+
+/// Whether a reader got through without a panic. One that did not is not shown anything more: a
+/// mistake on the screen must not leave changes on hosts half done.
+fn survives(show: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(show)).is_ok()
+}
+
+#[cfg(test)]
+#[path = "driver/tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@ use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure
 pub(super) enum Message {
     /// A step knows its change and waits for the grant, which tells when the intent is on disk.
     Decided { step: StepId, record: ChangeRecord, cost: Cost, grant: oneshot::Sender<Ack> },
+    /// A step whose reading draws from limits waits for them; nothing is recorded.
+    WantsToRead { step: StepId, cost: Cost, grant: oneshot::Sender<()> },
     /// A step that takes back several changes comes to its next one: it has its grant, but the
     /// intent must be on disk.
     AlsoDecided { step: StepId, record: ChangeRecord, cost: Cost, on_disk: oneshot::Sender<Ack> },
@@ -51,9 +53,11 @@ impl StepEnd {
 
     /// The driver went away before the step had its grant: nothing was changed.
     pub(super) fn orphaned() -> Self {
-        Self::failed(StepFailure::new(
-            FailureClass::Cancelled,
-            "the run ended before the step began",
-        ))
+        Self::failed(orphaned())
     }
+}
+
+/// The driver went away before the step had its grant.
+pub(super) fn orphaned() -> StepFailure {
+    StepFailure::new(FailureClass::Cancelled, "the run ended before the step began")
 }

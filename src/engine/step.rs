@@ -1,4 +1,5 @@
-//! One step on one host: fill in templates, probe, decide, wait for the grant, apply.
+//! One step on one host: fill in templates, probe, decide, wait for the grant, apply. Where reading
+//! draws from limits, the grant is waited for before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::message::{Message, StepEnd};
+use super::message::{Message, StepEnd, orphaned};
 use crate::action::{self, ActionKind, Decision};
 use crate::event::{Ack, ChangeRecord};
 use crate::expression::{Scope, render, truth};
@@ -131,14 +132,31 @@ async fn decide(
     let params = render(&task.action.params, scope).map_err(|error| refused(&error))?;
     let action = find(&task.action.action)?;
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
+    let with_uses = |cost: Cost| {
+        task.uses.draws().fold(cost, |cost, (name, draw)| cost.and(name.clone(), draw))
+    };
+    let reading = action.probe_cost();
+    let draws_to_read = !reading.is_none() && !job.is_check;
+    if draws_to_read {
+        allowed_to_read(job, with_uses(reading)).await?;
+    }
     let deadline = Deadline::after(job.within);
     let reader = job.session.reader(deadline, Arc::clone(&job.prior));
     let mut decision = deadline.of(prepared.decide(&reader)).await.map_err(|_| {
         StepFailure::new(FailureClass::TimedOut, "the host was not read before the deadline")
     })??;
     if let Decision::Change(_, cost) = &mut decision {
-        let uses = task.uses.draws();
-        *cost = uses.fold(cost.clone(), |cost, (name, draw)| cost.and(name.clone(), draw));
+        if draws_to_read {
+            // The step has its grant and cannot ask for another one.
+            return Err(StepFailure::new(
+                FailureClass::Bug,
+                format!(
+                    "`{}` draws for reading, so that it may not change anything",
+                    action.name()
+                ),
+            ));
+        }
+        *cost = with_uses(std::mem::take(cost));
     }
     Ok(Some((action, decision)))
 }
@@ -163,6 +181,14 @@ async fn granted(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), Ste
     let (grant, granted) = oneshot::channel();
     let (step, record) = (job.step.clone(), record.clone());
     on_disk(job, Message::Decided { step, record, cost, grant }, granted).await
+}
+
+/// Waits until the limits allow a reading that draws from them.
+async fn allowed_to_read(job: &Job, cost: Cost) -> Result<(), StepFailure> {
+    let (grant, granted) = oneshot::channel();
+    let message = Message::WantsToRead { step: job.step.clone(), cost, grant };
+    job.inbox.send(message).await.map_err(|_| orphaned())?;
+    granted.await.map_err(|_| orphaned())
 }
 
 /// Waits until the intent of a further change of a granted step is on disk.

@@ -22,8 +22,9 @@ pub enum Input {
         /// Why.
         failure: StepFailure,
     },
-    /// A step has read its host and has something to change; it waits for its limits from here
-    /// on. Not sent in check mode, where it would change nothing.
+    /// A step has read its host and has something to change, or its reading itself draws from
+    /// limits; it waits for them from here on. Sent once for a step at most, and not in check mode,
+    /// where nothing would be changed.
     Decided {
         /// The step.
         step: StepId,
@@ -75,7 +76,7 @@ pub enum Command {
         /// once it is allowed, in real time. Waiting for limits does not count.
         deadline: Duration,
     },
-    /// The step's limits are drawn: make the change, then say `Finished`.
+    /// The step's limits are drawn: make the change, or read, then say `Finished`.
     Apply {
         /// The step.
         step: StepId,
