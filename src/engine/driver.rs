@@ -45,7 +45,7 @@ pub enum DriveError {
 /// What waits for the scheduler's grant.
 enum Waiting {
     /// A change; its intent goes to disk first.
-    Change { record: ChangeRecord, cost: Cost, grant: oneshot::Sender<Ack> },
+    Change { record: Box<ChangeRecord>, cost: Cost, grant: oneshot::Sender<Ack> },
     /// A reading that draws from limits.
     Reading(oneshot::Sender<()>),
 }
@@ -246,8 +246,8 @@ impl Driver {
         match self.waiting.remove(step) {
             Some(Waiting::Change { record, cost, grant }) => {
                 let step = step.clone();
-                let on_disk = self.emit(EventKind::StepDecided { step, change: record, cost })?;
-                let _cancelled = grant.send(on_disk);
+                let decided = EventKind::StepDecided { step, change: *record, cost };
+                let _cancelled = grant.send(self.emit(decided)?);
             }
             Some(Waiting::Reading(grant)) => {
                 let _cancelled = grant.send(());
@@ -279,6 +279,7 @@ impl Driver {
         match message {
             Message::Decided { step, record, cost, grant } => {
                 let input = Input::Decided { step: step.clone(), cost: cost.clone() };
+                let record = Box::new(record);
                 self.waiting.insert(step, Waiting::Change { record, cost, grant });
                 self.tell(input);
             }
@@ -298,10 +299,7 @@ impl Driver {
         Ok(())
     }
 
-    fn ended(
-        &mut self,
-        ended: Result<(Id, TaskEnd), tokio::task::JoinError>,
-    ) -> Result<(), DriveError> {
+    fn ended(&mut self, ended: Result<(Id, TaskEnd), JoinError>) -> Result<(), DriveError> {
         match ended {
             Ok((id, end)) => {
                 self.running.remove(&id);

@@ -245,7 +245,7 @@ async fn a_reader_that_panics_does_not_end_the_run() {
 #[tokio::test]
 async fn a_question_that_panics_ends_the_play_and_not_in_silence() {
     let (mut driver, opening) = run(1, Some(WorkQuery::NotReadyPackages), Databases::default());
-    driver.emit(opening).expect("it is the first");
+    drop(driver.emit(opening).expect("it is the first"));
     while let Some(command) = driver.scheduler.poll(driver.clock.now()) {
         if !matches!(command, Command::FindWork { .. }) {
             driver.execute(command).expect("it is executed");

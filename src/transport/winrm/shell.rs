@@ -105,24 +105,35 @@ impl WinRmShell {
             };
             TransportError::caused_by(kind, doing(), failure.error)
         })?;
-        if output.exit_code != Some(0) {
-            let failed = ScriptError::Failed {
-                exit_code: output.exit_code,
-                message: message_of(&output.stderr),
-            };
-            return Err(TransportError::caused_by(TransportErrorKind::Fault, doing(), failed));
-        }
+        result_of(&output, changes)
+            .map_err(|(kind, failed)| TransportError::caused_by(kind, doing(), failed))
+    }
+}
+
+/// The result that a script wrote.
+///
+/// One that changes something says itself, by exit code 1, that it failed. When it was killed, or
+/// its result is missing, nobody knows how far it came.
+fn result_of(
+    output: &CommandOutput,
+    changes: bool,
+) -> Result<Value, (TransportErrorKind, ScriptError)> {
+    let unknown = if changes { TransportErrorKind::InDoubt } else { TransportErrorKind::Fault };
+    let message = || message_of(&output.stderr);
+    match output.exit_code {
         // It ended well, but what it said may be gone. A line that came in one piece is whole.
-        let in_doubt =
-            || TransportError::caused_by(TransportErrorKind::InDoubt, doing(), ScriptError::Gap);
-        match powershell::read_result(&output.stdout) {
-            Ok(_) if output.has_gap && output.stdout_pieces > 1 => Err(in_doubt()),
-            Ok(result) => Ok(result),
-            Err(_) if output.has_gap => Err(in_doubt()),
-            Err(source) => {
-                let failed = ScriptError::NoResult { source, message: message_of(&output.stderr) };
-                Err(TransportError::caused_by(TransportErrorKind::Fault, doing(), failed))
+        Some(0) => match powershell::read_result(&output.stdout) {
+            Ok(_) if output.has_gap && output.stdout_pieces > 1 => {
+                Err((TransportErrorKind::InDoubt, ScriptError::Gap))
             }
+            Ok(result) => Ok(result),
+            Err(_) if output.has_gap => Err((TransportErrorKind::InDoubt, ScriptError::Gap)),
+            Err(source) => Err((unknown, ScriptError::NoResult { source, message: message() })),
+        },
+        exit_code => {
+            let is_its_own_word = exit_code.is_some_and(|code| code > 0);
+            let kind = if is_its_own_word { TransportErrorKind::Fault } else { unknown };
+            Err((kind, ScriptError::Failed { exit_code, message: message() }))
         }
     }
 }
@@ -224,5 +235,27 @@ impl ChangeShell for WinRmShell {
 
     fn as_read(&self) -> &dyn ReadShell {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(exit_code: Option<i32>, stdout: &str, changes: bool) -> TransportErrorKind {
+        let output = CommandOutput { stdout: stdout.into(), exit_code, ..CommandOutput::default() };
+        result_of(&output, changes).expect_err("there is no result").0
+    }
+
+    #[test]
+    fn a_change_that_was_killed_or_whose_result_is_missing_is_in_doubt() {
+        const CONTROL_C_EXIT: i32 = -1_073_741_510;
+        for (exit_code, stdout) in
+            [(None, ""), (Some(CONTROL_C_EXIT), ""), (Some(0), ""), (Some(0), "FLEETMEND:eyJ")]
+        {
+            assert_eq!(kind(exit_code, stdout, true), TransportErrorKind::InDoubt, "{exit_code:?}");
+            assert_eq!(kind(exit_code, stdout, false), TransportErrorKind::Fault, "{exit_code:?}");
+        }
+        assert_eq!(kind(Some(1), "", true), TransportErrorKind::Fault);
     }
 }
