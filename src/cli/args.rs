@@ -208,9 +208,12 @@ pub(super) struct LabUpArgs {
     #[command(flatten)]
     /// The fleet.
     pub lab: LabArgs,
-    /// Where the inventory and its credentials are written
-    #[arg(long, value_name = "DIR", default_value = "lab")]
+    /// Where its inventory, `lab.yml`, and its credentials are written
+    #[arg(long, value_name = "DIR", default_value = "inventory")]
     pub dir: PathBuf,
+    /// Take any free ports, so that several labs can be up; the inventory says which
+    #[arg(long)]
+    pub any_ports: bool,
     /// Print the lab's tally as JSON when it ends
     #[arg(long)]
     pub tally: bool,

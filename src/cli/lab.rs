@@ -13,7 +13,7 @@ use super::args::{LabArgs, LabUpArgs};
 use super::error::Failure;
 use super::{launch, output, signals};
 use crate::event::RunResult;
-use crate::lab::{Broken, FaultPlan, Lab, LabConfig, Tally};
+use crate::lab::{Broken, FaultPlan, Lab, LabConfig, LabPorts, Tally};
 use crate::model::TimeScale;
 
 /// Above this many servers the lab is a process of its own: its sockets and its work would get in
@@ -21,6 +21,8 @@ use crate::model::TimeScale;
 const EMBEDDED: u16 = 300;
 /// Sockets that one server of the lab and its share of the controller need, with room to spare.
 const DESCRIPTORS_A_SERVER: u64 = 16;
+/// The ports of `lab up`, so that its inventory is the same each time.
+const PORTS: LabPorts = LabPorts { winrm: 15_985, smb: 14_450, sql: 11_433 };
 /// What a lab process writes when it can be used.
 const READY: &str = "ready";
 /// The longest that a lab process may take to come up.
@@ -42,7 +44,15 @@ pub(super) async fn up(args: &LabUpArgs) -> Result<RunResult, Failure> {
             .because(&error)
     })?;
     raise_descriptor_limit(args.lab.servers)?;
-    let lab = start(&args.lab, &args.dir).await?;
+    let mut config = config(&args.lab, &args.dir)?;
+    if !args.child {
+        "lab.yml".clone_into(&mut config.inventory_file);
+        config.keeps_inventory = true;
+    }
+    if !(args.child || args.any_ports) {
+        config.ports = PORTS;
+    }
+    let lab = start(config).await?;
     if args.child {
         output::result(&format!("{READY}\n"));
         wait_for_end_of_input().await;
@@ -74,7 +84,7 @@ fn banner(args: &LabUpArgs, lab: &Lab) {
     }
 }
 
-async fn start(args: &LabArgs, directory: &Path) -> Result<Lab, Failure> {
+fn config(args: &LabArgs, directory: &Path) -> Result<LabConfig, Failure> {
     let mut config = LabConfig::new(
         u32::from(args.servers),
         args.seed,
@@ -90,7 +100,15 @@ async fn start(args: &LabArgs, directory: &Path) -> Result<Lab, Failure> {
             Failure::input(format!("could not use the faults {}", path.display())).because(&error)
         })?;
     }
-    Lab::start(config).await.map_err(|error| Failure::internal("could not start the lab", &error))
+    Ok(config)
+}
+
+async fn start(config: LabConfig) -> Result<Lab, Failure> {
+    Lab::start(config).await.map_err(|error| {
+        Failure::input("could not start the lab")
+            .because(&error)
+            .hint("if another lab is up, end it, or take other ports with --any-ports")
+    })
 }
 
 fn speed(args: &LabArgs) -> Result<TimeScale, Failure> {
@@ -221,7 +239,8 @@ fn run_embedded(
         }
     };
     runtime.block_on(async {
-        let lab = match start(args, directory).await {
+        let started = async { start(config(args, directory)?).await };
+        let lab = match started.await {
             Ok(lab) => lab,
             Err(failure) => {
                 let _gone = came_up.send(Err(failure));

@@ -25,6 +25,17 @@ pub struct Endpoint {
     pub smb: u16,
 }
 
+/// The ports that all machines of a lab share; 0 means any that is free.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LabPorts {
+    /// WinRM.
+    pub winrm: u16,
+    /// SMB.
+    pub smb: u16,
+    /// The SQL Server.
+    pub sql: u16,
+}
+
 /// The listeners of one machine.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -57,14 +68,17 @@ fn numbered(first: Ipv4Addr, number: u32) -> Ipv4Addr {
 
 /// Opens the listeners of all machines. `first` is the address of the first one; machines that are
 /// switched off have an address where nothing listens.
+///
+/// With `ports` of 0 the first machine gets any that are free, and the others the same ones.
 pub(super) async fn open(
     first: Ipv4Addr,
     machines: &[(MachineId, bool)],
+    ports: LabPorts,
 ) -> Result<Vec<Opened>, ListenError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match try_open(first, machines).await {
+        match try_open(first, machines, ports).await {
             Err(error) if attempt < ATTEMPTS && error.source.kind() == io::ErrorKind::AddrInUse => {
             }
             result => return result,
@@ -75,9 +89,12 @@ pub(super) async fn open(
 async fn try_open(
     first: Ipv4Addr,
     machines: &[(MachineId, bool)],
+    ports: LabPorts,
 ) -> Result<Vec<Opened>, ListenError> {
     let own_addresses = cfg!(target_os = "linux");
-    let (mut winrm_port, mut smb_port) = (0, 0);
+    // Machines that share an address cannot share ports.
+    let (mut winrm_port, mut smb_port) =
+        if own_addresses { (ports.winrm, ports.smb) } else { (0, 0) };
     let mut opened = Vec::with_capacity(machines.len());
     for (number, (machine, is_on)) in (0..).zip(machines) {
         let address = if own_addresses { numbered(first, number) } else { Ipv4Addr::LOCALHOST };
@@ -121,7 +138,8 @@ mod tests {
     async fn a_machine_that_is_off_has_an_address_and_no_listener() {
         let machines = [(MachineId::NotificationServer, true), (MachineId::Server(0), false)];
 
-        let opened = open(Ipv4Addr::new(127, 87, 9, 1), &machines).await.unwrap();
+        let opened =
+            open(Ipv4Addr::new(127, 87, 9, 1), &machines, LabPorts::default()).await.unwrap();
 
         assert!(opened[0].listeners.is_some());
         assert!(opened[1].listeners.is_none());

@@ -13,7 +13,7 @@ pub mod tree;
 pub mod winrm;
 pub mod world;
 
-pub use addresses::{Endpoint, ListenError};
+pub use addresses::{Endpoint, LabPorts, ListenError};
 pub use inventory::{ADMIN_CREDENTIAL, CMDB_CREDENTIAL, DATABASE};
 pub use run::{Lab, LabConfig, StartLabError};
 pub use world::{Broken, Cause, FaultPlan, MachineId, Tally};

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::addresses::{self, Endpoint, ListenError, Opened};
+use super::addresses::{self, Endpoint, LabPorts, ListenError, Opened};
 use super::clock::LiveWorld;
 use super::cmdb::{Cmdb, CmdbError};
 use super::front::{Account, Accounts, Faults};
@@ -29,9 +29,6 @@ use crate::secret::Secret;
 
 /// The login of the CMDB.
 const CMDB_LOGIN: &str = "cmdb-reader";
-/// The names of the files that a lab writes.
-const INVENTORY_FILE: &str = "inventory.yml";
-const CREDENTIALS_FILE: &str = "credentials.json";
 
 /// What a lab is asked to be.
 #[derive(Debug, Clone)]
@@ -44,6 +41,12 @@ pub struct LabConfig {
     pub speed: TimeScale,
     /// The folder that the inventory and the credentials are written to; it must exist.
     pub directory: PathBuf,
+    /// The name of the inventory; that of the credentials follows from it.
+    pub inventory_file: String,
+    /// Whether the inventory stays when the lab ends; the credentials never do.
+    pub keeps_inventory: bool,
+    /// The ports that the machines share.
+    pub ports: LabPorts,
     /// The address of the Notification Server; the package servers follow. Only on Linux, and
     /// always below 127.
     pub first_address: Ipv4Addr,
@@ -57,8 +60,17 @@ impl LabConfig {
             faults: FaultPlan::built_in(),
             speed: TimeScale::new(20.0).expect("20 is in range"),
             directory,
+            inventory_file: "inventory.yml".to_owned(),
+            keeps_inventory: false,
+            ports: LabPorts::default(),
             first_address: Ipv4Addr::new(127, 87, 0, 1),
         }
+    }
+
+    /// `lab-credentials.json` for `lab.yml`.
+    fn credentials_file(&self) -> String {
+        let stem = self.inventory_file.rsplit_once('.').map_or(&*self.inventory_file, |(s, _)| s);
+        format!("{stem}-credentials.json")
     }
 }
 
@@ -97,11 +109,13 @@ pub enum StartLabError {
     Fleet(#[source] tokio::task::JoinError),
 }
 
-/// A running lab. It ends when it is stopped or dropped; its files stay until [`Lab::stop`].
+/// A running lab. It ends when it is stopped or dropped; its credentials stay until [`Lab::stop`].
 pub struct Lab {
     world: Arc<LiveWorld>,
     inventory: PathBuf,
+    keeps_inventory: bool,
     credentials_file: PathBuf,
+    credentials_name: String,
     credentials: Vec<(&'static str, Credential)>,
     endpoints: Vec<(MachineId, Endpoint)>,
     sql: TdsFront,
@@ -124,7 +138,8 @@ impl Lab {
     ///
     /// [`StartLabError`]; nothing is left running then.
     pub async fn start(config: LabConfig) -> Result<Self, StartLabError> {
-        let LabConfig { fleet, faults, speed, directory, first_address } = config;
+        let credentials_name = config.credentials_file();
+        let LabConfig { fleet, faults, speed, directory, first_address, .. } = config;
         let founding = tokio::task::spawn_blocking(move || {
             let world = World::new(fleet, &faults);
             LiveWorld::start(world, speed, Cmdb::new()?)
@@ -136,10 +151,10 @@ impl Lab {
             let all = std::iter::once(MachineId::NotificationServer).chain(servers);
             all.map(|machine| (machine, world.is_listening(machine))).collect::<Vec<_>>()
         });
-        let opened = addresses::open(first_address, &machines).await?;
+        let opened = addresses::open(first_address, &machines, config.ports).await?;
         let endpoints: Vec<(MachineId, Endpoint)> =
             opened.iter().map(|open| (open.machine, open.endpoint)).collect();
-        let sql = start_sql(&world, &passwords, endpoints[0].1.address).await?;
+        let sql = start_sql(&world, &passwords, endpoints[0].1.address, config.ports.sql).await?;
 
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -149,8 +164,10 @@ impl Lab {
         }
         let mut lab = Self {
             world,
-            inventory: directory.join(INVENTORY_FILE),
-            credentials_file: directory.join(CREDENTIALS_FILE),
+            inventory: directory.join(&config.inventory_file),
+            keeps_inventory: config.keeps_inventory,
+            credentials_file: directory.join(&credentials_name),
+            credentials_name,
             credentials: Vec::new(),
             endpoints,
             sql,
@@ -171,7 +188,7 @@ impl Lab {
             let directory = Directory {
                 fleet: world.fleet(),
                 speed: self.world.speed(),
-                credentials_file: CREDENTIALS_FILE,
+                credentials_file: &self.credentials_name,
                 notification_server: self.endpoints[0].1,
                 cmdb_port: self.sql.address().port(),
                 servers: &servers,
@@ -223,13 +240,15 @@ impl Lab {
         self.world.with(|world| world.expected_broken().to_vec())
     }
 
-    /// Ends every connection, stops time, and removes the lab's files: what they describe is gone.
+    /// Ends every connection, stops time, and removes the lab's files, whose fleet is gone; the
+    /// inventory stays if the lab keeps it.
     pub async fn stop(mut self) {
         // Nobody listens any more only if all fronts have ended already.
         let _ = self.stopping.send(true);
         self.sql.stop().await;
         self.tasks.shutdown().await;
-        for path in [&self.inventory, &self.credentials_file] {
+        let inventory = (!self.keeps_inventory).then_some(&self.inventory);
+        for path in inventory.into_iter().chain([&self.credentials_file]) {
             if let Err(error) = std::fs::remove_file(path) {
                 tracing::debug!(%error, path = %path.display(), "A file of the lab stays");
             }
@@ -241,6 +260,7 @@ async fn start_sql(
     world: &Arc<LiveWorld>,
     passwords: &Passwords,
     address: Ipv4Addr,
+    port: u16,
 ) -> Result<TdsFront, StartLabError> {
     let account = Account {
         domain: String::new(),
@@ -256,7 +276,7 @@ async fn start_sql(
         accounts: Accounts::new(vec![account]),
         faults: Arc::new(world.with(|world| world.sql_faults())),
     };
-    let address = SocketAddr::from((address, 0));
+    let address = SocketAddr::from((address, port));
     TdsFront::bind(address, settings).await.map_err(|source| StartLabError::Sql { address, source })
 }
 

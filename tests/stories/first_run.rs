@@ -61,3 +61,25 @@ fn a_run_makes_every_pair_ready_and_show_tells_it_again() {
         listed.stdout
     );
 }
+
+#[test]
+fn the_shipped_inventory_of_the_lab_is_the_one_that_the_lab_writes() {
+    let faults = include_str!("../../src/lab/faults/default.yml");
+    let lab = SmallLab::start_at(60, 7, 20.0, faults, std::net::Ipv4Addr::new(127, 87, 0, 1));
+    let without_ports = |text: &str| {
+        let mut words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
+        for at in 1..words.len() {
+            if words[at - 1].ends_with("port: ") {
+                words[at] = words[at].trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+            }
+        }
+        words.concat().replace("'credentials.json'", "'lab-credentials.json'")
+    };
+
+    let written = std::fs::read_to_string(lab.lab().inventory()).expect("written");
+    let shipped = std::fs::read_to_string("inventory/lab.yml").expect("shipped");
+
+    let written =
+        without_ports(&written).replace("'inventory-credentials.json'", "'lab-credentials.json'");
+    assert_eq!(written, without_ports(&shipped));
+}

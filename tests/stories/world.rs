@@ -32,6 +32,10 @@ impl World {
         Self { dir: tempfile::tempdir().expect("a directory") }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The program with arguments, in an environment of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetmend"));
@@ -86,6 +90,17 @@ pub(crate) struct SmallLab {
 impl SmallLab {
     /// `network` keeps labs of tests that run at the same time apart: 127.(100 + network).0.1.
     pub(crate) fn start(servers: u32, seed: u64, speed: f64, faults: &str, network: u8) -> Self {
+        let first_address = std::net::Ipv4Addr::new(127, 100 + network, 0, 1);
+        Self::start_at(servers, seed, speed, faults, first_address)
+    }
+
+    pub(crate) fn start_at(
+        servers: u32,
+        seed: u64,
+        speed: f64,
+        faults: &str,
+        first_address: std::net::Ipv4Addr,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -96,7 +111,7 @@ impl SmallLab {
         let config = LabConfig {
             faults: FaultPlan::parse(faults).expect("faults"),
             speed: TimeScale::new(speed).expect("a speed"),
-            first_address: std::net::Ipv4Addr::new(127, 100 + network, 0, 1),
+            first_address,
             ..LabConfig::new(servers, seed, started, dir.path().to_owned())
         };
         let lab = runtime.block_on(Lab::start(config)).expect("the lab starts");
@@ -142,6 +157,16 @@ impl UnderWay {
             .map_while(Result::ok)
             .filter_map(|line| serde_json::from_str(&line).ok())
             .collect()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads to the end, and tells how it ended.
+    pub(crate) fn wait(mut self) -> (Vec<Value>, Option<i32>) {
+        let rest = self.read(usize::MAX);
+        (rest, self.child.wait().expect("it ended").code())
     }
 
     /// As a power cut does it: no word of warning.
