@@ -82,19 +82,20 @@ impl Action for Acl {
     const NAME: &'static str = "acl";
     const SUMMARY: &'static str = "Gives an account rights on the folder of a role.";
     const DOC: &'static str = "\
-Ensures that the list of rights of the role's folder holds an entry for the account, for
-the folder and all that is made in it later. Every other entry stays as it is, byte for
-byte. A folder without a list (a NULL DACL) is open to everybody and stays so, with a
-note.
+Ensures that the list of rights of the role's folder holds an entry for the account,
+for the folder and all that is made in it later. Every other entry stays as it is,
+byte for byte. A folder without a list (a NULL DACL) is open to everybody and stays
+so, with a note.
 
-Folders that are inside already keep their lists: what is written over SMB is not handed
-down to them. Groups that stand for everybody are never given more than reading, and a
-denial for the account that would outweigh the grant is refused.
+Folders that are inside already keep their lists: what is written over SMB is not
+handed down to them. Groups that stand for everybody are never given more than
+reading, and a denial for the account that would outweigh the grant is refused.
 
 Rights: an administrator of the server, over SMB; WinRM to find the folder and the
 account.
 
-Undo: puts the earlier list back, if the one that this wrote is still there.";
+Undo: puts the earlier list back, if the one that this wrote is still there.
+";
     const EXAMPLE: &'static str = "\
 - name: Give the Agent Connectivity Credential full control
   acl: { role: ps_delivery, account: '{{ acc_account }}', rights: full_control }

@@ -69,21 +69,22 @@ impl Action for QuarantineFiles {
     const NAME: &'static str = "quarantine_files";
     const SUMMARY: &'static str = "Moves named files of listed packages into quarantine, so that the product makes them anew.";
     const DOC: &'static str = "\
-Ensures that the files are not where the product looks for them. Each is moved, never deleted,
-to `<volume>\\ProgramData\\fleetmend\\quarantine\\<run>`, a folder that only SYSTEM and the
-administrators can use. A file that is not there is nothing to do.
+Ensures that the files are not where the product looks for them. Each is moved, never
+deleted, to `<volume>\\ProgramData\\fleetmend\\quarantine\\<run>`, a folder that only
+SYSTEM and the administrators can use. A file that is not there is nothing to do.
 
-Only named files inside the folder of the role are moved: no folder, no wildcard, no content of
-packages, nothing behind a link. More files than `expect.max` are refused. So is a
-`PackageStatus.xml` that says `Deleted`, since the agent's removal of the package would never
-end, and one whose state cannot be read, unless the agent's own list gives another state.
-At the Notification Server a package's file is also found without braces and with a language,
-`{GUID.EN_US}.xml`.
+Only named files inside the folder of the role are moved: no folder, no wildcard, no
+content of packages, nothing behind a link. More files than `expect.max` are refused.
+So is a `PackageStatus.xml` that says `Deleted`, since the agent's removal of the
+package would never end, and one whose state cannot be read, unless the agent's own
+list gives another state. At the Notification Server a package's file is also found
+without braces and with a language, `{GUID.EN_US}.xml`.
 
 Rights: an administrator of the server, over SMB; WinRM to find the folders.
 
-Undo: moves the same bytes back. A file that the product has made meanwhile is moved into the
-quarantine of the undo first. Registers `moved`: package, path and time of each file.
+Undo: moves the same bytes back. A file that the product has made meanwhile is moved
+into the quarantine of the undo first. Registers `moved`: package, path and time of
+each file.
 ";
     const EXAMPLE: &'static str = "\
 - name: Move the stale snapshot files away

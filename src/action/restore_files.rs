@@ -41,15 +41,15 @@ impl Action for RestoreFiles {
     const SUMMARY: &'static str =
         "Moves named files of listed packages back from the quarantine of an earlier run.";
     const DOC: &'static str = "\
-Ensures that the files which an earlier run moved away with `quarantine_files` are where they
-were. To take a whole run back, use `fleetmend undo RUN`; this is for some of its files. A file
-that stands where a quarantined one belongs is moved into this run's own quarantine first.
-Files that the quarantine does not hold are nothing to do.
+Ensures that the files which an earlier run moved away with `quarantine_files` are
+where they were. To take a whole run back, use `fleetmend undo RUN`; this is for some
+of its files. A file that stands where a quarantined one belongs is moved into this
+run's own quarantine first. Files that the quarantine does not hold are nothing to do.
 
 Rights: an administrator of the server, over SMB; WinRM to find the folders.
 
-Undo: moves the files into the quarantine of the earlier run again. Registers `moved`: package,
-path and time of each file.
+Undo: moves the files into the quarantine of the earlier run again. Registers `moved`:
+package, path and time of each file.
 ";
     const EXAMPLE: &'static str = "\
 - name: Bring the snapshot files back
