@@ -36,6 +36,11 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
         return Ok(RunResult::Done);
     }
     let inventory = past::inventory_of(&past.header)?;
+    let known = |name: &&HostName| inventory.loaded.inventory.host(name).is_some();
+    if let Some(lost) = takeback.hosts.keys().find(|name| !known(name)) {
+        return Err(Failure::input(format!("could not take run {} back on {lost}", past.id))
+            .hint("it is not in the inventory any more: put it back, or name the other hosts"));
+    }
     let changes: usize = takeback.hosts.values().map(Vec::len).sum();
     let question = format!("take back {changes} changes on {} hosts?", takeback.hosts.len());
     launch::confirm(&question, args.yes)?;

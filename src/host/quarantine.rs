@@ -57,7 +57,8 @@ impl Reader<'_> {
     ///
     /// # Errors
     ///
-    /// `Refused` when there is none, or more than one.
+    /// `Refused` when there is none, or more than one; when a link leads to it, or when others than
+    /// SYSTEM and the administrators could have put files there.
     pub async fn find_quarantined_run(&self, drive: char, id: &str) -> Result<RunId, StepFailure> {
         let refused = |reason: &str| {
             StepFailure::new(
@@ -83,9 +84,48 @@ impl Reader<'_> {
             .filter_map(|entry| uuid::Uuid::try_parse(&entry.name).ok().map(RunId::new))
             .collect();
         match runs.as_slice() {
-            [only] => Ok(*only),
+            [only] => {
+                self.check_kept(*only, drive).await?;
+                Ok(*only)
+            }
             [] => Err(refused("there is none")),
             _ => Err(refused("more than one run starts with these digits")),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Looks at a run's folder and those of ours above it: whoever can create folders in
+    /// `ProgramData` could have made them.
+    async fn check_kept(&self, run: RunId, drive: char) -> Result<(), StepFailure> {
+        let fence = self.fence();
+        let mut folder = WindowsPath::root(drive).ok_or_else(|| no_volume(drive))?;
+        let run = run.full();
+        for (depth, name) in WAY.iter().copied().chain([run.as_str()]).enumerate() {
+            folder = folder.join(name).map_err(|_| no_volume(drive))?;
+            if !fence.folder(&folder).await? {
+                return Err(open(&folder, "it is not there"));
+            }
+            if depth > 0 {
+                self.check_closed(&folder).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_closed(&self, folder: &WindowsPath) -> Result<(), StepFailure> {
+        let parts = SecurityInformation::OWNER_GROUP_DACL;
+        let bytes = self.files().descriptor(folder, parts).await?;
+        let descriptor = SecurityDescriptor::parse(&bytes).map_err(|error| {
+            StepFailure::caused_by(
+                FailureClass::Refused,
+                format!("could not understand who may use {folder}"),
+                &error,
+            )
+        })?;
+        match why_open(&descriptor) {
+            None => Ok(()),
+            Some(reason) => Err(open(folder, &reason)),
         }
     }
 }
@@ -157,26 +197,13 @@ impl Changer<'_> {
             made => Ok(made?),
         }
     }
-
-    async fn check_closed(&self, folder: &WindowsPath) -> Result<(), StepFailure> {
-        let parts = SecurityInformation::OWNER_GROUP_DACL;
-        let bytes = self.files().descriptor(folder, parts).await?;
-        let descriptor = SecurityDescriptor::parse(&bytes).map_err(|error| {
-            StepFailure::caused_by(
-                FailureClass::Refused,
-                format!("could not understand who may use {folder}"),
-                &error,
-            )
-        })?;
-        match why_open(&descriptor) {
-            None => Ok(()),
-            Some(reason) => Err(open(folder, &reason)),
-        }
-    }
 }
 
 fn open(folder: &WindowsPath, reason: &str) -> StepFailure {
-    StepFailure::new(FailureClass::Refused, format!("could not keep files in {folder}: {reason}"))
+    StepFailure::new(
+        FailureClass::Refused,
+        format!("could not trust what is kept in {folder}: {reason}"),
+    )
 }
 
 /// Why a folder is not safe to keep files in; `None` when it is.
@@ -205,6 +232,7 @@ fn why_open(descriptor: &SecurityDescriptor) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::memory::{MemoryHost, reader};
     use crate::transport::security::{AceFlags, Control, FileRights};
 
     #[test]
@@ -234,5 +262,23 @@ mod tests {
         for hostile in ["..\\x", "a\\..\\..\\x", "x:y", "*"] {
             assert!(quarantine.place(hostile).is_err(), "{hostile}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_quarantine_that_somebody_else_made_is_not_restored_from() {
+        let host = MemoryHost::package_server();
+        let run = "0000000000000000000000000000000a";
+        host.write(&format!("C:\\ProgramData\\fleetmend\\quarantine\\{run}\\x.xml"), "planted");
+        let session = host.session(1);
+        let at = reader(&session);
+
+        let failure = at.find_quarantined_run('C', run).await.expect_err("it is open to all");
+
+        assert_eq!(failure.class, FailureClass::Refused);
+        let closed = SecurityDescriptor::administrators_only();
+        for folder in ["", "\\quarantine", &format!("\\quarantine\\{run}")] {
+            host.describe(&format!("C:\\ProgramData\\fleetmend{folder}"), &closed);
+        }
+        assert!(reader(&session).find_quarantined_run('C', run).await.is_ok());
     }
 }
