@@ -11,8 +11,7 @@ use super::config::{DriverConfig, Orders};
 use crate::event::{NotReady, OracleReport, RunState};
 use crate::host::{PairStatus, Session, not_ready_packages, readiness};
 use crate::model::{
-    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, Selector, StepFailure, WorkRow,
-    match_work,
+    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkRow, match_work,
 };
 use crate::transport::Deadline;
 
@@ -23,8 +22,7 @@ const AT_ONCE: usize = 2;
 
 type CmdbSessions = Vec<(HostName, Arc<Session>)>;
 
-/// The rows of a play's work query, by host. A Notification Server among the hosts gets all rows
-/// of its own CMDB; package servers get theirs.
+/// The rows of a play's work query, by host.
 pub(super) async fn find_work(
     config: &DriverConfig,
     sessions: &CmdbSessions,
@@ -40,28 +38,45 @@ pub(super) async fn find_work(
             "could not find the work: no host of the inventory has a `cmdb`",
         ));
     }
-    let mut rows: Vec<WorkRow> = Vec::new();
     let mut by_server: IndexMap<HostName, Vec<WorkRow>> = IndexMap::new();
     for (name, session) in sessions {
         let own = retrying(|deadline| async move {
             not_ready_packages(&session.reader(deadline, Arc::from([]))).await
         })
         .await?;
-        rows.extend(own.iter().cloned());
         by_server.insert(name.clone(), own);
     }
+    let hosts: Vec<Host> = config.hosts.values().cloned().collect();
+    let is_meant = |name: &HostName| play.hosts.matches(name, &config.inventory);
+    let is_within = |name: &HostName| {
+        config.limit.as_ref().is_none_or(|limit| limit.matches(name, &config.inventory))
+    };
+    let mut matched = share_out(by_server, &hosts, is_meant);
+    matched.by_host.retain(|name, _| is_within(name));
+    Ok(matched)
+}
+
+/// Gives the rows to the hosts that a play means. Package servers get their own. Notification
+/// Servers get all rows of their own CMDB, but in a play that means nothing else: one that is a
+/// package server as well, among others, must not be repaired for the packages of all of them.
+fn share_out(
+    by_server: IndexMap<HostName, Vec<WorkRow>>,
+    hosts: &[Host],
+    is_meant: impl Fn(&HostName) -> bool,
+) -> MatchedWork {
+    let rows: Vec<WorkRow> = by_server.values().flatten().cloned().collect();
     // Rows meet all hosts of the inventory, so that the row of a host that this play leaves out is
     // told from that of a server that nobody knows.
-    let hosts: Vec<Host> =
-        config.hosts.values().filter(|host| !by_server.contains_key(&host.name)).cloned().collect();
-    let mut matched = match_work(&rows, &hosts);
-    matched.by_host.extend(by_server);
-    let is_taken = |name: &HostName| {
-        let within = |pattern: &Selector| pattern.matches(name, &config.inventory);
-        within(&play.hosts) && config.limit.as_ref().is_none_or(within)
-    };
-    matched.by_host.retain(|name, rows| !rows.is_empty() && is_taken(name));
-    Ok(matched)
+    let mut matched = match_work(&rows, hosts);
+    let is_for_servers = hosts
+        .iter()
+        .filter(|host| is_meant(&host.name))
+        .all(|host| by_server.contains_key(&host.name));
+    if is_for_servers {
+        matched.by_host.extend(by_server);
+    }
+    matched.by_host.retain(|name, rows| !rows.is_empty() && is_meant(name));
+    matched
 }
 
 /// The work list of the hosts that a play took.
@@ -186,6 +201,35 @@ mod tests {
 
         assert_eq!((report.ready, report.of), (1, 2));
         assert_eq!(report.not_ready[0].status, None);
+    }
+
+    #[test]
+    fn a_notification_server_gets_the_work_of_all_only_in_a_play_of_its_own() {
+        let host = |name: &str, guid: u128| Host {
+            name: HostName::new(name),
+            groups: Arc::from([]),
+            vars: Arc::new(
+                [("itms_guid".to_owned(), serde_json::json!(Guid::from_u128(guid)))]
+                    .into_iter()
+                    .collect(),
+            ),
+        };
+        // The Notification Server is a package server, too.
+        let hosts = [host("smp01", 1), host("ps-01", 2)];
+        let rows = || {
+            let all = vec![row(1, 1), row(2, 2), row(2, 3)];
+            IndexMap::from([(HostName::new("smp01"), all)])
+        };
+        let count = |work: &MatchedWork, name: &str| {
+            work.by_host.get(&HostName::new(name)).map_or(0, Vec::len)
+        };
+
+        let servers = share_out(rows(), &hosts, |name| name.as_str() == "smp01");
+        assert_eq!((count(&servers, "smp01"), count(&servers, "ps-01")), (3, 0));
+        assert!(servers.unmatched.is_empty());
+
+        let packages = share_out(rows(), &hosts, |_| true);
+        assert_eq!((count(&packages, "smp01"), count(&packages, "ps-01")), (1, 2));
     }
 
     #[test]
