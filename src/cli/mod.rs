@@ -40,7 +40,10 @@ pub fn main() -> ExitCode {
         }
     };
     logging::install();
-    match dispatch(&cli) {
+    // The panic itself has been told by the time it arrives here.
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(&cli)));
+    let Ok(ended) = ended else { return ExitCode::from(RunResult::Bug.exit_code()) };
+    match ended {
         Ok(result) => ExitCode::from(result.exit_code()),
         Err(failure) => {
             output::talk(&failure.render(environment::paint_stderr()));

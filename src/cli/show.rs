@@ -8,7 +8,7 @@ use super::args::{Cli, RunsArgs, ShowArgs};
 use super::error::Failure;
 use super::{environment, launch, output, past};
 use crate::event::RunResult;
-use crate::report::{clean_line, file_name, recap};
+use crate::report::{clean_line, file_name, json_line, recap};
 
 /// Prints the recap of a run again, or its events.
 pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
@@ -16,7 +16,7 @@ pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
     let run = past::find(&state_dir, &args.run)?;
     if args.json {
         for event in &run.recorded.events {
-            let line = serde_json::to_string(event)
+            let line = json_line(event)
                 .map_err(|error| Failure::internal("could not write an event as JSON", &error))?;
             output::result(&(line + "\n"));
         }

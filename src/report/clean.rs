@@ -41,7 +41,8 @@ pub fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-fn is_harmless(c: char) -> bool {
+/// Whether a character can neither steer a terminal nor reorder what is read.
+pub(super) fn is_harmless(c: char) -> bool {
     let is_bidi = matches!(
         c,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'

@@ -12,7 +12,7 @@ mod screen;
 pub use clean::{clean, clean_line, file_name};
 pub use failures::{FailureGroup, group_failures};
 pub use hosts::fold_hosts;
-pub use json::JsonLines;
+pub use json::{JsonLines, json_line};
 pub use lines::PlainLines;
 pub use paint::Paint;
 pub use recap::recap;
