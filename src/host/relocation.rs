@@ -271,24 +271,31 @@ impl Changer<'_> {
         {
             return Err(drifted(&file.from, &format!("{folder} is gone; it is kept at {place}")));
         }
-        let displaced = match occupant {
-            Some(found) => {
-                self.displace(fence, &target, found).await?;
-                true
-            }
-            None => false,
+        let Some(found) = occupant else {
+            self.carry(&place, target.path(), &kept).await?;
+            return Ok(Fate::Moved);
         };
-        self.carry(&place, target.path(), &kept).await?;
-        Ok(if displaced { Fate::Displaced } else { Fate::Moved })
+        let aside = self.displace(fence, &target, found).await?;
+        let Err(mut failure) = self.carry(&place, target.path(), &kept).await else {
+            return Ok(Fate::Displaced);
+        };
+        // The one that made way belongs there as long as nothing else does.
+        let is_put_back = failure.class != FailureClass::InDoubt
+            && self.carry(&aside, target.path(), found).await.is_ok();
+        if !is_put_back {
+            failure.message.push_str(&format!("; the file that stood there is kept at {aside}"));
+        }
+        Err(failure)
     }
 
-    /// Moves a file that stands in the way into this run's own quarantine: nothing is lost.
+    /// Moves a file that stands in the way into this run's own quarantine: nothing is lost. Returns
+    /// where it is.
     async fn displace(
         &self,
         fence: &Fence<'_>,
         file: &FencedFile,
         found: &FileMetadata,
-    ) -> Result<(), StepFailure> {
+    ) -> Result<WindowsPath, StepFailure> {
         let drive = file.path().drive();
         let quarantine = self.prepare_quarantine(fence, self.run(), drive).await?;
         let wanted = format!("displaced\\{}\\{}", file.role(), file.relative());
@@ -296,7 +303,8 @@ impl Changer<'_> {
             let place = quarantine.place(&twin_of(&wanted, twin))?;
             self.prepare_place(fence, &quarantine, &place).await?;
             if self.files().metadata(&place).await?.is_none() {
-                return self.carry(file.path(), &place, found).await;
+                self.carry(file.path(), &place, found).await?;
+                return Ok(place);
             }
         }
         Err(drifted(file.path(), "quarantine already holds too many files of this name"))

@@ -203,3 +203,23 @@ async fn one_file_that_cannot_come_back_keeps_no_other_away() {
         assert_eq!(host.content(&path), Some(format!("<old n='{number}'/>")));
     }
 }
+
+#[tokio::test]
+async fn a_file_that_made_way_for_nothing_goes_back() {
+    let host = MemoryHost::package_server();
+    host.write(&snapshot(), "<snapshot version='7'/>");
+    let away = planned(&host).await;
+    let session = host.session(1);
+    changer(&session).relocate(&away).await.expect("moved");
+    host.write(&snapshot(), "<snapshot version='8'/>");
+    let kept = host.files_below(STORE);
+    host.hold(&kept[0]);
+
+    let undo = host.session(2);
+    let at =
+        undo.changer(Deadline::after(std::time::Duration::from_millis(600)), Vec::new().into());
+    at.relocate(&away.inverse()).await.expect_err("another program holds the old one");
+
+    assert_eq!(host.content(&snapshot()).as_deref(), Some("<snapshot version='8'/>"));
+    assert_eq!(host.files_below(STORE), kept);
+}
