@@ -3,6 +3,7 @@
 #
 #   tests/long.sh            list them
 #   tests/long.sh NAME       run one; its figures go to docs/measurements.md
+#   tests/long.sh fuzz NAME  fuzz one target for FLEETMEND_FUZZ_SECONDS (600) s; without NAME, list them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,18 @@ case "${1:-}" in
         ;;
     inventory-10000)
         cargo bench --locked --bench load
+        ;;
+    fuzz)
+        # Findings go to fuzz/artifacts, new inputs to fuzz/target: the corpus stays small and made by hand.
+        if [ -z "${2:-}" ]; then
+            cargo fuzz list
+            exit
+        fi
+        found=fuzz/target/found/$2
+        mkdir -p "$found"
+        # cargo-fuzz passes sanitizer flags that a stable compiler takes only with this variable.
+        RUSTC_BOOTSTRAP=1 cargo fuzz run "$2" "$found" "fuzz/corpus/$2" -- \
+            -max_total_time="${FLEETMEND_FUZZ_SECONDS:-600}" -timeout=10 -rss_limit_mb=2048 -max_len=8192
         ;;
     *)
         sed -n 's/^    \([a-z0-9-]*\))$/\1/p' "$0"
