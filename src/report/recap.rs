@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use console::measure_text_width;
 use indexmap::IndexMap;
 
 use super::screen::outcomes;
@@ -22,9 +23,43 @@ pub fn recap(state: &RunState, paint: Paint) -> String {
     text
 }
 
-/// Appends one line; writing to a string cannot fail.
+/// The recap is read at 80 columns.
+const WIDTH: usize = 80;
+/// Where the text of a labelled line begins.
+const INDENT: usize = 15;
+
+/// Appends a labelled line, folded at blanks with what follows below its text.
 fn line(text: &mut String, label: &str, content: &str) {
-    let _infallible = writeln!(text, "{}", format!("  {label:<12} {content}").trim_end());
+    let mut begin = format!("  {label:<12} ");
+    for row in fold(content, WIDTH - INDENT) {
+        text.push_str(format!("{begin}{row}").trim_end());
+        text.push('\n');
+        begin = " ".repeat(INDENT);
+    }
+}
+
+/// Cuts a text into rows of at most `width` columns; colour codes take none, and a word that is
+/// longer than a row has one of its own.
+fn fold(content: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    let mut used = 0;
+    for word in content.split(' ') {
+        let wide = measure_text_width(word);
+        if used > 0 && used + 1 + wide > width {
+            rows.push(String::new());
+            used = 0;
+        }
+        if let Some(row) = rows.last_mut() {
+            if used > 0 {
+                row.push(' ');
+                used += 1;
+            }
+            row.push_str(word);
+            // Two blanks in a row keep columns apart.
+            used += wide.max(usize::from(word.is_empty()));
+        }
+    }
+    rows
 }
 
 fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Paint) {
@@ -205,9 +240,10 @@ fn all_failures(text: &mut String, state: &RunState, paint: Paint) {
     }
     let _infallible = writeln!(text, "{}", paint.strong("failures"));
     for group in groups.iter().take(20) {
-        let head = format!("{} × {}  {}", group.count, paint.bad(group.outcome.word()), group.task);
-        let _infallible =
-            writeln!(text, "  {head}\n      {}\n      on {}", group.message, group.hosts);
+        let count = format!("{} {}", group.count, group.outcome.word());
+        line(text, &count, &paint.bad(&group.task));
+        line(text, "", &group.message);
+        line(text, "", &format!("on {}", group.hosts));
     }
     if groups.len() > 20 {
         let _infallible = writeln!(text, "  … and {} other kinds", groups.len() - 20);
@@ -249,4 +285,20 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_folded_at_blanks_and_a_long_word_is_not_cut() {
+        assert_eq!(fold("one two three", 7), ["one two", "three"]);
+        assert_eq!(
+            fold("C:\\a\\very\\long\\path is here", 8),
+            ["C:\\a\\very\\long\\path", "is here"]
+        );
+        assert_eq!(fold("a  b", 9), ["a  b"]);
+        assert_eq!(fold("", 9), [""]);
+    }
 }
