@@ -216,8 +216,7 @@ async fn a_file_that_made_way_for_nothing_goes_back() {
     host.hold(&kept[0]);
 
     let undo = host.session(2);
-    let at =
-        undo.changer(Deadline::after(std::time::Duration::from_millis(600)), Vec::new().into());
+    let at = undo.changer(Deadline::after(Duration::from_millis(600)), Vec::new().into());
     at.relocate(&away.inverse()).await.expect_err("another program holds the old one");
 
     assert_eq!(host.content(&snapshot()).as_deref(), Some("<snapshot version='8'/>"));
