@@ -183,6 +183,11 @@ fn extra_vars(given: &[String]) -> Result<Vars, Failure> {
                     Failure::input(format!("`-e {text}` is not NAME=VALUE"))
                         .hint("as in -e acc_account='CORP\\svc-acc'")
                 })?;
+            let lower = name.to_lowercase();
+            if ["password", "passwd", "secret", "token"].iter().any(|word| lower.contains(word)) {
+                return Err(Failure::input(format!("`-e {name}=…` looks like a secret"))
+                    .hint("variables are kept in the journal; name a credential instead"));
+            }
             let value =
                 serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
             Ok((name.to_owned(), value))
