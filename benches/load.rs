@@ -4,10 +4,13 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fleetmend::event::RunMode;
 use fleetmend::load::{HostSettings, load_inventory, load_playbook};
-use fleetmend::model::Selector;
+use fleetmend::model::{PlayNo, Selector, TimeScale};
+use fleetmend::plan::{ActionTraits, Draft, DraftRequest};
 
 const HOSTS: usize = 10_000;
 
@@ -30,6 +33,32 @@ fn inventory() -> String {
         }
     }
     text
+}
+
+/// From two texts to the waves of the second play, as `run` does before it connects to anything.
+fn plan(inventory: &str, playbook: &str) -> usize {
+    let loaded = load_inventory("inventory.yml", inventory).expect("an inventory");
+    let hosts: Vec<_> = loaded.inventory.hosts().collect();
+    let settings = hosts.iter().filter(|host| HostSettings::of(host).is_ok()).count();
+    let playbook = playbook.replace("hosts: package_servers", "hosts: all");
+    let playbook = playbook.replace("hosts: notification_servers", "hosts: ps-00-0000*");
+    let registry = fleetmend::action::registry();
+    let playbook = load_playbook("p.yml", &playbook, registry, Some(&loaded)).expect("a playbook");
+    let request = DraftRequest {
+        playbook: &playbook.playbook,
+        inventory: &loaded.inventory,
+        inventory_sha256: "",
+        limit: None,
+        limits: &loaded.settings.limits,
+        mode: RunMode::Run,
+        seed: 1,
+        scale: TimeScale::REAL,
+    };
+    let traits = |_: &str| ActionTraits { within: Duration::from_secs(60), replay_is_safe: true };
+    let draft = Draft::new(&request, &traits);
+    let waves = draft.waves(PlayNo(1), None);
+    assert_eq!((settings, waves.iter().map(Vec::len).sum::<usize>()), (HOSTS, HOSTS));
+    waves.len()
 }
 
 fn reading(bench: &mut Criterion) {
@@ -58,6 +87,9 @@ fn reading(bench: &mut Criterion) {
         let read =
             || load_playbook("p.yml", playbook, fleetmend::action::registry(), Some(&loaded));
         bench.iter(|| black_box(read().is_ok()));
+    });
+    group.bench_function("read both files and plan", |bench| {
+        bench.iter(|| plan(black_box(&text), playbook));
     });
     group.finish();
 }
