@@ -33,7 +33,7 @@ pub struct IisSpec {
 }
 
 impl FleetSpec {
-    /// A fleet of the usual shape: six sites, 24 packages, an IIS that bears 60 requests per minute.
+    /// A fleet of the usual shape: six sites, 24 packages, an IIS that bears 28 requests per minute.
     pub fn new(servers: u32, seed: u64, started: Timestamp) -> Self {
         Self {
             servers,
@@ -41,7 +41,7 @@ impl FleetSpec {
             packages: 24,
             seed,
             started,
-            iis: IisSpec { per_minute: 60, queue: 20 },
+            iis: IisSpec { per_minute: 28, queue: 12 },
             drain_per_minute: 120,
             clients_per_minute: 2,
         }
