@@ -94,7 +94,9 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
 /// Credentials that were found.
 struct Purse<'a> {
     file: &'a InventoryFile,
-    found: BTreeMap<CredentialName, Credential>,
+    /// By name, and by whether the lab's own file counted: what the lab calls `fleet-admin` is not
+    /// what a real host means by it.
+    found: BTreeMap<(CredentialName, bool), Credential>,
     lab: Option<BTreeMap<String, Credential>>,
 }
 
@@ -104,15 +106,16 @@ impl<'a> Purse<'a> {
     }
 
     fn find(&mut self, name: &CredentialName, address: &str) -> Result<Credential, Failure> {
-        if let Some(found) = self.found.get(name) {
-            return Ok(found.clone());
-        }
         // The lab's own file counts for the lab's own hosts, which are on loopback.
         let is_loopback = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let key = (name.clone(), is_loopback);
+        if let Some(found) = self.found.get(&key) {
+            return Ok(found.clone());
+        }
         let none = BTreeMap::new();
         let lab = if is_loopback { self.lab()? } else { &none };
         let credential = credentials::find(name, lab)?;
-        self.found.insert(name.clone(), credential.clone());
+        self.found.insert(key, credential.clone());
         Ok(credential)
     }
 
