@@ -1,6 +1,7 @@
 //! Laws: what must hold for every playbook, fleet and timing, on a virtual clock.
 
 mod case;
+mod dependencies;
 mod layering;
 mod resuming;
 mod scheduling;

@@ -83,3 +83,36 @@ fn the_shipped_inventory_of_the_lab_is_the_one_that_the_lab_writes() {
         without_ports(&written).replace("'inventory-credentials.json'", "'lab-credentials.json'");
     assert_eq!(written, without_ports(&shipped));
 }
+
+#[test]
+fn the_same_seed_gives_the_same_outcome() {
+    let playbook = resync().display().to_string();
+    let outcome = || {
+        let lab = SmallLab::start(8, 51, 200.0, FAULTS, 7);
+        let world = World::new();
+        let (events, ended) = world.events(&[
+            "run",
+            "--yes",
+            "--json",
+            "--seed",
+            "3",
+            &playbook,
+            "-i",
+            &lab.inventory(),
+        ]);
+        let waves: Vec<String> = events
+            .iter()
+            .filter(|event| text(event, "event") == "play_started")
+            .map(|event| event["waves"].to_string())
+            .collect();
+        let mut hosts: Vec<String> = events
+            .iter()
+            .filter(|event| text(event, "event") == "host_finished")
+            .map(|event| format!("{} {} {}", event["play"], event["host"], event["outcome"]))
+            .collect();
+        hosts.sort();
+        (ended.code, waves, hosts, lab.lab().report().asked())
+    };
+
+    assert_eq!(outcome(), outcome());
+}
