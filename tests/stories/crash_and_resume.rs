@@ -66,8 +66,8 @@ fn killed_anywhere_and_resumed_a_run_ends_where_an_undisturbed_one_does() {
         let what = format!("killed after {kill_after} events, resumed with {answered:?}");
         assert_nothing_twice(&before, &all, &what);
         assert_eq!(end_state(&lab), undisturbed.0, "{what}");
-        let last =
-            all.iter().rfind(|event| text(event, "event") == "run_finished").expect("an end");
+        let last = all.iter().rfind(|event| text(event, "event") == "run_finished");
+        let last = last.unwrap_or_else(|| panic!("{what}: no end\n{}", resumed.stderr));
         assert_eq!(text(last, "result"), "done", "{what}: {last}");
     }
 }
