@@ -128,22 +128,50 @@ fn glob(pattern: &str, name: &str) -> bool {
     matches_from(&pattern, &name)
 }
 
-fn matches_from(pattern: &[char], name: &[char]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some(('*', rest)) => (0..=name.len()).any(|skip| matches_from(rest, &name[skip..])),
-        Some(('?', rest)) => !name.is_empty() && matches_from(rest, &name[1..]),
-        Some(('[', rest)) => {
-            let Some(end) = rest.iter().position(|c| *c == ']') else { return false };
-            let (set, after) = (&rest[..end], &rest[end + 1..]);
-            if let Some(colon) = set.iter().position(|c| *c == ':') {
-                return number_range(&set[..colon], &set[colon + 1..], name)
-                    .is_some_and(|left| matches_from(after, left));
+/// Takes at most as many steps as the product of both lengths, however many stars there are: what
+/// stands between two stars takes a fixed number of characters, so only the last star passed can
+/// ever have to take more.
+fn matches_from<'a>(mut pattern: &'a [char], mut name: &'a [char]) -> bool {
+    // What follows the last star, and the rest of the name that was tried with it.
+    let mut star: Option<(&[char], &[char])> = None;
+    loop {
+        let step = match pattern.split_first() {
+            Some(('*', rest)) => {
+                star = Some((rest, name));
+                pattern = rest;
+                continue;
             }
-            name.first().is_some_and(|c| in_set(*c, set)) && matches_from(after, &name[1..])
+            Some((first, rest)) => match_one(*first, rest, name),
+            None if name.is_empty() => return true,
+            None => None,
+        };
+        if let Some(left) = step {
+            (pattern, name) = left;
+            continue;
         }
-        Some((literal, rest)) => name.first() == Some(literal) && matches_from(rest, &name[1..]),
+        let Some((after, [_, longer @ ..])) = star else { return false };
+        star = Some((after, longer));
+        (pattern, name) = (after, longer);
     }
+}
+
+/// Matches what `first` begins, which is no star; returns what is left of pattern and name.
+fn match_one<'a>(
+    first: char,
+    rest: &'a [char],
+    name: &'a [char],
+) -> Option<(&'a [char], &'a [char])> {
+    if first == '[' {
+        let end = rest.iter().position(|c| *c == ']')?;
+        let (set, after) = (&rest[..end], &rest[end + 1..]);
+        if let Some(colon) = set.iter().position(|c| *c == ':') {
+            return Some((after, number_range(&set[..colon], &set[colon + 1..], name)?));
+        }
+        let (c, left) = name.split_first()?;
+        return in_set(*c, set).then_some((after, left));
+    }
+    let (c, left) = name.split_first()?;
+    (first == '?' || first == *c).then_some((rest, left))
 }
 
 fn in_set(c: char, set: &[char]) -> bool {
@@ -209,6 +237,23 @@ mod tests {
         assert_eq!(pick("ps-*-[01:06]"), ["ps-lon-01", "ps-osl-01"]);
         assert_eq!(pick("london,oslo").len(), 4);
         assert_eq!(pick("PS-LON-0[1-6]"), ["ps-lon-01"]);
+    }
+
+    #[test]
+    fn stars_take_as_much_as_the_rest_of_the_pattern_leaves_them() {
+        for pattern in ["*", "ps*", "*07", "p*-*-*7", "*lon*lon-07*", "**-0?**", "*[01:09]"] {
+            let expected = pattern != "*lon*lon-07*";
+            assert_eq!(glob(pattern, "ps-lon-07"), expected, "{pattern}");
+        }
+        assert!(!glob("*0", "ps-lon-07") && !glob("*7?", "ps-lon-07") && !glob("ps*x*", "ps-lon"));
+    }
+
+    #[test]
+    fn many_stars_cost_no_more_than_their_number() {
+        let pattern = format!("{}x", "*".repeat(200));
+
+        assert!(!glob(&pattern, &"ps-lon-01.corp.example.".repeat(10).replace('x', "y")));
+        assert!(!glob(&"*a".repeat(100), &"a".repeat(99)));
     }
 
     #[test]
