@@ -195,14 +195,19 @@ Undo: puts the earlier list back, if the one that this wrote is still there.
     }
 
     async fn apply(change: &Change, at: &Changer<'_>) -> Result<Applied, StepFailure> {
-        let note = match (at.exchange_descriptor(&change.descriptor).await?, change.gives) {
+        let written = at.exchange_descriptor(&change.descriptor).await?;
+        let note = match (written, change.gives) {
             (DescriptorWritten::Now, true) => {
                 format!("gave {} {}", change.account, change.rights.words())
             }
             (DescriptorWritten::Now, false) => "put the earlier rights back".to_owned(),
             (DescriptorWritten::Already, _) => "the rights are so already".to_owned(),
         };
-        Ok(Applied { note, value: json!({ "path": change.descriptor.path }) })
+        Ok(Applied {
+            note,
+            value: json!({ "path": change.descriptor.path }),
+            was_so_already: written == DescriptorWritten::Already,
+        })
     }
 
     fn invert(change: &Change) -> Undo {

@@ -263,7 +263,7 @@ fn applied(done: &str, seen: &str, waiting: &[Guid]) -> Applied {
         }
     };
     let value: Value = json!({ "seen": seen, "still_on_their_way": waiting });
-    Applied { note, value }
+    Applied { note, value, was_so_already: false }
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct Applied {
     pub note: String,
     /// The value that `register` keeps.
     pub value: Value,
+    /// Whether everything was so already: an effect of before a crash, or an undo done twice.
+    pub was_so_already: bool,
 }
 
 /// What resume may do with a change whose end was never recorded.

@@ -198,7 +198,11 @@ each file.
 
     async fn apply(change: &Relocation, at: &Changer<'_>) -> Result<Applied, StepFailure> {
         let done = at.relocate(change).await?;
-        Ok(Applied { note: note_of(change.direction, done), value: change.value() })
+        Ok(Applied {
+            note: note_of(change.direction, done),
+            value: change.value(),
+            was_so_already: done.moved == 0 && done.displaced == 0,
+        })
     }
 
     fn invert(change: &Relocation) -> Undo {

@@ -314,7 +314,7 @@ fn applied(task: &Task, was_running: bool) -> Applied {
     };
     let last_run = task.last_run.map(|last| last.to_string());
     let value: Value = json!({ "task": name, "last_run": last_run, "run_as": task.run_as });
-    Applied { note, value }
+    Applied { note, value, was_so_already: false }
 }
 
 fn never_ended(name: &str, trouble: Option<StepFailure>) -> StepFailure {

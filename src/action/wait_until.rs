@@ -234,7 +234,11 @@ Rights: reading the files over SMB. Undo: nothing; it only looks.";
                     1 => "the file is there again".to_owned(),
                     count => format!("all {count} files are there again"),
                 };
-                return Ok(Applied { note, value: json!({ "files": count }) });
+                return Ok(Applied {
+                    note,
+                    value: json!({ "files": count }),
+                    was_so_already: false,
+                });
             }
             if !patience.pause(at, POLL).await {
                 return Err(still_missing(&pending, change.pending.len(), trouble.as_ref()));

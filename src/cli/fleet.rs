@@ -69,6 +69,7 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
     };
     let cmdb = match &settings.cmdb {
         None => None,
+        Some(cmdb) if !is_loopback(&cmdb.server) => return Err(far_cmdb(host, &cmdb.server)),
         Some(cmdb) => {
             let credential = match &cmdb.credential {
                 Some(name) => Some(purse.find(name, &cmdb.server)?),
@@ -89,6 +90,22 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
         smb: own.as_ref().map(|own| target(own, settings.smb_port, None)),
         cmdb,
     })
+}
+
+fn is_loopback(server: &str) -> bool {
+    server.eq_ignore_ascii_case("localhost")
+        || server.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn far_cmdb(host: &Host, server: &str) -> Failure {
+    Failure::input(format!(
+        "the CMDB of {} is on {server}; a login there would cross the network without TLS",
+        host.name
+    ))
+    .hint(format!(
+        "bring it to loopback: `ssh -N -L 1433:{server}:1433 bastion`, and `cmdb: {{ server: \
+         127.0.0.1, … }}`"
+    ))
 }
 
 /// Credentials that were found.

@@ -61,8 +61,12 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         seed,
         show: if args.json { Show::Json } else { Show::People },
     };
+    let hosts = touched(&request).count();
+    if hosts == 0 {
+        return Err(Failure::input("no host of the inventory is meant: nothing would be done")
+            .hint("check the pattern of --limit and the `hosts` of the plays"));
+    }
     if !args.check {
-        let hosts = touched(&request).count();
         let question = format!(
             "run {} on up to {hosts} hosts of {}?",
             file_name(&request.playbook.path),

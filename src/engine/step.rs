@@ -216,7 +216,7 @@ async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> Ste
     let changer = job.session.changer(deadline, Arc::clone(&job.prior));
     match deadline.of(action.apply(&record.change, &changer)).await {
         Ok(Ok(applied)) => StepEnd {
-            outcome: Outcome::Changed,
+            outcome: if applied.was_so_already { Outcome::Unchanged } else { Outcome::Changed },
             failure: None,
             note: Some(applied.note),
             value: applied.value,

@@ -100,7 +100,7 @@ fn a_host_has_its_settings_with_the_usual_ports() {
 
     let server = settings("smp01.corp.example");
     let cmdb = server.cmdb.expect("a CMDB");
-    assert_eq!((cmdb.server.as_str(), cmdb.port), ("sql01.corp.example", 1433));
+    assert_eq!((cmdb.server.as_str(), cmdb.port), ("127.0.0.1", 1433));
     assert_eq!(cmdb.credential.expect("a credential").0, "cmdb-reader");
 
     let branch = settings("branch-osl-files.corp.example");

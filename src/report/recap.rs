@@ -79,7 +79,12 @@ fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Pai
             header.scale.factor()
         )
     };
+    let has_no_work = state.plays.values().any(|play| play.work_failure.is_some());
     let verdict = match state.result {
+        Some(_) if has_no_work => paint.bad("STOPPED: THE WORK LIST COULD NOT BE READ"),
+        Some(_) if state.breaker.is_some() => {
+            paint.bad("STOPPED: A LOGON WAS REJECTED, AND MORE TRIES COULD LOCK THE ACCOUNT")
+        }
         None => paint.bad("not finished"),
         Some(RunResult::Done) => paint.good("DONE"),
         Some(result) => paint.bad(&result.phrase().to_uppercase()),

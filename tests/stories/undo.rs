@@ -40,6 +40,10 @@ fn what_a_run_moved_and_granted_is_back_after_undo_byte_for_byte() {
     assert_eq!(undone.code, Some(0), "{}{}", undone.stdout, undone.stderr);
 
     let after = everything(&lab, 6);
+    let (again, ended) = world.events(&["undo", "--yes", "--json", &run]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let changed = again.iter().filter(|event| text(event, "outcome") == "changed").count();
+    assert_eq!(changed, 0, "what is back is not taken back again");
     let names: Vec<String> = lab.lab().world().with(|world| {
         let servers = world.fleet().servers.iter().map(|server| server.fqdn.clone());
         std::iter::once(world.fleet().notification_server.fqdn.clone()).chain(servers).collect()

@@ -58,7 +58,7 @@ impl SqlClient {
         deadline: Deadline,
     ) -> Result<Self, TransportError> {
         let host = target.host.to_string();
-        let operation = format!("could not log on to SQL Server {host}");
+        let operation = format!("could not log on to SQL Server {} of {host}", target.address);
         let timed_out = |passed| {
             TransportError::caused_by(TransportErrorKind::TimedOut, operation.clone(), passed)
         };
