@@ -2,6 +2,7 @@
 
 pub mod agent_evidence;
 pub mod agent_log;
+pub mod evidence;
 pub mod package_status;
 mod version;
 
