@@ -3,7 +3,9 @@
 pub mod agent_evidence;
 pub mod agent_log;
 pub mod evidence;
+pub mod log_date;
 pub mod package_status;
+pub mod signature;
 mod version;
 
 pub use version::PackageVersion;
