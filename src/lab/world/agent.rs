@@ -1,8 +1,9 @@
 //! One agent's own state: what it holds, what it believes, what it is doing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::PackageState;
+use super::conditions::HostConditions;
 use super::fleet::PackageNo;
 use super::iis::Cause;
 use crate::lab::tree::Tree;
@@ -19,21 +20,6 @@ pub(super) struct Holding {
     pub(super) is_stuck: bool,
     /// Something changed since it last reported the package.
     pub(super) is_unreported: bool,
-}
-
-/// What is wrong with the machine, beyond the state of its packages.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Conditions {
-    /// It is switched off.
-    pub(super) is_off: bool,
-    /// It lost its trust relationship: every report is taken as Invalid.
-    pub(super) has_lost_trust: bool,
-    /// Taking in new policies restores the trust.
-    pub(super) trust_is_curable: bool,
-    /// Packages whose source cannot be read, whatever is done.
-    pub(super) no_source: BTreeSet<PackageNo>,
-    /// Packages whose content something else deletes again and again.
-    pub(super) raided: BTreeSet<PackageNo>,
 }
 
 /// Who wanted a job done.
@@ -96,7 +82,7 @@ impl Job {
 pub(super) struct Agent {
     pub(super) tree: Tree,
     pub(super) holdings: BTreeMap<PackageNo, Holding>,
-    pub(super) conditions: Conditions,
+    pub(super) conditions: HostConditions,
     pub(super) current: Option<Job>,
     pub(super) jobs: VecDeque<Job>,
     /// Whether an event that lets it go on is already scheduled.
@@ -108,7 +94,7 @@ impl Agent {
         Self {
             tree,
             holdings: BTreeMap::new(),
-            conditions: Conditions::default(),
+            conditions: HostConditions::default(),
             current: None,
             jobs: VecDeque::new(),
             is_awake: false,

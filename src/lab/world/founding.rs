@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::agent::{Agent, Holding};
+use super::conditions::NotificationServerConditions;
 use super::descriptors;
 use super::dice::Dice;
 use super::fleet::{Fleet, PackageNo, ServerNo};
@@ -33,6 +34,7 @@ pub(super) fn notification_server(fleet: &Fleet, calendar: Calendar, dice: &mut 
         next_event_id: 100_000 + dice.below(1_000_000),
         queue_peak: 0,
         drained: 0,
+        conditions: NotificationServerConditions::default(),
     }
 }
 

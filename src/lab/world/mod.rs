@@ -9,6 +9,7 @@
 
 mod agent;
 mod agent_work;
+mod conditions;
 mod descriptors;
 mod dice;
 mod faults;
@@ -29,6 +30,11 @@ mod tests;
 mod time;
 mod transport_faults;
 
+pub use conditions::{
+    AGENT_SERVICE, APP_POOL, AppliedCredential, DEFAULT_APP_POOL, DISPATCHER_SERVICE,
+    HoldingConditions, HostConditions, HostTask, NotificationServerConditions, OtherServer,
+    PACKAGE_SHARE,
+};
 pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, account_sid};
 pub use faults::{Count, Fault, FaultKind, FaultPlan, ParseFaultsError};
 pub use fleet::{DOMAIN, Fleet, NotificationServer, Package, PackageServer};

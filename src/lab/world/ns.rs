@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::conditions::NotificationServerConditions;
 use super::fleet::{PackageNo, ServerNo};
 use super::product_files::{self, LogEvent, Severity};
 use super::rows::{RowChange, StatusRow, StatusRows};
@@ -36,6 +37,7 @@ pub(super) struct Ns {
     pub(super) next_event_id: u64,
     pub(super) queue_peak: u64,
     pub(super) drained: u64,
+    pub(super) conditions: NotificationServerConditions,
 }
 
 /// A report of one package, waiting to be processed.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::agent::Agent;
+use super::conditions::{HoldingConditions, HostConditions, NotificationServerConditions};
 use super::dice::Dice;
 use super::faults::{FaultKind, FaultPlan};
 use super::fleet::{self, Fleet, PackageNo, ServerNo};
@@ -189,6 +190,22 @@ impl World {
     /// The servers that no repair makes well, in the order of the fleet.
     pub fn expected_broken(&self) -> &[Broken] {
         &self.broken
+    }
+
+    /// What is wrong with a package server beyond the state of its packages.
+    pub fn conditions(&self, server: usize) -> &HostConditions {
+        &self.agents[server].conditions
+    }
+
+    /// What is wrong with the Notification Server beyond its rows.
+    pub fn notification_server_conditions(&self) -> &NotificationServerConditions {
+        &self.ns.conditions
+    }
+
+    /// What is particular to a package on a package server.
+    pub fn holding_conditions(&self, server: usize, package: Guid) -> HoldingConditions {
+        let number = self.fleet.packages.iter().position(|known| known.guid == package);
+        number.map(|number| self.agents[server].conditions.of(number)).unwrap_or_default()
     }
 
     /// Whether anything listens on a machine.
