@@ -86,7 +86,7 @@ Rights: reading the CMDB; the statements change nothing. Undo: nothing.";
     const REPLAY: Replay = Replay::Safe;
     const WITHIN_SECONDS: u64 = 300;
 
-    fn probe_cost() -> Cost {
+    fn probe_cost(_: &Params) -> Cost {
         Cost::none().and(LimitName::new(LimitName::CMDB), Draw { now: 1, later: 0 })
     }
 

@@ -76,7 +76,7 @@ pub trait Action: Send + Sync + 'static {
     const WITHIN_SECONDS: u64 = 600;
 
     /// What reading draws from limits, whatever is decided then. Pure.
-    fn probe_cost() -> Cost {
+    fn probe_cost(_: &Self::Params) -> Cost {
         Cost::none()
     }
 

@@ -55,11 +55,6 @@ pub trait ActionKind: Send + Sync {
     fn replay(&self) -> Replay;
     /// The longest a step may take when the task says nothing, in the world's time.
     fn within(&self) -> Duration;
-    /// What reading draws from limits, before anything is decided.
-    fn probe_cost(&self) -> Cost {
-        Cost::none()
-    }
-
     /// Takes parameters in which templates have been filled in.
     ///
     /// # Errors
@@ -81,6 +76,9 @@ pub trait ActionKind: Send + Sync {
 /// An action with its parameters, ready to read a host.
 #[async_trait]
 pub trait Prepared: Send + Sync {
+    /// What reading draws from limits, before anything is decided.
+    fn probe_cost(&self) -> Cost;
+
     /// Reads the host and says what it will do.
     async fn decide(&self, at: &Reader<'_>) -> Result<Decision, StepFailure>;
 }
@@ -145,10 +143,6 @@ impl<A: Action + Any> ActionKind for Erased<A> {
         Duration::from_secs(A::WITHIN_SECONDS)
     }
 
-    fn probe_cost(&self) -> Cost {
-        A::probe_cost()
-    }
-
     fn prepare(&self, params: Value) -> Result<Box<dyn Prepared>, ParamsError> {
         let params = match (params, A::SCALAR) {
             (scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_)), Some(name)) => {
@@ -176,6 +170,10 @@ impl<A: Action + Any> ActionKind for Erased<A> {
 
 #[async_trait]
 impl<A: Action> Prepared for With<A> {
+    fn probe_cost(&self) -> Cost {
+        A::probe_cost(&self.0)
+    }
+
     async fn decide(&self, at: &Reader<'_>) -> Result<Decision, StepFailure> {
         let state = A::probe(&self.0, at).await?;
         match A::decide(&self.0, &state) {

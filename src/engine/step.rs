@@ -135,7 +135,7 @@ async fn decide(
     let with_uses = |cost: Cost| {
         task.uses.draws().fold(cost, |cost, (name, draw)| cost.and(name.clone(), draw))
     };
-    let reading = action.probe_cost();
+    let reading = prepared.probe_cost();
     let draws_to_read = !reading.is_none() && !job.is_check;
     if draws_to_read {
         allowed_to_read(job, with_uses(reading)).await?;

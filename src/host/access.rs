@@ -13,6 +13,9 @@ use crate::transport::{
     ChangeFiles, ChangeScript, Deadline, ReadScript, Row, SqlParameter, Statement, TransportError,
 };
 
+/// The least real time of [`Reader::at_most`], however fast the world runs.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 /// Access that reads only.
 pub struct Reader<'a> {
     session: &'a Session,
@@ -53,6 +56,27 @@ impl<'a> Reader<'a> {
     /// When the step must have ended.
     pub fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    /// The same access with a deadline that is not later than `span` of the world's time from now:
+    /// what one transport may take of a step that tries two.
+    #[must_use]
+    pub fn at_most(&self, span: Duration) -> Self {
+        Self {
+            session: self.session,
+            deadline: self.deadline.at_most(self.scale().to_real(span).max(SHORTEST)),
+            prior: Arc::clone(&self.prior),
+        }
+    }
+
+    /// Whether the inventory says where WinRM answers, and as whom to log on.
+    pub fn has_winrm(&self) -> bool {
+        self.session.config().winrm.is_some()
+    }
+
+    /// Whether the inventory says where SMB answers, and as whom to log on.
+    pub fn has_smb(&self) -> bool {
+        self.session.config().smb.is_some()
     }
 
     /// Runs a script that only reads.

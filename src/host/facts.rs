@@ -38,6 +38,22 @@ pub struct HostFacts {
     pub notification_server: Option<ServerFacts>,
 }
 
+impl HostFacts {
+    /// What most hosts would say, for one that cannot be asked: the product in its usual places.
+    pub fn usual(computer: &str) -> Self {
+        let path = |text: &str| text.parse().expect("a path that is written here");
+        Self {
+            computer: computer.to_owned(),
+            domain: String::new(),
+            time_utc: None,
+            program_data: path("C:\\ProgramData"),
+            program_files: path("C:\\Program Files"),
+            agent: None,
+            notification_server: None,
+        }
+    }
+}
+
 /// The agent of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AgentFacts {

@@ -94,6 +94,14 @@ impl HostFiles<'_> {
             .await
     }
 
+    /// Whether another program keeps the file open so that it could not be moved; `None` where that
+    /// cannot be told. Asked once: a file that is held for a moment is held now.
+    pub async fn is_held(self, path: &WindowsPath) -> Result<Option<bool>, TransportError> {
+        let result = self.connected().await?.is_held(path, self.0.deadline()).await;
+        self.0.note(Connection::Files, &result).await;
+        result
+    }
+
     /// A security descriptor as it is stored.
     pub async fn descriptor(
         self,

@@ -22,6 +22,12 @@ pub enum Role {
     NsSnapshots,
     /// The folder of the agent's log; it is only read.
     AgentLog,
+    /// The agent's events that wait to be sent (KB 205352); it is only read.
+    AgentQueue,
+    /// The folder of the Notification Server's log (KB 171848); it is only read.
+    NsLog,
+    /// The folders of the Notification Server's event queue (KB 205352); they are only read.
+    NsQueue,
 }
 
 impl Role {
@@ -37,6 +43,9 @@ impl Role {
             Self::PsPolicies => "ps_policies",
             Self::NsSnapshots => "ns_snapshots",
             Self::AgentLog => "agent_log",
+            Self::AgentQueue => "agent_queue",
+            Self::NsLog => "ns_log",
+            Self::NsQueue => "ns_queue",
         }
     }
 
@@ -44,7 +53,7 @@ impl Role {
     pub fn may_change(self) -> bool {
         match self {
             Self::PsDelivery | Self::PsStatus | Self::PsPolicies | Self::NsSnapshots => true,
-            Self::AgentLog => false,
+            Self::AgentLog | Self::AgentQueue | Self::NsLog | Self::NsQueue => false,
         }
     }
 }
@@ -135,6 +144,17 @@ fn candidates(role: Role, facts: &HostFacts) -> Candidates {
             said: agent.and_then(|agent| agent.log_dir.clone()).into_iter().collect(),
             known: [each(&places[..1], &["Logs"]), each(&install, &["Logs"])].concat(),
         },
+        Role::AgentQueue => {
+            Candidates { said: each(&install, &["Queue"]), known: each(&places, &["Queue"]) }
+        }
+        Role::NsLog => Candidates {
+            said: Vec::new(),
+            known: each(std::slice::from_ref(&facts.program_data), &["Symantec\\SMP\\Logs"]),
+        },
+        Role::NsQueue => Candidates {
+            said: Vec::new(),
+            known: each(std::slice::from_ref(&facts.program_data), &["Symantec\\SMP\\EventQueue"]),
+        },
     };
     let mut seen: Vec<WindowsPath> = found.said.clone();
     found.known.retain(|path| {
@@ -190,14 +210,26 @@ impl Reader<'_> {
             return Ok(Root { role, path: path.clone() });
         }
         let facts = self.facts().await?;
-        let path = self.look_for(role, &candidates(role, &facts)).await?;
-        if let Some(reason) = why_not(&path, &facts) {
+        let root = self.root_by(role, &facts).await?;
+        roots.insert(role, root.path.clone());
+        Ok(root)
+    }
+
+    /// The folder of a role on this host by given facts, looked for anew: for reading on a host
+    /// that answers over SMB alone and cannot say where it keeps things. Nothing that is changed
+    /// may be found this way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::root`].
+    pub async fn root_by(&self, role: Role, facts: &HostFacts) -> Result<Root, StepFailure> {
+        let path = self.look_for(role, &candidates(role, facts)).await?;
+        if let Some(reason) = why_not(&path, facts) {
             return Err(StepFailure::new(
                 FailureClass::Refused,
                 format!("could not take {path} of {} for {role}: {reason}", self.host().name),
             ));
         }
-        roots.insert(role, path.clone());
         Ok(Root { role, path })
     }
 

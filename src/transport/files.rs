@@ -109,6 +109,20 @@ pub trait ReadFiles: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<u8>, TransportError>;
 
+    /// Whether another program keeps a file open so that it could not be moved; `None` where the
+    /// implementation cannot tell.
+    ///
+    /// Windows refuses to open a file for deletion while somebody has it open without sharing that
+    /// ([MS-FSA] 2.1.5.1.2.2), so it is opened so, with everything shared, and closed in the same
+    /// message. Nothing is marked for deletion and nothing is written.
+    async fn is_held(
+        &self,
+        _path: &WindowsPath,
+        _deadline: Deadline,
+    ) -> Result<Option<bool>, TransportError> {
+        Ok(None)
+    }
+
     /// A self-relative security descriptor ([MS-DTYP] 2.4.6) as it is stored.
     async fn descriptor(
         &self,

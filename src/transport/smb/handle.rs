@@ -56,6 +56,12 @@ impl Access {
         share: ShareAccess::FILE_SHARE_READ | ShareAccess::FILE_SHARE_DELETE,
         options: NON_DIRECTORY_FILE,
     };
+    /// Asks whether it could be renamed; gets in nobody's way who shares deletion.
+    pub(super) const COULD_TAKE_AWAY: Self = Self {
+        rights: FileAccessMask::DELETE | FileAccessMask::FILE_READ_ATTRIBUTES,
+        share: SHARE_ALL,
+        options: NON_DIRECTORY_FILE,
+    };
     /// Lists a directory.
     pub(super) const LIST: Self = Self {
         rights: FileAccessMask::FILE_READ_DATA | FileAccessMask::FILE_READ_ATTRIBUTES,

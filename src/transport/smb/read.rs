@@ -136,6 +136,31 @@ impl ReadFiles for SmbFiles {
         self.within(Phase::Looking, &what, deadline, reading).await
     }
 
+    async fn is_held(
+        &self,
+        path: &WindowsPath,
+        deadline: Deadline,
+    ) -> Result<Option<bool>, TransportError> {
+        let what = format!("could not see whether {path} is held open on {}", self.host);
+        let asking = async {
+            check_length(path, &what)?;
+            let tree = self.tree(path.drive(), &what).await?;
+            let create = open_request(path, Access::COULD_TAKE_AWAY);
+            let close = close_request(FileId::SENTINEL);
+            let frames = self
+                .compound(tree, &[(Command::Create, &create), (Command::Close, &close)])
+                .await
+                .map_err(|error| from_client(Phase::Looking, &*what, error))?;
+            let [created, _] = take_frames(frames, &what)?;
+            match created_of(&created, &what) {
+                Ok(_) => Ok(Some(false)),
+                Err(error) if error.kind == TransportErrorKind::SharingViolation => Ok(Some(true)),
+                Err(error) => Err(error),
+            }
+        };
+        self.within(Phase::Looking, &what, deadline, asking).await
+    }
+
     async fn close(&self) {
         self.end().await;
     }
