@@ -274,6 +274,30 @@ mod tests {
     }
 
     #[test]
+    fn the_published_form_is_read_though_the_piece_starts_and_ends_inside_an_event() {
+        let log = include_bytes!("../../tests/fixtures/product/agent.log");
+
+        let piece = read_events(log);
+
+        let seen: Vec<(&str, &str, Option<u32>)> = piece
+            .events
+            .iter()
+            .map(|event| (event.date.as_str(), event.source.as_str(), event.severity))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("May 16 11:51:05", "CreateDirectoryPath", Some(2)),
+                ("May 16 11:51:05", "EventTransport", Some(2)),
+                ("Nov 08 14:23:41:011", "ConfigServer", Some(4)),
+                ("Nov 08 14:23:44:920", "Package Server", Some(1)),
+            ]
+        );
+        assert!(piece.events[2].text.contains("Server is busy"), "all lines of a text are its");
+        assert!(log[piece.complete..].starts_with(b"\r\n<event date='Nov 08 14:23:45:000'"));
+    }
+
+    #[test]
     fn a_piece_cut_at_any_byte_gives_the_whole_events_before_the_cut_and_the_rest_later() {
         let log = format!("{POLICY}{STATUS}{POLICY}");
         let whole = texts(log.as_bytes());

@@ -2,10 +2,16 @@
 
 pub mod agent_evidence;
 pub mod agent_log;
+pub mod content;
 pub mod evidence;
 pub mod log_date;
 pub mod package_status;
 pub mod signature;
+pub mod policy;
+pub mod snapshot;
+pub mod urgent_list;
 mod version;
+mod xml;
 
 pub use version::PackageVersion;
+pub use xml::Unreadable;

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use super::xml::decode;
+
 /// A package's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageState {
@@ -114,20 +116,6 @@ fn attribute(element: &BytesStart<'_>) -> Option<String> {
         .find(|attribute| is_status(attribute.key.local_name().as_ref()))?;
     let text = &*attribute.value;
     Some(quick_xml::escape::unescape(text).map_or_else(|_| text.to_owned(), Cow::into_owned))
-}
-
-/// UTF-16 by its byte order mark, UTF-8 otherwise; what is broken in it does not hide the rest.
-fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
-        Cow::Owned(String::from_utf16_lossy(&units))
-    };
-    match bytes {
-        [0xFF, 0xFE, rest @ ..] => wide(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => wide(rest, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8_lossy(rest),
-        bytes => String::from_utf8_lossy(bytes),
-    }
 }
 
 #[cfg(test)]

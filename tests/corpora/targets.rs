@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use fleetmend::action;
+use fleetmend::itms::{agent_log, policy, snapshot, urgent_list};
 use fleetmend::load::{Diagnostic, LoadedInventory, load_inventory, load_playbook, render};
 use fleetmend::model::Selector;
 use fleetmend::protocol::auth::{Acceptor, Names, Step, nt_hash};
@@ -14,7 +16,6 @@ use fleetmend::protocol::tds::{
 };
 use fleetmend::protocol::wsman::{RequestEnvelope, ResponseEnvelope};
 use fleetmend::protocol::{clixml, sealed};
-use fleetmend::{action, itms::agent_log};
 
 /// A function of this module.
 pub(crate) type Target = fn(&[u8]) -> bool;
@@ -26,11 +27,14 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("inventory_yaml", inventory_yaml),
     ("ntlm_token", ntlm_token),
     ("playbook_yaml", playbook_yaml),
+    ("policy_xml", policy_xml),
     ("sealed_frame", sealed_frame),
     ("security_descriptor", security_descriptor),
     ("selector", selector),
+    ("snapshot_xml", snapshot_xml),
     ("soap_envelope", soap_envelope),
     ("tds_message", tds_message),
+    ("urgent_list_xml", urgent_list_xml),
 ];
 
 /// The tokens of one logon, each after its length as a big-endian `u16`. What follows the last
@@ -209,6 +213,33 @@ pub(crate) fn agent_log(bytes: &[u8]) -> bool {
     assert_eq!(mark.take(0, bytes, usize::MAX), piece.events);
     assert_eq!(mark.offset(u64::MAX), piece.complete as u64);
     !piece.events.is_empty()
+}
+
+/// A package's snapshot; understood if its files are.
+pub(crate) fn snapshot_xml(bytes: &[u8]) -> bool {
+    let snapshot = snapshot::read_snapshot(bytes);
+    assert_eq!(snapshot.sha256.len(), 64);
+    let Ok(manifest) = &snapshot.manifest else {
+        return false;
+    };
+    for file in &manifest.files {
+        let leads_out = |part: &str| part.is_empty() || part == ".." || part.contains([':', '/']);
+        assert!(!file.name.split('\\').any(leads_out), "{}", file.name);
+    }
+    let nothing = manifest.compare(&[]);
+    assert_eq!(nothing.content.missing.len(), manifest.files.len());
+    assert_eq!(snapshot.seen().files as usize, manifest.files.len());
+    true
+}
+
+/// The list of urgent packages; understood if it lists one.
+pub(crate) fn urgent_list_xml(bytes: &[u8]) -> bool {
+    urgent_list::read_urgent_list(bytes).is_ok_and(|packages| !packages.is_empty())
+}
+
+/// An agent's policies; understood if they say what the package server has.
+pub(crate) fn policy_xml(bytes: &[u8]) -> bool {
+    policy::read_policy(bytes).is_ok_and(|policy| policy.packages.is_some())
 }
 
 /// An inventory to check against; the one that operators begin with.

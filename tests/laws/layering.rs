@@ -54,7 +54,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("secret", &["zeroize", "serde"]),
     ("model", &["serde", "serde_json", "indexmap", "thiserror", "jiff", "uuid"]),
     ("event", &["serde", "serde_json", "indexmap", "thiserror", "jiff", "futures"]),
-    ("itms", &["quick_xml", "thiserror", "jiff", "indexmap", "serde"]),
+    ("itms", &["quick_xml", "thiserror", "jiff", "indexmap", "serde", "sha2", "base64"]),
     ("expression", &["minijinja", "serde", "serde_json", "indexmap", "thiserror"]),
     ("plan", &["serde_json", "indexmap", "thiserror", "rand_chacha", "rand_core", "sha2"]),
     ("scheduler", &["serde_json", "indexmap"]),
