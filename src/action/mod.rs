@@ -16,6 +16,7 @@ mod patience;
 mod quarantine_files;
 mod registry;
 mod restore_files;
+mod scan_log;
 mod scheduled_task;
 #[cfg(test)]
 mod scripted_host;

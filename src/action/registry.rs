@@ -7,6 +7,7 @@ use super::cmdb_query::CmdbQuery;
 use super::erased::Erased;
 use super::quarantine_files::QuarantineFiles;
 use super::restore_files::RestoreFiles;
+use super::scan_log::ScanLog;
 use super::scheduled_task::ScheduledTask;
 use super::wait_until::WaitUntil;
 
@@ -17,6 +18,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<CmdbQuery>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<RestoreFiles>::new(),
+    &Erased::<ScanLog>::new(),
     &Erased::<ScheduledTask>::new(),
     &Erased::<WaitUntil>::new(),
 ];

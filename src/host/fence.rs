@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio::sync::Mutex;
 
 use super::{Reader, Role, Root};
-use crate::model::{FailureClass, StepFailure, WindowsPath};
+use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
 use crate::transport::FileMetadata;
 
 /// Lets named files inside a role's folder through, and nothing else.
@@ -70,37 +70,55 @@ impl Fence<'_> {
     /// # Errors
     ///
     /// `Refused` when the role's files are only read, when the name could lead out of the folder,
-    /// is a wildcard, a stream or a device, names a folder, is content of a package, or when a link
-    /// is on the way.
+    /// is a wildcard, a stream or a device, names a folder, is content of a package, is in a folder
+    /// of the policies' own, or when a link is on the way.
     pub async fn file(&self, root: &Root, relative: &str) -> Result<FencedFile, StepFailure> {
-        let refused = |reason: String| {
-            StepFailure::new(
-                FailureClass::Refused,
-                format!("could not admit `{relative}` below {}: {reason}", root.role),
-            )
-        };
         if !root.role.may_change() {
-            return Err(refused("its files are only read".to_owned()));
+            return Err(not_admitted(root.role, relative, "its files are only read"));
         }
-        let path = root.path.join(relative).map_err(|error| {
-            StepFailure::caused_by(
-                FailureClass::Refused,
-                format!("could not admit a name below {}", root.role),
-                &error,
-            )
-        })?;
-        if !path.is_below(&root.path) {
-            return Err(refused("it is not inside".to_owned()));
-        }
-        let below: Vec<&str> = path.components().skip(root.path.components().count()).collect();
+        let (path, below) = inside(root, relative)?;
         if root.role == Role::PsDelivery
             && below.iter().any(|part| part.eq_ignore_ascii_case("cache"))
         {
-            return Err(refused("the content of packages is never moved".to_owned()));
+            return Err(not_admitted(
+                root.role,
+                relative,
+                "the content of packages is never moved",
+            ));
         }
-        let relative = below.join("\\");
-        let fenced =
-            |metadata| FencedFile { role: root.role, path: path.clone(), relative, metadata };
+        let is_policy = || {
+            let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+            below.len() == 1 && name.ends_with(".xml")
+        };
+        if root.role == Role::PsPolicies && !is_policy() {
+            return Err(not_admitted(root.role, relative, "it is no file of policies"));
+        }
+        self.stand_at(root, path, &below.join("\\")).await
+    }
+
+    /// Admits the file `relative` below a role's folder for reading alone. It need not exist.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when the name could lead out of the folder, is a wildcard, a stream or a device,
+    /// names a folder, or when a link is on the way.
+    pub async fn to_read(&self, root: &Root, relative: &str) -> Result<FencedFile, StepFailure> {
+        let (path, below) = inside(root, relative)?;
+        self.stand_at(root, path, &below.join("\\")).await
+    }
+
+    async fn stand_at(
+        &self,
+        root: &Root,
+        path: WindowsPath,
+        relative: &str,
+    ) -> Result<FencedFile, StepFailure> {
+        let fenced = |metadata| FencedFile {
+            role: root.role,
+            path: path.clone(),
+            relative: relative.to_owned(),
+            metadata,
+        };
         if let Some(folder) = path.parent()
             && !self.folder(&folder).await?
         {
@@ -108,7 +126,7 @@ impl Fence<'_> {
         }
         match self.look(&path).await? {
             Found::Nothing => Ok(fenced(None)),
-            Found::Folder => Err(refused("it is a folder".to_owned())),
+            Found::Folder => Err(not_admitted(root.role, relative, "it is a folder")),
             Found::File(metadata) => Ok(fenced(Some(metadata))),
         }
     }
@@ -152,6 +170,28 @@ impl Fence<'_> {
             FailureClass::Refused,
             format!("could not admit {}: it is not there", root.path),
         ))
+    }
+
+    /// Admits a folder inside a package's folder of the store, or that folder itself, for its
+    /// security descriptor; `false` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when it is not in the folder of a package, or a link is on the way.
+    pub async fn package_folder(
+        &self,
+        root: &Root,
+        folder: &WindowsPath,
+    ) -> Result<bool, StepFailure> {
+        let name = folder.to_string();
+        if root.role != Role::PsDelivery || !folder.is_below(&root.path) {
+            return Err(not_admitted(root.role, &name, "it is not inside the store"));
+        }
+        let package = folder.components().nth(root.path.components().count());
+        if package.is_none_or(|package| package.parse::<Guid>().is_err()) {
+            return Err(not_admitted(root.role, &name, "it belongs to no package"));
+        }
+        self.folder(folder).await
     }
 
     /// Walks to a folder from the root of its drive; `false` when it is not there.
@@ -203,6 +243,28 @@ impl Fence<'_> {
             Ok(Found::File(metadata))
         }
     }
+}
+
+/// The path of a name below a role's folder, and its parts below it.
+fn inside<'n>(root: &Root, relative: &'n str) -> Result<(WindowsPath, Vec<&'n str>), StepFailure> {
+    let path = root.path.join(relative).map_err(|error| {
+        StepFailure::caused_by(
+            FailureClass::Refused,
+            format!("could not admit a name below {}", root.role),
+            &error,
+        )
+    })?;
+    if !path.is_below(&root.path) {
+        return Err(not_admitted(root.role, relative, "it is not inside"));
+    }
+    Ok((path, relative.split(['\\', '/']).collect()))
+}
+
+fn not_admitted(role: Role, relative: &str, reason: &str) -> StepFailure {
+    StepFailure::new(
+        FailureClass::Refused,
+        format!("could not admit `{relative}` below {role}: {reason}"),
+    )
 }
 
 #[cfg(test)]
@@ -270,6 +332,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_the_policies_only_the_files_themselves_are_admitted() {
+        let host = MemoryHost::package_server();
+        let session = host.session(1);
+        let at = reader(&session);
+        let root = at.root(Role::PsPolicies).await.expect("a root");
+        let fence = at.fence();
+
+        assert!(fence.file(&root, "smp01.corp.example.xml").await.is_ok());
+        for other in ["Cache\\x.xml", "keys.dat", "smp01.corp.example"] {
+            assert!(fence.file(&root, other).await.is_err(), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_folders_of_packages_are_admitted_for_their_rights() {
+        let host = MemoryHost::package_server();
+        let package = Guid::from_u128(7);
+        let delivery = format!("{AGENT}\\Package Delivery");
+        host.folder(&format!("{delivery}\\{package}\\cache\\lang"));
+        host.folder(&format!("{delivery}\\Other"));
+        host.junction(&format!("{delivery}\\{package}\\linked"), "D:\\Elsewhere");
+        let session = host.session(1);
+        let at = reader(&session);
+        let root = at.root(Role::PsDelivery).await.expect("a root");
+        let folder = |below: &str| format!("{delivery}\\{below}").parse().expect("a path");
+        let fence = at.fence();
+
+        for (below, is_there) in [
+            (format!("{package}"), true),
+            (format!("{package}\\cache\\lang"), true),
+            (format!("{package}\\gone"), false),
+        ] {
+            assert_eq!(fence.package_folder(&root, &folder(&below)).await, Ok(is_there), "{below}");
+        }
+        let linked = format!("{package}\\linked");
+        for refused in ["Other", "Other\\x", &linked] {
+            assert!(fence.package_folder(&root, &folder(refused)).await.is_err(), "{refused}");
+        }
+        assert!(fence.package_folder(&root, &root.path).await.is_err());
+    }
+
+    #[tokio::test]
     async fn files_that_are_only_read_are_not_admitted() {
         let host = MemoryHost::package_server();
         host.write(&format!("{AGENT}\\Logs\\agent.log"), "x");
@@ -278,5 +382,7 @@ mod tests {
         let root = at.root(Role::AgentLog).await.expect("a root");
 
         assert!(at.fence().file(&root, "agent.log").await.is_err());
+        assert!(at.fence().to_read(&root, "agent.log").await.is_ok());
+        assert!(at.fence().to_read(&root, "..\\agent.log").await.is_err());
     }
 }

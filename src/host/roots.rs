@@ -28,6 +28,8 @@ pub enum Role {
     NsLog,
     /// The folders of the Notification Server's event queue (KB 205352); they are only read.
     NsQueue,
+    /// The folder of the Notification Server's settings (KB 181405); it is only read.
+    NsSettings,
 }
 
 impl Role {
@@ -46,6 +48,7 @@ impl Role {
             Self::AgentQueue => "agent_queue",
             Self::NsLog => "ns_log",
             Self::NsQueue => "ns_queue",
+            Self::NsSettings => "ns_settings",
         }
     }
 
@@ -53,7 +56,9 @@ impl Role {
     pub fn may_change(self) -> bool {
         match self {
             Self::PsDelivery | Self::PsStatus | Self::PsPolicies | Self::NsSnapshots => true,
-            Self::AgentLog | Self::AgentQueue | Self::NsLog | Self::NsQueue => false,
+            Self::AgentLog | Self::AgentQueue | Self::NsLog | Self::NsQueue | Self::NsSettings => {
+                false
+            }
         }
     }
 }
@@ -154,6 +159,10 @@ fn candidates(role: Role, facts: &HostFacts) -> Candidates {
         Role::NsQueue => Candidates {
             said: Vec::new(),
             known: each(std::slice::from_ref(&facts.program_data), &["Symantec\\SMP\\EventQueue"]),
+        },
+        Role::NsSettings => Candidates {
+            said: Vec::new(),
+            known: each(std::slice::from_ref(&facts.program_data), &["Symantec\\SMP\\Settings"]),
         },
     };
     let mut seen: Vec<WindowsPath> = found.said.clone();

@@ -8,6 +8,7 @@ pub mod log_date;
 pub mod package_status;
 pub mod signature;
 pub mod policy;
+pub mod signature;
 pub mod snapshot;
 pub mod urgent_list;
 mod version;
