@@ -6,7 +6,6 @@ pub mod content;
 pub mod evidence;
 pub mod log_date;
 pub mod package_status;
-pub mod signature;
 pub mod policy;
 pub mod signature;
 pub mod snapshot;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{HeldPackage, PackageOnDisk, Seen};
-use crate::model::{FailureClass, Guid, HostName};
+use crate::model::{FailureClass, Guid, HostName, StepFailure};
 
 /// What was seen of one package server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,22 @@ impl Default for ServerEvidence {
             held: Seen::NotAsked,
             on_disk: Seen::NotAsked,
         }
+    }
+}
+
+impl ServerEvidence {
+    /// What is known of a server whose examination failed as a whole: that it failed, on every
+    /// transport.
+    pub fn of_failure(host: HostName, guid: Option<Guid>, failure: &StepFailure) -> Self {
+        let failed = |what: &str| {
+            let prefix = format!("{what}: ");
+            let cause = failure.causes.iter().find_map(|cause| cause.strip_prefix(&prefix));
+            Contact::Failed {
+                class: failure.class,
+                why: cause.map_or_else(|| failure.to_string(), str::to_owned),
+            }
+        };
+        Self { host, guid, winrm: failed("WinRM"), smb: failed("SMB"), ..Self::default() }
     }
 }
 
