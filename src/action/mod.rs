@@ -6,6 +6,7 @@ mod agent_download;
 mod agent_effect;
 mod agent_packages;
 mod agent_places;
+mod carrying;
 mod cmdb_query;
 mod contract;
 mod document;
@@ -21,6 +22,7 @@ mod scheduled_task;
 #[cfg(test)]
 mod scripted_host;
 mod scripts;
+mod urgent_list;
 mod wait_until;
 
 pub use contract::{Action, Applied, Replay, Verdict};

@@ -1,14 +1,19 @@
-//! Files named by a package's GUID, as playbooks write them: `{package}/snapshot.xml`.
+//! Files named by a package's GUID, as playbooks write them: `{package}/snapshot.xml`; and those of
+//! no package that are named for themselves.
 
 use futures::future::join_all;
 use serde::Deserialize;
 
+use super::urgent_list::URGENT_LIST;
 use crate::host::{Fence, FencedFile, Reader, Role, Root};
 use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
 use crate::transport::TransportErrorKind;
 
 /// What stands for the package's GUID in braces.
 const PLACEHOLDER: &str = "{package}";
+
+/// What stands for the name of the agent's Notification Server.
+const SERVER: &str = "{ns}";
 
 /// How many files are looked at at once; one after the other would cost a round trip each.
 const AT_ONCE: usize = 16;
@@ -22,17 +27,19 @@ impl TryFrom<String> for FilePattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let rest = text.replace(PLACEHOLDER, "");
+        let rest = text.replace(PLACEHOLDER, "").replace(SERVER, "");
         if rest.contains(['{', '}']) {
             return Err(format!(
-                "`{text}` holds braces: `{PLACEHOLDER}` stands for a package's GUID"
+                "`{text}` holds braces: `{PLACEHOLDER}` stands for a package's GUID, `{SERVER}` for \
+                 the name of the agent's Notification Server"
             ));
         }
         // A short name would stand for a file whose real name the rules are about.
         if rest.contains('~') {
             return Err(format!("`{text}` holds a tilde: short names are not understood"));
         }
-        let sample = text.replace(PLACEHOLDER, &Guid::from_u128(0).to_string());
+        let sample =
+            text.replace(PLACEHOLDER, &Guid::from_u128(0).to_string()).replace(SERVER, "server");
         let root = WindowsPath::root('C').ok_or("no drive")?;
         root.join(&sample)
             .map_err(|error| format!("`{text}` is no name of a file: {}", error.reason))?;
@@ -44,6 +51,11 @@ impl FilePattern {
     /// Whether it names a file of each package.
     pub(super) fn is_per_package(&self) -> bool {
         self.0.contains(PLACEHOLDER)
+    }
+
+    /// Whether it is the file of that name, and of no package.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
     }
 
     /// The file of a package.
@@ -143,8 +155,58 @@ pub(super) async fn admit(
     Ok(files)
 }
 
-/// Why a role cannot be served with these files; `None` when it can.
-pub(super) fn objection(role: Role, patterns: &[FilePattern]) -> Option<StepFailure> {
+/// The patterns with the name of the agent's Notification Server filled in, if the role can be
+/// served with them.
+///
+/// # Errors
+///
+/// `Refused` when the role's files are only read, when a name stands for no package where it must,
+/// or for a file that nobody may take away.
+pub(super) async fn movable(
+    at: &Reader<'_>,
+    role: Role,
+    patterns: &[FilePattern],
+) -> Result<Vec<FilePattern>, StepFailure> {
+    let patterns = filled_in(at, patterns).await?;
+    let server = match role {
+        Role::PsPolicies => server_of(at).await?,
+        _ => None,
+    };
+    match objection(role, &patterns, server.as_deref()) {
+        Some(failure) => Err(failure),
+        None => Ok(patterns),
+    }
+}
+
+/// The patterns with the name of the agent's Notification Server filled in.
+///
+/// # Errors
+///
+/// `Refused` when one is needed and the host has none.
+pub(super) async fn filled_in(
+    at: &Reader<'_>,
+    patterns: &[FilePattern],
+) -> Result<Vec<FilePattern>, StepFailure> {
+    if !patterns.iter().any(|pattern| pattern.0.contains(SERVER)) {
+        return Ok(patterns.to_vec());
+    }
+    let Some(server) = server_of(at).await? else {
+        return Err(StepFailure::new(
+            FailureClass::Refused,
+            format!("could not fill in `{SERVER}`: no agent here names its Notification Server"),
+        ));
+    };
+    Ok(patterns.iter().map(|it| FilePattern(it.0.replace(SERVER, &server))).collect())
+}
+
+/// The name of the agent's Notification Server, as the host has it.
+pub(super) async fn server_of(at: &Reader<'_>) -> Result<Option<String>, StepFailure> {
+    let facts = at.facts().await?;
+    Ok(facts.agent.as_ref().and_then(|agent| agent.ns.clone()).filter(|name| !name.is_empty()))
+}
+
+/// Why a role cannot be served with these files; `None` when it can. Pure.
+fn objection(role: Role, patterns: &[FilePattern], server: Option<&str>) -> Option<StepFailure> {
     let refuse = |reason: &str| {
         Some(StepFailure::new(
             FailureClass::Refused,
@@ -154,10 +216,29 @@ pub(super) fn objection(role: Role, patterns: &[FilePattern]) -> Option<StepFail
     if !role.may_change() {
         return refuse("they are only read");
     }
-    if matches!(role, Role::PsDelivery | Role::NsSnapshots)
-        && !patterns.iter().all(FilePattern::is_per_package)
-    {
-        return refuse("each name must hold `{package}`");
+    match role {
+        Role::PsStatus => {
+            let is_known =
+                |pattern: &FilePattern| pattern.is_per_package() || pattern.is_named(URGENT_LIST);
+            if !patterns.iter().all(is_known) {
+                return refuse(&format!(
+                    "each name must hold `{PLACEHOLDER}` or be `{URGENT_LIST}`"
+                ));
+            }
+        }
+        Role::PsPolicies => {
+            let Some(server) = server else {
+                return refuse("no agent here names its Notification Server");
+            };
+            let own = format!("{server}.xml");
+            if !patterns.iter().all(|pattern| pattern.is_named(&own)) {
+                return refuse(&format!("only {own} is the agent's, `{SERVER}.xml`"));
+            }
+        }
+        _ if !patterns.iter().all(FilePattern::is_per_package) => {
+            return refuse(&format!("each name must hold `{PLACEHOLDER}`"));
+        }
+        _ => {}
     }
     None
 }
@@ -218,8 +299,29 @@ mod tests {
         let found = names_of(&[pattern("smp01.corp.example.xml")], &[A, Guid::from_u128(2)], &[]);
 
         assert_eq!(found, [(None, "smp01.corp.example.xml".to_owned())]);
-        assert!(objection(Role::PsPolicies, &[pattern("x.xml")]).is_none());
-        assert!(objection(Role::PsDelivery, &[pattern("x.xml")]).is_some());
-        assert!(objection(Role::AgentLog, &[pattern("agent.log")]).is_some());
+    }
+
+    #[test]
+    fn of_files_of_no_package_only_the_urgent_list_and_the_agents_own_policies_are_moved() {
+        let is_taken =
+            |role, name: &str, server| objection(role, &[pattern(name)], server).is_none();
+        let server = Some("smp01.corp.example");
+
+        assert!(is_taken(Role::PsPolicies, "SMP01.corp.example.xml", server));
+        assert!(is_taken(Role::PsStatus, "urgentlist.xml", None));
+        assert!(is_taken(Role::PsStatus, "{package}/PackageStatus.xml", None));
+        assert!(is_taken(Role::PsDelivery, "{package}/snapshot.xml", None));
+        for (role, name, server) in [
+            (Role::PsPolicies, "other.xml", server),
+            (Role::PsPolicies, "{package}.xml", server),
+            (Role::PsPolicies, "smp01.corp.example.xml", None),
+            (Role::PsStatus, "other.xml", None),
+            (Role::PsStatus, "sub/UrgentList.xml", None),
+            (Role::PsDelivery, "x.xml", None),
+            (Role::NsSnapshots, "x.xml", None),
+            (Role::AgentLog, "agent.log", None),
+        ] {
+            assert!(!is_taken(role, name, server), "{role} {name}");
+        }
     }
 }

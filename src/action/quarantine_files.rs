@@ -6,11 +6,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::agent_packages::PackageList;
-use super::package_files::{FilePattern, admit, names_of, objection, twins_in};
+use super::carrying::{carry_out, inverse_of};
+use super::package_files::{FilePattern, admit, movable, names_of, twins_in};
+use super::urgent_list::{self, Assigned, URGENT_LIST};
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
-use crate::host::{Changer, Direction, FencedFile, Move, Reader, Relocated, Relocation, Role};
+use crate::host::{Changer, Direction, FencedFile, Move, Reader, Relocation, Role};
+use crate::itms::Unreadable;
 use crate::itms::package_status::{PackageState, read_state};
+use crate::itms::urgent_list::read_urgent_list;
 use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure};
 
 /// The most files that are moved when the playbook does not say.
@@ -80,6 +84,11 @@ package would never end, and one whose state cannot be read, unless the agent's 
 list gives another state. At the Notification Server a package's file is also found
 without braces and with a language, `{GUID.EN_US}.xml`.
 
+Of files that belong to no package there are two: `UrgentList.xml` of `ps_status`, moved only
+when it lists a package that neither the policies nor the agent know (KB 181405), and in
+`ps_policies` the file of the agent's own Notification Server, `{ns}.xml`; the agent fetches
+it again with its next configuration.
+
 Rights: an administrator of the server, over SMB; WinRM to find the folders.
 
 Undo: moves the same bytes back. A file that the product has made meanwhile is moved
@@ -105,7 +114,7 @@ each file.
             name: "files",
             kind: ParamKind::Texts,
             required: true,
-            doc: "Names below the folder; `{package}` stands for a package's GUID in braces.",
+            doc: "Names below the folder; `{package}` stands for a package's GUID in braces, `{ns}` for the agent's server.",
         },
         ParamDoc {
             name: "packages",
@@ -128,13 +137,11 @@ each file.
     const REPLAY: Replay = Replay::Safe;
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
-        if let Some(failure) = objection(params.role, &params.files) {
-            return Err(failure);
-        }
+        let patterns = movable(at, params.role, &params.files).await?;
         let root = at.root(params.role).await?;
         let fence = at.fence();
         let listed = twins_in(at, params.role, &root.path).await?;
-        let names = names_of(&params.files, &params.packages, &listed);
+        let names = names_of(&patterns, &params.packages, &listed);
         let mut files = admit(&fence, &root, &names).await?;
         files.retain(|(_, file)| file.metadata().is_some());
         if files.len() > params.expect.max.get() {
@@ -150,6 +157,9 @@ each file.
                     unreadable.push((planned.the_move.package, planned.file));
                 }
                 Some(PackageState::Ready | PackageState::Other(_)) | None => {}
+            }
+            if let Some(listed) = &planned.urgent {
+                must_stay.extend(urgent_list::why_stay(listed, &Assigned::read(at).await?));
             }
             moves.push(planned.the_move);
         }
@@ -197,12 +207,7 @@ each file.
     }
 
     async fn apply(change: &Relocation, at: &Changer<'_>) -> Result<Applied, StepFailure> {
-        let done = at.relocate(change).await?;
-        Ok(Applied {
-            note: note_of(change.direction, done),
-            value: change.value(),
-            was_so_already: done.moved == 0 && done.displaced == 0,
-        })
+        carry_out(change, at).await
     }
 
     fn invert(change: &Relocation) -> Undo {
@@ -216,6 +221,8 @@ struct Planned {
     the_move: Move,
     /// The state in it, when it is a package's status file.
     state: Option<PackageState>,
+    /// The packages in it, when it is the list of urgent ones.
+    urgent: Option<Result<Vec<Guid>, Unreadable>>,
 }
 
 /// Reads the files that are to be moved, several at once; what went away meanwhile is left out.
@@ -228,20 +235,18 @@ async fn plan_moves(
         let read = join_all(some.iter().map(|(package, file)| at.plan_move(file, *package))).await;
         for ((_, file), read) in some.iter().zip(read) {
             let Some((the_move, content)) = read? else { continue };
-            let state = is_status(file).then(|| read_state(&content));
-            planned.push(Planned { file: file.clone(), the_move, state });
+            let state = is_named(file, "PackageStatus.xml").then(|| read_state(&content));
+            let urgent = is_named(file, URGENT_LIST).then(|| read_urgent_list(&content));
+            planned.push(Planned { file: file.clone(), the_move, state, urgent });
         }
     }
     Ok(planned)
 }
 
-/// Whether a file holds the state of a package.
-fn is_status(file: &FencedFile) -> bool {
+/// Whether a file of the status store has that name.
+fn is_named(file: &FencedFile, name: &str) -> bool {
     file.role() == Role::PsStatus
-        && file
-            .path()
-            .file_name()
-            .is_some_and(|name| name.eq_ignore_ascii_case("PackageStatus.xml"))
+        && file.path().file_name().is_some_and(|found| found.eq_ignore_ascii_case(name))
 }
 
 fn deleted(file: &FencedFile) -> String {
@@ -263,31 +268,6 @@ fn why_stay(file: &FencedFile, state: Option<PackageState>) -> Option<String> {
             "the state in {} cannot be read and the agent does not list the package",
             file.path()
         )),
-    }
-}
-
-/// What was done, in a few words.
-pub(super) fn note_of(direction: Direction, done: Relocated) -> String {
-    let files =
-        |count: usize| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-    let mut note = match direction {
-        Direction::Away => format!("moved {} into quarantine", files(done.moved)),
-        Direction::Back => format!("moved {} back", files(done.moved)),
-    };
-    if done.already > 0 {
-        note.push_str(&format!(", {} already there", done.already));
-    }
-    if done.displaced > 0 {
-        note.push_str(&format!(", kept {} that stood in the way", files(done.displaced)));
-    }
-    note
-}
-
-/// What takes moved files back.
-pub(super) fn inverse_of(change: &Relocation) -> Undo {
-    match serde_json::to_value(change.inverse()) {
-        Ok(inverse) => Undo::With(inverse),
-        Err(error) => Undo::Impossible(format!("the change cannot be written down: {error}")),
     }
 }
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::package_files::{FilePattern, admit, names_of, objection, twins_in};
-use super::quarantine_files::{inverse_of, note_of};
+use super::carrying::{carry_out, inverse_of};
+use super::package_files::{FilePattern, admit, movable, names_of, twins_in};
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
 use crate::host::{Changer, Direction, Move, QuarantinedRun, Reader, Relocation, Role};
@@ -76,7 +76,7 @@ package, path and time of each file.
             name: "files",
             kind: ParamKind::Texts,
             required: true,
-            doc: "Names below the folder; `{package}` stands for a package's GUID in braces.",
+            doc: "Names below the folder; `{package}` stands for a package's GUID in braces, `{ns}` for the agent's server.",
         },
         ParamDoc {
             name: "packages",
@@ -88,9 +88,7 @@ package, path and time of each file.
     const REPLAY: Replay = Replay::Safe;
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
-        if let Some(failure) = objection(params.role, &params.files) {
-            return Err(failure);
-        }
+        let patterns = movable(at, params.role, &params.files).await?;
         let root = at.root(params.role).await?;
         let drive = root.path.drive();
         let run = at.find_quarantined_run(drive, &params.run).await?;
@@ -100,7 +98,7 @@ package, path and time of each file.
             }
             None => Vec::new(),
         };
-        let names = names_of(&params.files, &params.packages, &kept);
+        let names = names_of(&patterns, &params.packages, &kept);
         let mut moves = Vec::new();
         for (package, file) in admit(&at.fence(), &root, &names).await? {
             moves.extend(at.plan_return(run, &file, package).await?);
@@ -132,12 +130,7 @@ package, path and time of each file.
     }
 
     async fn apply(change: &Relocation, at: &Changer<'_>) -> Result<Applied, StepFailure> {
-        let done = at.relocate(change).await?;
-        Ok(Applied {
-            note: note_of(change.direction, done),
-            value: change.value(),
-            was_so_already: done.moved == 0 && done.displaced == 0,
-        })
+        carry_out(change, at).await
     }
 
     fn invert(change: &Relocation) -> Undo {

@@ -193,3 +193,54 @@ fn parameters_that_could_mean_more_than_named_files_are_not_taken() {
     let none = json!({ "role": "ps_delivery", "files": ["{package}/x"], "expect": { "max": 0 } });
     assert!(action.prepare(none).is_err());
 }
+
+const URGENT: &str = "C:\\Program Files\\Altiris\\Altiris Agent\\Package Server Agent\\PackageStatus\\UrgentList.xml";
+const POLICIES: &str =
+    "C:\\Program Files\\Altiris\\Altiris Agent\\Client Policies\\smp01.corp.example.xml";
+
+fn urgent() -> Value {
+    json!({ "role": "ps_status", "files": ["UrgentList.xml"] })
+}
+
+#[tokio::test]
+async fn the_urgent_list_goes_when_it_lists_a_package_without_a_policy_and_undo_brings_it_back() {
+    let host = MemoryHost::package_server();
+    let list = format!("<UrgentList><Package Id='{A}'/><Package Id='{B}'/></UrgentList>");
+    host.write(URGENT, &list);
+    let policies = |packages: &str| format!("<p><PackageServer>{packages}</PackageServer></p>");
+    host.write(POLICIES, &policies(&format!("<Package Id='{A}'/><Package Id='{B}'/>")));
+    host.answer("agent-packages", json!({ "package_server": true, "packages": [] }));
+
+    let failure = refusal(&host, urgent()).await;
+    assert!(failure.message.contains("every package of UrgentList.xml has a policy"), "{failure}");
+
+    host.write(POLICIES, &policies(&format!("<Package Id='{A}'/>")));
+    let record = change(&host, 1, "quarantine_files", urgent()).await;
+    apply(&host, 1, &record).await;
+    assert_eq!(host.content(URGENT), None);
+    undo(&host, 2, &record).await;
+    assert_eq!(host.content(URGENT), Some(list));
+
+    host.write(URGENT, "<UrgentList");
+    let failure = refusal(&host, urgent()).await;
+    assert!(failure.message.contains("not understood"), "{failure}");
+}
+
+#[tokio::test]
+async fn of_the_policies_only_the_file_of_the_agents_own_server_is_moved() {
+    let host = MemoryHost::package_server();
+    host.write(POLICIES, "<p/>");
+    host.write(&POLICIES.replace("smp01", "smp02"), "<p/>");
+    let params = |name: &str| json!({ "role": "ps_policies", "files": [name] });
+
+    let failure = refusal(&host, params("smp02.corp.example.xml")).await;
+    assert!(failure.message.contains("only smp01.corp.example.xml"), "{failure}");
+
+    let record = change(&host, 1, "quarantine_files", params("{ns}.xml")).await;
+    assert_eq!(record.change["packages_moved"], json!([]));
+    apply(&host, 1, &record).await;
+    assert_eq!(host.content(POLICIES), None);
+    assert!(host.content(&POLICIES.replace("smp01", "smp02")).is_some());
+    undo(&host, 2, &record).await;
+    assert!(host.content(POLICIES).is_some());
+}
