@@ -36,6 +36,15 @@ pub(super) struct AgentPackage {
     /// Whether it is kept at another place than the agent's own store.
     #[serde(default)]
     pub(super) custom_location: bool,
+    /// Its status before that, where the agent tells it.
+    #[serde(default)]
+    pub(super) previous_status: Option<String>,
+    /// When the status changed, where the agent tells it.
+    #[serde(default)]
+    pub(super) since: Option<String>,
+    /// The other place, where the agent tells it; no document names such a field.
+    #[serde(default)]
+    pub(super) location: Option<String>,
 }
 
 fn version_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

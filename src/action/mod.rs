@@ -11,6 +11,7 @@ mod cmdb_query;
 mod contract;
 mod document;
 mod erased;
+mod examine;
 mod moved;
 mod package_files;
 mod patience;

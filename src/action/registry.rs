@@ -5,6 +5,7 @@ use super::acl::Acl;
 use super::agent::Agent;
 use super::cmdb_query::CmdbQuery;
 use super::erased::Erased;
+use super::examine::Examine;
 use super::quarantine_files::QuarantineFiles;
 use super::restore_files::RestoreFiles;
 use super::scan_log::ScanLog;
@@ -16,6 +17,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Acl>::new(),
     &Erased::<Agent>::new(),
     &Erased::<CmdbQuery>::new(),
+    &Erased::<Examine>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<RestoreFiles>::new(),
     &Erased::<ScanLog>::new(),

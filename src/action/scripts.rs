@@ -37,6 +37,18 @@ pub(super) const SCHEDULED_TASK_RUN: ChangeScript = ChangeScript {
     text: include_str!("scripts/scheduled-task-run.ps1"),
 };
 
+/// The product's services, the shares, the disks and the machine's trust.
+pub(super) const EXAMINE_SERVER: ReadScript =
+    ReadScript { name: "examine-server", text: include_str!("scripts/examine-server.ps1") };
+
+/// IIS with its application pools.
+pub(super) const EXAMINE_IIS: ReadScript =
+    ReadScript { name: "examine-iis", text: include_str!("scripts/examine-iis.ps1") };
+
+/// The scheduled tasks whose action names a folder.
+pub(super) const EXAMINE_TASKS: ReadScript =
+    ReadScript { name: "examine-tasks", text: include_str!("scripts/examine-tasks.ps1") };
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -53,6 +65,9 @@ mod tests {
         (AGENT_REFRESH_PACKAGES.name, AGENT_REFRESH_PACKAGES.text),
         (SCHEDULED_TASKS.name, SCHEDULED_TASKS.text),
         (SCHEDULED_TASK_RUN.name, SCHEDULED_TASK_RUN.text),
+        (EXAMINE_SERVER.name, EXAMINE_SERVER.text),
+        (EXAMINE_IIS.name, EXAMINE_IIS.text),
+        (EXAMINE_TASKS.name, EXAMINE_TASKS.text),
     ];
 
     /// Every script of the program, those of other layers included.

@@ -124,9 +124,75 @@ pub const EVENT_QUEUE: Statement = Statement {
     text: "SELECT COUNT_BIG(*) AS [Entries], MIN([id]) AS [OldestId] FROM [EventQueueEntry]",
 };
 
+/// The rows of all pairs, well or not: what the Notification Server believes of its package
+/// servers. A pair may have more than one row.
+///
+/// After the tables of KB 181405, section 1; the join keeps rows whose server is gone.
+///
+/// Columns: `ServerGuid`, `ServerName`, `PackageGuid`, `Status`, `ReportedVersion`.
+pub const PACKAGE_STATUS_ROWS: Statement = Statement {
+    name: "package_status_rows",
+    text: "\
+SELECT
+  ps.[PkgSvrId] AS [ServerGuid],
+  vi.[Name] AS [ServerName],
+  ps.[PackageId] AS [PackageGuid],
+  ps.[Status] AS [Status],
+  CAST(ps.[Version] AS nvarchar(255)) AS [ReportedVersion]
+FROM [SWDPackageServer] ps
+LEFT JOIN [vItem] vi ON vi.[Guid] = ps.[PkgSvrId]
+ORDER BY ps.[PkgSvrId], ps.[PackageId]",
+};
+
+/// The packages in their latest version, with the server that each comes from: compared with
+/// [`THIS_SERVER`] that tells foreign ones (KB 181405, section 1).
+///
+/// Columns: `PackageGuid`, `PackageName`, `CurrentVersion`, `OriginGuid`, `OriginServer`; the last
+/// two are NULL where the CMDB names no origin.
+pub const OFFERED_PACKAGES: Statement = Statement {
+    name: "offered_packages",
+    text: "\
+SELECT
+  pack.[PackageId] AS [PackageGuid],
+  pack.[Name] AS [PackageName],
+  CAST(pack.[Package Version] AS nvarchar(255)) AS [CurrentVersion],
+  osns.[OriginNSGuid] AS [OriginGuid],
+  fs.[Name] AS [OriginServer]
+FROM [SWDPackage] pack
+LEFT JOIN [ItemNSSource] ns ON ns.[ItemGuid] = pack.[PackageId]
+LEFT JOIN [OriginNSSourceNS] osns ON osns.[Id] = ns.[OriginNSSourceNSId]
+LEFT JOIN [ForwardServer] fs ON fs.[Guid] = osns.[OriginNSGuid]
+WHERE pack.[_Latest] = 1
+ORDER BY pack.[Name], pack.[PackageId]",
+};
+
+/// The versions of agents and plug-ins that computers report (KB 181405, section 5), each with how
+/// many computers have it.
+///
+/// Columns: `AgentName`, `ProductVersion`, `Computers`.
+pub const AGENT_VERSIONS: Statement = Statement {
+    name: "agent_versions",
+    text: "\
+SELECT
+  agent.[Agent Name] AS [AgentName],
+  agent.[Product Version] AS [ProductVersion],
+  COUNT_BIG(*) AS [Computers]
+FROM [Inv_AeX_AC_Client_Agent] agent
+GROUP BY agent.[Agent Name], agent.[Product Version]
+ORDER BY agent.[Agent Name], agent.[Product Version]",
+};
+
 /// Every statement.
-pub const ALL: [&Statement; 5] =
-    [&NOT_READY_PACKAGES, &READINESS, &PACKAGE_SERVERS, &THIS_SERVER, &EVENT_QUEUE];
+pub const ALL: [&Statement; 8] = [
+    &NOT_READY_PACKAGES,
+    &READINESS,
+    &PACKAGE_SERVERS,
+    &THIS_SERVER,
+    &EVENT_QUEUE,
+    &PACKAGE_STATUS_ROWS,
+    &OFFERED_PACKAGES,
+    &AGENT_VERSIONS,
+];
 
 #[cfg(test)]
 mod tests {

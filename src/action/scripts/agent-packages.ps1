@@ -14,12 +14,20 @@ try {
     $packages = @()
     if ($null -ne $server) {
         foreach ($package in $server.Packages) {
+            $since = $null
+            if ($package.Time -is [DateTime]) {
+                $since = $package.Time.ToUniversalTime().ToString('yyyy-MM-ddTHH:mm:ss.fffZ')
+            }
             $packages += @{
                 id = ([Guid][string]$package.Id).ToString('B').ToUpperInvariant()
                 name = [string]$package.Name
                 status = [string]$package.Status
                 version = [string]$package.PackageVersion
                 custom_location = [bool]$package.IsCustomLocation
+                # The first is documented, the second is not: where it is missing it is empty.
+                previous_status = [string]$package.PreviousStatus
+                location = [string]$package.Location
+                since = $since
             }
         }
     }

@@ -126,6 +126,61 @@ LEFT JOIN [ForwardServer] fs ON fs.[Guid] = vtns.[Guid]",
         columns: &[("Entries", BigInt), ("OldestId", BigInt)],
         parameters: &[],
     },
+    Named {
+        name: "package_status_rows",
+        tsql: "\
+SELECT ps.[PkgSvrId] AS [ServerGuid], vi.[Name] AS [ServerName], ps.[PackageId] AS [PackageGuid],
+       ps.[Status] AS [Status], CAST(ps.[Version] AS nvarchar(255)) AS [ReportedVersion]
+FROM [SWDPackageServer] ps
+LEFT JOIN [vItem] vi ON vi.[Guid] = ps.[PkgSvrId]
+ORDER BY ps.[PkgSvrId], ps.[PackageId]",
+        sqlite: None,
+        columns: &[
+            ("ServerGuid", Guid),
+            ("ServerName", Text(255)),
+            ("PackageGuid", Guid),
+            ("Status", Text(64)),
+            ("ReportedVersion", Text(255)),
+        ],
+        parameters: &[],
+    },
+    Named {
+        name: "offered_packages",
+        tsql: "\
+SELECT pack.[PackageId] AS [PackageGuid], pack.[Name] AS [PackageName],
+       CAST(pack.[Package Version] AS nvarchar(255)) AS [CurrentVersion],
+       osns.[OriginNSGuid] AS [OriginGuid], fs.[Name] AS [OriginServer]
+FROM [SWDPackage] pack
+LEFT JOIN [ItemNSSource] ns ON ns.[ItemGuid] = pack.[PackageId]
+LEFT JOIN [OriginNSSourceNS] osns ON osns.[Id] = ns.[OriginNSSourceNSId]
+LEFT JOIN [ForwardServer] fs ON fs.[Guid] = osns.[OriginNSGuid]
+WHERE pack.[_Latest] = 1
+ORDER BY pack.[Name], pack.[PackageId]",
+        sqlite: None,
+        columns: &[
+            ("PackageGuid", Guid),
+            ("PackageName", Text(255)),
+            ("CurrentVersion", Text(255)),
+            ("OriginGuid", Guid),
+            ("OriginServer", Text(255)),
+        ],
+        parameters: &[],
+    },
+    Named {
+        name: "agent_versions",
+        tsql: "\
+SELECT agent.[Agent Name] AS [AgentName], agent.[Product Version] AS [ProductVersion],
+       COUNT_BIG(*) AS [Computers]
+FROM [Inv_AeX_AC_Client_Agent] agent
+GROUP BY agent.[Agent Name], agent.[Product Version]
+ORDER BY agent.[Agent Name], agent.[Product Version]",
+        sqlite: Some(
+            "SELECT [Agent Name], [Product Version], COUNT(*) FROM Inv_AeX_AC_Client_Agent
+             GROUP BY [Agent Name], [Product Version] ORDER BY [Agent Name], [Product Version]",
+        ),
+        columns: &[("AgentName", Text(255)), ("ProductVersion", Text(64)), ("Computers", BigInt)],
+        parameters: &[],
+    },
 ];
 
 /// Finds a statement by its normal form.

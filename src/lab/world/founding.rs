@@ -94,6 +94,7 @@ impl World {
             tree.set_descriptor(folder, &descriptors::product_folder())?;
         }
         tree.create_dir_all(&layout.log_dir, at)?;
+        tree.create_dir_all(&format!(r"{}\Queue", layout.install_dir), at)?;
         tree.create_dir_all(&layout.package_delivery, at)?;
         tree.set_descriptor(&layout.package_delivery, &descriptors::package_store(true))?;
         tree.write(&format!(r"{}\AeXNSAgent.exe", layout.install_dir), "simulated", at)?;

@@ -12,6 +12,7 @@ mod agent_work;
 mod conditions;
 mod descriptors;
 mod dice;
+mod examine_script;
 mod faults;
 mod fleet;
 mod founding;

@@ -53,6 +53,9 @@ impl World {
             }
             "scheduled-tasks" => Ok(self.scheduled_tasks(machine, text_of(input, "prefix")?)),
             "scheduled-task-run" => self.run_task(machine, text_of(input, "name")?),
+            "examine-server" => Ok(self.examine_server(machine)),
+            "examine-iis" => Ok(self.examine_iis(machine)),
+            "examine-tasks" => self.examine_tasks(machine, input),
             "resolve-account" => resolve_account(text_of(input, "account")?),
             other => Err(format!("not simulated: the script `{other}`")),
         }
@@ -124,12 +127,16 @@ impl World {
             .iter()
             .map(|(number, holding)| {
                 let package = &self.fleet.packages[*number];
+                let location = self.agents[server].conditions.of(*number).location;
                 json!({
                     "id": package.guid.to_string(),
                     "name": package.name,
                     "status": holding.state.to_string(),
                     "version": holding.version.to_string(),
-                    "custom_location": false,
+                    "custom_location": location.is_some(),
+                    "location": location,
+                    "previous_status": null,
+                    "since": null,
                 })
             })
             .collect();

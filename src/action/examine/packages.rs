@@ -1,0 +1,273 @@
+//! The packages of a package server as they lie on its disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::content;
+use super::disk::file;
+use super::part::{seen, then, understood};
+use super::rights::has_full_control;
+use crate::host::Reader;
+use crate::itms::content::FileOnDisk;
+use crate::itms::evidence::{ContentOnDisk, HeldPackage, PackageOnDisk, Seen, ShareSeen};
+use crate::itms::package_status::{PackageState, read_state};
+use crate::itms::snapshot::{Manifest, Snapshot, read_snapshot};
+use crate::model::{Guid, StepFailure, WindowsPath};
+use crate::transport::security::Sid;
+
+/// How many packages are looked at on one server.
+const MOST_PACKAGES: usize = 512;
+/// The largest snapshot and status file that are read, in bytes.
+pub(super) const LARGEST_SNAPSHOT: u64 = 4 << 20;
+const LARGEST_STATUS: u64 = 1 << 20;
+/// How many names of missing or damaged files are kept for a package.
+const MOST_NAMES: usize = 200;
+
+/// Where a server keeps its packages.
+pub(super) struct Store {
+    /// The package store.
+    pub(super) delivery: WindowsPath,
+    /// The status store, where it was found.
+    pub(super) status: Option<WindowsPath>,
+    /// The server's own name, by which shares of its own are told from others.
+    pub(super) computer: String,
+    /// Its shares.
+    pub(super) shares: Vec<ShareSeen>,
+    /// The configured credential.
+    pub(super) sid: Option<Sid>,
+}
+
+/// Looks at the packages. Those beyond the bound, or for which no time is left, are in the answer
+/// with nothing asked.
+///
+/// # Errors
+///
+/// A rejected logon.
+pub(super) async fn examine(
+    at: &Reader<'_>,
+    store: &Store,
+    held: &[HeldPackage],
+    ids: &BTreeSet<Guid>,
+    mut budget: u64,
+) -> Result<Vec<PackageOnDisk>, StepFailure> {
+    let locations: BTreeMap<Guid, &str> = held
+        .iter()
+        .filter_map(|package| Some((package.id, package.location.as_deref()?)))
+        .collect();
+    let mut packages = Vec::new();
+    for (number, id) in ids.iter().enumerate() {
+        let mut package = not_asked(*id);
+        if number < MOST_PACKAGES && !at.deadline().left().is_zero() {
+            let location = locations.get(id).copied();
+            look_at(at, store, location, &mut budget, &mut package).await?;
+        }
+        packages.push(package);
+    }
+    Ok(packages)
+}
+
+fn not_asked(id: Guid) -> PackageOnDisk {
+    PackageOnDisk {
+        id,
+        snapshot: Seen::NotAsked,
+        is_snapshot_locked: Seen::NotAsked,
+        status_file: Seen::NotAsked,
+        content: Seen::NotAsked,
+        longest_path: None,
+        has_credential_rights: Seen::NotAsked,
+    }
+}
+
+async fn look_at(
+    at: &Reader<'_>,
+    store: &Store,
+    location: Option<&str>,
+    budget: &mut u64,
+    package: &mut PackageOnDisk,
+) -> Result<(), StepFailure> {
+    let name = package.id.to_string();
+    let Ok(folder) = store.delivery.join(&name) else { return Ok(()) };
+    let Ok(path) = folder.join("snapshot.xml") else { return Ok(()) };
+    let snapshot = snapshot(at, &path).await?;
+    package.snapshot = summary(&snapshot);
+    if let Seen::Known(Some(_)) = snapshot {
+        package.is_snapshot_locked = match seen(at.files().is_held(&path).await)? {
+            Seen::Known(Some(is_held)) => Seen::Known(is_held),
+            Seen::Known(None) | Seen::NotAsked => Seen::NotAsked,
+            Seen::Unreadable(why) => Seen::Unreadable(why),
+        };
+    }
+    if let Some(status) = &store.status {
+        package.status_file = status_of(at, status, &name).await?;
+    }
+    if let Some(sid) = &store.sid
+        && let Seen::Known(Some(_)) = seen(at.files().metadata(&folder).await)?
+    {
+        package.has_credential_rights = has_full_control(at, &folder, sid).await?;
+    }
+    if let Seen::Known(Some(Snapshot { manifest: Ok(manifest), .. })) = &snapshot {
+        let place = place_of(store, &folder, location);
+        let (content, longest) = compare(at, place, manifest, budget).await?;
+        package.content = content;
+        package.longest_path = longest;
+    }
+    Ok(())
+}
+
+/// A snapshot, whether it is understood or not; `Known(None)` when there is none.
+///
+/// # Errors
+///
+/// A rejected logon.
+pub(super) async fn snapshot(
+    at: &Reader<'_>,
+    path: &WindowsPath,
+) -> Result<Seen<Option<Snapshot>>, StepFailure> {
+    let bytes = file(at, path, LARGEST_SNAPSHOT).await?;
+    Ok(then(bytes, |bytes| Seen::Known(bytes.map(|bytes| read_snapshot(&bytes)))))
+}
+
+/// What evidence keeps of a snapshot.
+pub(super) fn summary(
+    snapshot: &Seen<Option<Snapshot>>,
+) -> Seen<Option<crate::itms::evidence::SnapshotSeen>> {
+    match snapshot {
+        Seen::Known(snapshot) => Seen::Known(snapshot.as_ref().map(Snapshot::seen)),
+        Seen::Unreadable(why) => Seen::Unreadable(why.clone()),
+        Seen::NotAsked => Seen::NotAsked,
+    }
+}
+
+async fn status_of(
+    at: &Reader<'_>,
+    folder: &WindowsPath,
+    name: &str,
+) -> Result<Seen<Option<String>>, StepFailure> {
+    let Ok(path) = folder.join(name).and_then(|folder| folder.join("PackageStatus.xml")) else {
+        return Ok(Seen::NotAsked);
+    };
+    let bytes = file(at, &path, LARGEST_STATUS).await?;
+    Ok(then(bytes, |bytes| match bytes.map(|bytes| read_state(&bytes)) {
+        None => Seen::Known(None),
+        Some(PackageState::Ready) => Seen::Known(Some("Ready".to_owned())),
+        Some(PackageState::Deleted) => Seen::Known(Some("Deleted".to_owned())),
+        Some(PackageState::Other(word)) => Seen::Known(Some(word)),
+        Some(PackageState::Unreadable) => {
+            Seen::Unreadable(format!("{path} tells no state, or more than one"))
+        }
+    }))
+}
+
+/// The folder of a package's content: the cache below its own folder, or its alternate location,
+/// which may be a share of the server itself.
+fn place_of(store: &Store, folder: &WindowsPath, location: Option<&str>) -> Seen<WindowsPath> {
+    let Some(location) = location else {
+        return understood("a name", folder.join("cache"));
+    };
+    let computer = store.computer.split('.').next().unwrap_or(&store.computer);
+    let expanded = replace(location.trim(), "%COMPUTERNAME%", computer);
+    let Some(unc) = expanded.strip_prefix(r"\\") else {
+        return understood("the package's location", expanded.trim_end_matches('\\').parse());
+    };
+    let mut parts = unc.splitn(3, '\\');
+    let server = parts.next().unwrap_or_default();
+    let share = parts.next().unwrap_or_default();
+    let rest = parts.next().unwrap_or_default().trim_end_matches('\\');
+    if !server.split('.').next().is_some_and(|short| short.eq_ignore_ascii_case(computer)) {
+        return Seen::Unreadable(format!("{location} is on another server"));
+    }
+    let Some(share) = store.shares.iter().find(|known| known.name.eq_ignore_ascii_case(share))
+    else {
+        return Seen::Unreadable(format!("the server has no share {share}"));
+    };
+    let local = format!("{}\\{rest}", share.path.trim_end_matches('\\'));
+    understood("the package's location", local.trim_end_matches('\\').parse())
+}
+
+/// Replaces a name without regard to case.
+fn replace(text: &str, name: &str, by: &str) -> String {
+    match text.to_ascii_lowercase().find(&name.to_ascii_lowercase()) {
+        Some(start) => format!("{}{by}{}", &text[..start], &text[start + name.len()..]),
+        None => text.to_owned(),
+    }
+}
+
+/// The files against the snapshot, and the length of the longest path.
+async fn compare(
+    at: &Reader<'_>,
+    place: Seen<WindowsPath>,
+    manifest: &Manifest,
+    budget: &mut u64,
+) -> Result<(Seen<ContentOnDisk>, Option<u32>), StepFailure> {
+    let Seen::Known(place) = place else {
+        return Ok((then(place, |_| Seen::NotAsked), None));
+    };
+    let listed = manifest.files.iter().map(|file| file.name.as_str());
+    let mut files = match content::walk(at, &place).await? {
+        Seen::Known(files) => files,
+        other => {
+            let longest = longest_path(&place, listed);
+            return Ok((then(other, |_| Seen::NotAsked), longest));
+        }
+    };
+    content::hash(at, &place, manifest, &mut files, budget).await?;
+    let there = files.iter().map(|file: &FileOnDisk| file.name.as_str());
+    let longest = longest_path(&place, listed.chain(there));
+    let mut content = manifest.compare(&files).content;
+    for names in [&mut content.missing, &mut content.wrong_size, &mut content.wrong_hash] {
+        names.truncate(MOST_NAMES);
+    }
+    Ok((Seen::Known(content), longest))
+}
+
+/// The length of the longest path in UTF-16 units, as Windows counts.
+fn longest_path<'a>(place: &WindowsPath, names: impl Iterator<Item = &'a str>) -> Option<u32> {
+    let root = place.to_string().encode_utf16().count() + 1;
+    let longest = names.map(|name| root + name.encode_utf16().count()).max()?;
+    u32::try_from(longest).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Store {
+        Store {
+            delivery: "C:\\Store".parse().expect("a path"),
+            status: None,
+            computer: "PS-LON-01".to_owned(),
+            shares: vec![ShareSeen { name: "Pkgs".to_owned(), path: "E:\\Packages\\".to_owned() }],
+            sid: None,
+        }
+    }
+
+    fn place(location: Option<&str>) -> String {
+        let folder = "C:\\Store\\{A}".parse().expect("a path");
+        match place_of(&store(), &folder, location) {
+            Seen::Known(path) => path.to_string(),
+            Seen::Unreadable(why) => why,
+            Seen::NotAsked => String::new(),
+        }
+    }
+
+    #[test]
+    fn content_is_in_the_cache_or_where_the_agent_says() {
+        assert_eq!(place(None), "C:\\Store\\{A}\\cache");
+        assert_eq!(place(Some("D:\\Alt\\One\\")), "D:\\Alt\\One");
+        assert_eq!(place(Some(r"\\%computername%\pkgs\One")), "E:\\Packages\\One");
+        assert_eq!(place(Some(r"\\ps-lon-01.corp.example\Pkgs")), "E:\\Packages");
+    }
+
+    #[test]
+    fn a_location_elsewhere_is_unreadable_and_never_empty() {
+        assert!(place(Some(r"\\nas\Pkgs\One")).contains("another server"));
+        assert!(place(Some(r"\\ps-lon-01\Gone\One")).contains("no share Gone"));
+    }
+
+    #[test]
+    fn the_longest_path_counts_its_folder() {
+        let place = "C:\\a".parse().expect("a path");
+
+        assert_eq!(longest_path(&place, ["b.txt", "inner\\c.txt"].into_iter()), Some(16));
+        assert_eq!(longest_path(&place, std::iter::empty()), None);
+    }
+}

@@ -1,0 +1,154 @@
+use serde_json::json;
+
+use super::*;
+use crate::action::scripted_host::{ScriptedHost, nothing_before};
+use crate::itms::evidence::ServiceSeen;
+use crate::model::Guid;
+use crate::transport::{Deadline, TransportErrorKind};
+
+const AGENT: &str = "C:\\Program Files\\Altiris\\Altiris Agent";
+const PACKAGE: Guid = Guid::from_u128(7);
+const ORPHAN: Guid = Guid::from_u128(8);
+
+fn params() -> Params {
+    serde_json::from_value(json!({ "what": "package_server" })).expect("parameters")
+}
+
+fn long() -> Deadline {
+    Deadline::after(std::time::Duration::from_secs(20))
+}
+
+/// A package server with one package, whose second file is missing and whose third is damaged, and
+/// the folder of another package that the agent does not know.
+fn host(service: &'static str, winrm: Option<TransportErrorKind>) -> std::sync::Arc<ScriptedHost> {
+    let host = ScriptedHost::new(move |_, name, _| {
+        if let Some(kind) = winrm {
+            return Err(kind);
+        }
+        Ok(match name {
+            "host-facts" => json!({
+                "computer": "PS-01", "time_utc": "2026-05-16T20:00:00Z",
+                "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
+                "agent": { "install_dir": AGENT, "version": "8.6.1", "ns": "smp01" },
+                "notification_server": null,
+            }),
+            "examine-server" => json!({
+                "services": { "known": { "AeXNSClient": { "state": service, "start_mode": "Auto" } } },
+                "shares": { "unreadable": "access denied" },
+                "disks": { "known": { "C:\\": { "free": 1, "size": 2 } } },
+                "secure_channel": { "known": true },
+            }),
+            "examine-iis" => return Err(TransportErrorKind::Fault),
+            "examine-tasks" => json!({ "tasks": [] }),
+            "agent-packages" => json!({ "package_server": true, "packages": [
+                { "id": PACKAGE, "name": "Firefox", "status": "Ready", "version": "5" },
+            ] }),
+            other => panic!("{other} is not needed"),
+        })
+    });
+    let folder = format!("{AGENT}\\Package Delivery\\{PACKAGE}");
+    let hash = |text: &str| {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    host.write(
+        &format!("{folder}\\snapshot.xml"),
+        &format!(
+            "<snapshot version=\"5\"><file name=\"a.msi\" size=\"4\" hash=\"{}\"/>\
+             <file name=\"b.ini\" size=\"9\"/><file name=\"c.txt\" size=\"4\" hash=\"{}\"/></snapshot>",
+            hash("good"),
+            hash("good"),
+        ),
+        1,
+    );
+    host.write(&format!("{folder}\\cache\\a.msi"), "good", 1);
+    host.write(&format!("{folder}\\cache\\c.txt"), "evil", 1);
+    let status = format!("{AGENT}\\Package Server Agent\\PackageStatus");
+    host.write(
+        &format!("{status}\\{PACKAGE}\\PackageStatus.xml"),
+        "<PackageStatus Status=\"Ready\"/>",
+        1,
+    );
+    host.write(&format!("{AGENT}\\Package Delivery\\{ORPHAN}\\old.txt"), "x", 1);
+    host.write(&format!("{AGENT}\\Queue\\1.nse"), "x", 1);
+    host.write("C:\\ProgramData\\x", "x", 1);
+    host
+}
+
+async fn examined(host: &std::sync::Arc<ScriptedHost>) -> Result<ServerEvidence, StepFailure> {
+    let session = host.session(&[]);
+    match Examine::probe(&params(), &session.reader(long(), nothing_before())).await? {
+        State::Server(seen) => Ok(*seen),
+        State::NotificationServer(_) => panic!("it is a package server"),
+    }
+}
+
+#[tokio::test]
+async fn a_package_is_compared_with_its_snapshot_file_by_file() {
+    let seen = examined(&host("Running", None)).await.expect("evidence");
+
+    let package = &seen.on_disk.known().expect("the disk")[0];
+    let content = package.content.known().expect("its files");
+    assert_eq!(content.missing, ["b.ini"]);
+    assert_eq!(content.wrong_hash, ["c.txt"]);
+    assert_eq!((content.listed, content.wrong_size.len()), (3, 0));
+    assert_eq!(package.status_file, Seen::Known(Some("Ready".to_owned())));
+    let snapshot = package.snapshot.known().and_then(Option::as_ref).expect("a snapshot");
+    assert_eq!(snapshot.version.as_deref(), Some("5"));
+    assert_eq!(seen.orphan_folders, Seen::Known(vec![ORPHAN]));
+    assert_eq!(seen.outbound.known().map(|queue| queue.files), Some(1));
+    assert_eq!(seen.urgent_list, Seen::Known(Vec::new()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_kept_with_its_reason_and_the_rest_goes_on() {
+    let seen = examined(&host("Running", None)).await.expect("evidence");
+
+    assert_eq!(seen.shares, Seen::Unreadable("access denied".to_owned()));
+    assert!(matches!(&seen.iis, Seen::Unreadable(why) if why.contains("examine-iis")));
+    assert!(matches!(&seen.policy, Seen::Unreadable(_)), "there is no policy");
+    assert_eq!(seen.held.known().map(Vec::len), Some(1));
+    assert_eq!((seen.winrm, seen.smb), (Contact::Answered, Contact::Answered));
+}
+
+#[tokio::test]
+async fn a_stopped_agent_is_not_asked_because_asking_would_start_it() {
+    let host = host("Stopped", None);
+
+    let seen = examined(&host).await.expect("evidence");
+
+    assert!(!host.ran().contains(&"agent-packages".to_owned()));
+    assert!(matches!(seen.held, Seen::Unreadable(_)));
+    let stopped = ServiceSeen { state: "Stopped".into(), start_mode: "Auto".into() };
+    assert_eq!(seen.agent_service, Seen::Known(Some(stopped)));
+}
+
+#[tokio::test]
+async fn a_server_that_answers_over_smb_alone_is_examined_there() {
+    let seen = examined(&host("Running", Some(TransportErrorKind::Unreachable))).await;
+    let seen = seen.expect("evidence");
+
+    assert!(matches!(seen.winrm, Contact::Failed { .. }));
+    assert_eq!(seen.smb, Contact::Answered);
+    assert_eq!(seen.held, Seen::NotAsked);
+    assert_eq!(seen.on_disk.known().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn a_rejected_logon_ends_the_step_so_that_the_breaker_sees_it() {
+    let failure = examined(&host("Running", Some(TransportErrorKind::AuthRejected)))
+        .await
+        .expect_err("a rejected logon");
+
+    assert_eq!(failure.class, FailureClass::AuthRejected);
+}
+
+#[test]
+fn only_a_notification_server_costs_statements_at_the_cmdb() {
+    let of = |what: &str| {
+        Examine::probe_cost(&serde_json::from_value(json!({ "what": what })).expect("parameters"))
+    };
+
+    assert!(of("package_server").is_none());
+    assert_eq!(of("notification_server").draws().count(), 1);
+}
