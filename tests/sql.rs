@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use fleetmend::host::repair_statements;
 use fleetmend::host::statements::{
     self, EVENT_QUEUE, NOT_READY_PACKAGES, PACKAGE_SERVERS, READINESS, THIS_SERVER,
 };
@@ -113,10 +114,11 @@ fn kind(result: Result<impl Sized, TransportError>) -> TransportErrorKind {
 
 #[test]
 fn the_lab_knows_exactly_the_statements_that_the_controller_sends() {
-    for statement in statements::ALL {
+    let all = || statements::ALL.into_iter().chain(repair_statements::ALL);
+    for statement in all() {
         assert_eq!(recognise(statement.text), Some(statement.name));
     }
-    let mut sent: Vec<_> = statements::ALL.iter().map(|statement| statement.name).collect();
+    let mut sent: Vec<_> = all().map(|statement| statement.name).collect();
     let mut known: Vec<_> = known_statements().collect();
     sent.sort_unstable();
     known.sort_unstable();
@@ -220,7 +222,7 @@ async fn the_password_does_not_cross_a_network_unprotected() {
 async fn an_unknown_statement_is_an_error_and_the_session_goes_on() {
     let front = front(&filled(), Arc::new(NoFaults)).await;
     let client = connect(&front).await.unwrap();
-    let unknown = Statement { name: "t", text: "DELETE FROM vItem" };
+    let unknown = Statement { name: "t", text: "MERGE vItem" };
 
     let error = client.query(&unknown, &[], soon()).await.unwrap_err();
 

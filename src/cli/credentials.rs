@@ -31,6 +31,20 @@ pub(super) fn find(
     }
 }
 
+/// As [`find`], but nobody is asked at the terminal.
+pub(super) fn find_quietly(
+    name: &CredentialName,
+    lab: &BTreeMap<String, Credential>,
+) -> Option<Credential> {
+    let prefix = variable_prefix(name);
+    let user = environment::variable(&format!("{prefix}_USER"));
+    let password = environment::variable(&format!("{prefix}_PASSWORD"));
+    match user.zip(password) {
+        Some((user, password)) => Some(Credential { user, password: Secret::new(password) }),
+        None => lab.get(&name.0).cloned(),
+    }
+}
+
 /// `FLEETMEND_FLEET_ADMIN` for `fleet-admin`.
 fn variable_prefix(name: &CredentialName) -> String {
     let upper = name.0.to_ascii_uppercase();

@@ -67,21 +67,27 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
         credential: credential.clone(),
         option,
     };
-    let cmdb = match &settings.cmdb {
-        None => None,
+    let (cmdb, cmdb_writer) = match &settings.cmdb {
+        None => (None, None),
         Some(cmdb) if !is_loopback(&cmdb.server) => return Err(far_cmdb(host, &cmdb.server)),
         Some(cmdb) => {
             let credential = match &cmdb.credential {
                 Some(name) => Some(purse.find(name, &cmdb.server)?),
                 None => own.clone(),
             };
-            credential.map(|credential| Target {
+            // Nobody is asked for it at the terminal: who wants to change the CMDB says so before.
+            let writer = match &cmdb.writer_credential {
+                Some(name) => purse.find_quietly(name, &cmdb.server)?,
+                None => None,
+            };
+            let at = |credential| Target {
                 host: host.name.clone(),
                 address: cmdb.server.clone(),
                 port: cmdb.port,
                 credential,
                 option: Some(cmdb.database.clone()),
-            })
+            };
+            (credential.map(at), writer.map(at))
         }
     };
     let transport = settings.winrm.transport.name().to_owned();
@@ -89,6 +95,7 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
         winrm: own.as_ref().map(|own| target(own, settings.winrm.port, Some(transport))),
         smb: own.as_ref().map(|own| target(own, settings.smb_port, None)),
         cmdb,
+        cmdb_writer,
     })
 }
 
@@ -134,6 +141,18 @@ impl<'a> Purse<'a> {
         let credential = credentials::find(name, lab)?;
         self.found.insert(key, credential.clone());
         Ok(credential)
+    }
+
+    /// As [`Purse::find`], but nobody is asked: none if it is nowhere.
+    fn find_quietly(
+        &mut self,
+        name: &CredentialName,
+        address: &str,
+    ) -> Result<Option<Credential>, Failure> {
+        let is_loopback = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let none = BTreeMap::new();
+        let lab = if is_loopback { self.lab()? } else { &none };
+        Ok(credentials::find_quietly(name, lab))
     }
 
     fn lab(&mut self) -> Result<&BTreeMap<String, Credential>, Failure> {

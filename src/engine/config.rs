@@ -17,6 +17,8 @@ pub struct Endpoints {
     pub smb: Option<Target>,
     /// The CMDB, on a Notification Server.
     pub cmdb: Option<Target>,
+    /// The CMDB as its writer; none unless the inventory and the environment say so.
+    pub cmdb_writer: Option<Target>,
 }
 
 /// What there is to do.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, RwLock};
 
 use crate::transport::{
-    ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError,
+    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, ReadSql, Target, TransportError,
     TransportErrorKind,
 };
 
@@ -137,6 +137,14 @@ impl Connector for GuardedConnector {
         deadline: Deadline,
     ) -> Result<Box<dyn ReadSql>, TransportError> {
         self.logon(target, deadline, self.inner.sql(target, deadline)).await
+    }
+
+    async fn change_sql(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeSql>, TransportError> {
+        self.logon(target, deadline, self.inner.change_sql(target, deadline)).await
     }
 }
 

@@ -78,4 +78,5 @@ fn make(config: &DriverConfig, host: &Host, work: Arc<[WorkRow]>) -> Session {
         cmdb: endpoints.cmdb,
         connector: Arc::clone(&config.connector),
     })
+    .with_cmdb_writer(endpoints.cmdb_writer)
 }

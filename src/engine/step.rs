@@ -141,7 +141,7 @@ async fn decide(
         allowed_to_read(job, with_uses(reading)).await?;
     }
     let deadline = Deadline::after(job.within);
-    let reader = job.session.reader(deadline, Arc::clone(&job.prior));
+    let reader = job.session.reader(deadline, Arc::clone(&job.prior)).for_task(job.step.task);
     let mut decision = deadline.of(prepared.decide(&reader)).await.map_err(|_| {
         StepFailure::new(FailureClass::TimedOut, "the host was not read before the deadline")
     })??;

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::PriorChange;
 use super::session::{Connection, Session};
-use crate::model::{Host, RunId, TimeScale, WorkRow};
+use crate::model::{Host, RunId, TaskId, TimeScale, WorkRow};
 use crate::transport::{
-    ChangeFiles, ChangeScript, Deadline, ReadScript, Row, SqlParameter, Statement, TransportError,
+    ChangeFiles, ChangeScript, ChangeSql, Deadline, ReadScript, Row, Selection, SqlParameter,
+    Statement, TransportError,
 };
 
 /// The least real time of [`Reader::at_most`], however fast the world runs.
@@ -21,11 +22,23 @@ pub struct Reader<'a> {
     session: &'a Session,
     deadline: Deadline,
     prior: Arc<[PriorChange]>,
+    task: Option<TaskId>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(session: &'a Session, deadline: Deadline, prior: Arc<[PriorChange]>) -> Self {
-        Self { session, deadline, prior }
+        Self { session, deadline, prior, task: None }
+    }
+
+    /// The same access, for a step of this task.
+    #[must_use]
+    pub fn for_task(self, task: TaskId) -> Self {
+        Self { task: Some(task), ..self }
+    }
+
+    /// The task of the step, where there is one: an undo has none.
+    pub fn task(&self) -> Option<TaskId> {
+        self.task
     }
 
     /// The host with its variables.
@@ -111,6 +124,23 @@ impl<'a> Reader<'a> {
         result
     }
 
+    /// Reads rows of the CMDB by their keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::ReadSql::select`].
+    pub async fn select(&self, selection: &Selection) -> Result<Vec<Row>, TransportError> {
+        let sql = self.session.sql(self.deadline).await?;
+        let result = sql.select(selection, self.deadline).await;
+        self.note(Connection::Sql, &result).await;
+        result
+    }
+
+    /// Whether there is a credential for changing the CMDB.
+    pub fn has_cmdb_writer(&self) -> bool {
+        self.session.has_cmdb_writer()
+    }
+
     /// Lets real time pass for `span` of the world's time, but not past the deadline; `false` when
     /// the deadline has passed.
     pub async fn pause(&self, span: Duration) -> bool {
@@ -152,6 +182,15 @@ impl<'a> Changer<'a> {
         let result = shell.change(script, input, self.deadline()).await;
         self.note(Connection::Shell, &result).await;
         result
+    }
+
+    /// Begins a transaction at the CMDB, on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// Refused, before anything is connected, without a writer's credential.
+    pub async fn change_cmdb(&self) -> Result<Box<dyn ChangeSql>, TransportError> {
+        self.session().change_sql(self.deadline()).await
     }
 
     /// The file system; only the fence and the quarantine of this layer use it.

@@ -3,6 +3,7 @@
 
 mod access;
 mod cmdb;
+pub mod cmdb_tables;
 mod descriptor;
 mod facts;
 mod fence;
@@ -12,6 +13,7 @@ pub(crate) mod memory;
 mod prior;
 mod quarantine;
 mod relocation;
+pub mod repair_statements;
 mod roots;
 mod session;
 pub mod statements;

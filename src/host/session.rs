@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::{Changer, HostFacts, PriorChange, Reader, Role};
 use crate::model::{Host, RunId, TimeScale, WindowsPath, WorkRow};
 use crate::transport::{
-    ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError,
+    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, ReadSql, Target, TransportError,
     TransportErrorKind,
 };
 
@@ -40,6 +40,7 @@ pub struct SessionConfig {
 /// One host during one run. Its connections are its own; it is used by one step at a time.
 pub struct Session {
     config: SessionConfig,
+    cmdb_writer: Option<Target>,
     shell: Mutex<Option<Arc<dyn ChangeShell>>>,
     files: Mutex<Option<Arc<dyn ChangeFiles>>>,
     sql: Mutex<Option<Arc<dyn ReadSql>>>,
@@ -52,12 +53,24 @@ impl Session {
     pub fn new(config: SessionConfig) -> Self {
         Self {
             config,
+            cmdb_writer: None,
             shell: Mutex::new(None),
             files: Mutex::new(None),
             sql: Mutex::new(None),
             facts: OnceCell::new(),
             roots: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// The same session, whose CMDB may also be changed: the target's credential is the writer's.
+    #[must_use]
+    pub fn with_cmdb_writer(self, cmdb_writer: Option<Target>) -> Self {
+        Self { cmdb_writer, ..self }
+    }
+
+    /// Whether there is a credential for changing the CMDB.
+    pub(super) fn has_cmdb_writer(&self) -> bool {
+        self.cmdb_writer.is_some()
     }
 
     /// What the session is made from.
@@ -138,6 +151,26 @@ impl Session {
         let sql: Arc<dyn ReadSql> = self.config.connector.sql(target, deadline).await?.into();
         *slot = Some(Arc::clone(&sql));
         Ok(sql)
+    }
+
+    /// A transaction at the CMDB, on a connection of its own. Without a writer's credential it is
+    /// refused before anything is connected.
+    pub(super) async fn change_sql(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeSql>, TransportError> {
+        let target = self.cmdb_writer.as_ref().ok_or_else(|| {
+            let host = &self.config.host.name;
+            TransportError::new(
+                TransportErrorKind::Refused,
+                format!(
+                    "could not change the CMDB of {host}: there is no credential for it, \
+                     `cmdb: {{ writer_credential: … }}` in the inventory and its secret in the \
+                     environment"
+                ),
+            )
+        })?;
+        self.config.connector.change_sql(target, deadline).await
     }
 
     /// Forgets the connection that an error made useless, so that the next use makes a new one.

@@ -7,8 +7,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::cmdb::{Cmdb, CmdbError, ServerRecord};
-use super::world::{Calendar, RowChange, World, WorldTime};
+use super::world::{Calendar, RowChange, StatusRow, World, WorldTime};
 use crate::model::TimeScale;
+
+/// How long before the start the database was last backed up.
+const LAST_BACKUP: jiff::SignedDuration = jiff::SignedDuration::from_hours(6);
 
 /// A world whose time passes with real time, faster by a factor.
 ///
@@ -32,11 +35,17 @@ impl LiveWorld {
     /// The CMDB does not take the rows.
     pub fn start(mut world: World, speed: TimeScale, cmdb: Cmdb) -> Result<Arc<Self>, CmdbError> {
         publish(&cmdb, &world.take_changes())?;
+        let (calendar, started) = (world.calendar(), Instant::now());
+        cmdb.set_clock(move || {
+            calendar.timestamp(WorldTime::START.plus(speed.to_world(started.elapsed())))
+        });
+        let last_night = calendar.timestamp(WorldTime::START) - LAST_BACKUP;
+        cmdb.add_backup("Symantec_CMDB nightly", last_night, false)?;
         Ok(Arc::new(Self {
-            calendar: world.calendar(),
+            calendar,
             world: Mutex::new(world),
             cmdb,
-            started: Instant::now(),
+            started,
             speed,
             sooner: Notify::new(),
         }))
@@ -100,6 +109,16 @@ impl LiveWorld {
     /// The world after everything that is due has happened and its rows are written.
     fn present(&self) -> MutexGuard<'_, World> {
         let mut world = self.world();
+        // What a client committed is the world's from now on: it goes on from there.
+        match self.cmdb.take_changed_rows() {
+            Ok(None) => {}
+            Ok(Some(rows)) => world.adopt_rows(rows.into_iter().map(|row| {
+                let status = row.status.unwrap_or_default();
+                let version = row.version.unwrap_or_default();
+                ((row.server, row.package), StatusRow { status, version })
+            })),
+            Err(error) => tracing::error!(%error, "The world missed what a client changed"),
+        }
         world.advance(self.now());
         let changes = world.take_changes();
         // The rows are written under the lock: their order is that of the world.

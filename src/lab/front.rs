@@ -130,6 +130,10 @@ pub enum RequestFault {
     ShellQuota,
     /// The transaction was chosen as the deadlock victim: error 1205.
     Deadlock,
+    /// A lock was not granted in time: error 1222.
+    LockTimeout,
+    /// A statement fails on the server, which has no room for its log: error 9002.
+    StatementFails,
 }
 
 /// Says which faults apply at a point of a conversation.

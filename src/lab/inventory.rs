@@ -12,6 +12,8 @@ use crate::model::{Credential, TimeScale};
 pub const ADMIN_CREDENTIAL: &str = "lab-admin";
 /// The credential of the CMDB.
 pub const CMDB_CREDENTIAL: &str = "lab-cmdb";
+/// The credential by which the CMDB may be changed.
+pub(super) const CMDB_WRITER_CREDENTIAL: &str = "lab-cmdb-writer";
 /// The name of the CMDB's database.
 pub const DATABASE: &str = "Symantec_CMDB";
 
@@ -45,7 +47,8 @@ impl Directory<'_> {
             yaml,
             "          ansible_host: {}\n          ansible_port: {}\n          smb_port: {}\n          \
              itms_guid: '{}'\n          cmdb: {{ server: {}, port: {}, database: {DATABASE}, \
-             credential: {CMDB_CREDENTIAL} }}\n    package_servers:\n      children:\n",
+             credential: {CMDB_CREDENTIAL}, writer_credential: {CMDB_WRITER_CREDENTIAL} }}\n    \
+             package_servers:\n      children:\n",
             at.address, at.winrm, at.smb, ns.guid, at.address, self.cmdb_port,
         );
         let mut sites: Vec<&str> = Vec::new();

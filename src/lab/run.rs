@@ -14,10 +14,12 @@ use super::addresses::{self, Endpoint, LabPorts, ListenError, Opened};
 use super::clock::LiveWorld;
 use super::cmdb::{Cmdb, CmdbError};
 use super::front::{Account, Accounts, Faults};
-use super::inventory::{self, ADMIN_CREDENTIAL, CMDB_CREDENTIAL, DATABASE, Directory};
+use super::inventory::{
+    self, ADMIN_CREDENTIAL, CMDB_CREDENTIAL, CMDB_WRITER_CREDENTIAL, DATABASE, Directory,
+};
 use super::machine::LabMachine;
 use super::smb::{self, NamedShare, Shares, SmbMachine};
-use super::tds::{TdsFront, TdsSettings};
+use super::tds::{CMDB_WRITERS, TdsFront, TdsSettings};
 use super::winrm::{Quotas, WinRmConfig, WinRmFront};
 use super::world::{
     ADMINISTRATOR, Broken, CONNECTIVITY_ACCOUNT, DOMAIN, FaultPlan, FleetSpec, MachineId,
@@ -29,6 +31,8 @@ use crate::secret::Secret;
 
 /// The login of the CMDB.
 const CMDB_LOGIN: &str = "cmdb-reader";
+/// The login that may change it.
+const CMDB_WRITER_LOGIN: &str = "cmdb-writer";
 
 /// What a lab is asked to be.
 #[derive(Debug, Clone)]
@@ -129,6 +133,7 @@ struct Passwords {
     elsewhere: Secret<String>,
     connectivity: Secret<String>,
     cmdb: Secret<String>,
+    cmdb_writer: Secret<String>,
 }
 
 impl Lab {
@@ -262,18 +267,27 @@ async fn start_sql(
     address: Ipv4Addr,
     port: u16,
 ) -> Result<TdsFront, StartLabError> {
-    let account = Account {
+    let login = |user: &str, password: &Secret<String>, sid: &str, groups| Account {
         domain: String::new(),
-        user: CMDB_LOGIN.to_owned(),
-        password: passwords.cmdb.clone(),
-        sid: "S-1-9-3-1".to_owned(),
-        groups: Vec::new(),
+        user: user.to_owned(),
+        password: password.clone(),
+        sid: sid.to_owned(),
+        groups,
     };
+    let accounts = vec![
+        login(CMDB_LOGIN, &passwords.cmdb, "S-1-9-3-1", Vec::new()),
+        login(
+            CMDB_WRITER_LOGIN,
+            &passwords.cmdb_writer,
+            "S-1-9-3-2",
+            vec![CMDB_WRITERS.to_owned()],
+        ),
+    ];
     let settings = TdsSettings {
         server: "SQL01".to_owned(),
         database: DATABASE.to_owned(),
         cmdb: world.cmdb().clone(),
-        accounts: Accounts::new(vec![account]),
+        accounts: Accounts::new(accounts),
         faults: Arc::new(world.with(|world| world.sql_faults())),
     };
     let address = SocketAddr::from((address, port));
@@ -348,6 +362,7 @@ impl Passwords {
             elsewhere: password()?,
             connectivity: password()?,
             cmdb: password()?,
+            cmdb_writer: password()?,
         })
     }
 
@@ -374,6 +389,13 @@ impl Passwords {
             (
                 CMDB_CREDENTIAL,
                 Credential { user: CMDB_LOGIN.to_owned(), password: self.cmdb.clone() },
+            ),
+            (
+                CMDB_WRITER_CREDENTIAL,
+                Credential {
+                    user: CMDB_WRITER_LOGIN.to_owned(),
+                    password: self.cmdb_writer.clone(),
+                },
             ),
         ]
     }

@@ -72,6 +72,8 @@ pub struct CmdbSettings {
     pub database: String,
     /// The credential to log on with; the host's own when not given.
     pub credential: Option<CredentialName>,
+    /// The credential to change it with; it is never changed when not given.
+    pub writer_credential: Option<CredentialName>,
 }
 
 /// What a host's variables say about reaching it.
@@ -328,7 +330,8 @@ fn guid(value: &Value) -> Result<Guid, SettingError> {
 }
 
 fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
-    let mut parts = Parts::of(value, &["server", "port", "database", "credential"])?;
+    let mut parts =
+        Parts::of(value, &["server", "port", "database", "credential", "writer_credential"])?;
     let server = parts.take("server", sql_server);
     if !parts.map.contains_key("server") {
         let found = "a mapping without `server`".to_owned();
@@ -340,6 +343,7 @@ fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
         port: parts.take("port", port).unwrap_or(1433),
         database: parts.take("database", text).unwrap_or_else(|| "Symantec_CMDB".to_owned()),
         credential: parts.take("credential", credential),
+        writer_credential: parts.take("writer_credential", credential),
     };
     parts.finish(settings)
 }

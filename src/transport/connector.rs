@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{ChangeFiles, ChangeShell, Deadline, ReadSql, TransportError};
+use super::{
+    ChangeFiles, ChangeShell, ChangeSql, Deadline, ReadSql, TransportError, TransportErrorKind,
+};
 use crate::model::{Credential, HostName};
 
 /// Where and as whom to connect; made from a host's variables.
@@ -43,4 +45,19 @@ pub trait Connector: Send + Sync {
         target: &Target,
         deadline: Deadline,
     ) -> Result<Box<dyn ReadSql>, TransportError>;
+
+    /// A transaction at a SQL Server, begun on a connection of its own; the target's credential
+    /// is the writer's.
+    ///
+    /// # Errors
+    ///
+    /// Refused by connectors that only read.
+    async fn change_sql(
+        &self,
+        target: &Target,
+        _deadline: Deadline,
+    ) -> Result<Box<dyn ChangeSql>, TransportError> {
+        let operation = format!("could not change the CMDB of {}", target.host);
+        Err(TransportError::new(TransportErrorKind::Refused, operation))
+    }
 }

@@ -1,5 +1,6 @@
 //! What can be reached on a host, as capabilities; reading and changing are different types.
 
+mod change_sql;
 mod connector;
 mod deadline;
 mod error;
@@ -7,11 +8,13 @@ mod files;
 mod query;
 mod real;
 pub mod security;
+mod selection;
 mod shell;
 pub mod smb;
 pub mod sql;
 pub mod winrm;
 
+pub use change_sql::{ChangeSql, ChangeStatement};
 pub use connector::{Connector, Target};
 pub use deadline::Deadline;
 pub use error::{TransportError, TransportErrorKind};
@@ -20,4 +23,7 @@ pub use files::{
 };
 pub use query::{ReadSql, Row, SqlParameter, SqlValue, Statement};
 pub use real::NetworkConnector;
+pub use selection::{
+    AnyOf, Conditions, Hold, Selection, SqlName, SqlNameError, TableName, column_list,
+};
 pub use shell::{ChangeScript, ChangeShell, ReadScript, ReadShell};

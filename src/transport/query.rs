@@ -1,8 +1,9 @@
 //! Named statements at a SQL Server, reading only.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use super::{Deadline, TransportError};
+use super::{Deadline, Selection, TransportError, TransportErrorKind};
 use crate::model::Guid;
 
 /// A constant T-SQL statement with parameters `@P1`, `@P2`, …
@@ -15,7 +16,8 @@ pub struct Statement {
 }
 
 /// A parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SqlParameter {
     /// `uniqueidentifier`.
     Guid(Guid),
@@ -26,7 +28,8 @@ pub enum SqlParameter {
 }
 
 /// A cell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SqlValue {
     /// `NULL`.
     Null,
@@ -86,6 +89,20 @@ pub trait ReadSql: Send + Sync {
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError>;
+
+    /// Reads rows by their keys, at most 1,000,000.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadSql::query`]; refused by what knows only constant statements.
+    async fn select(
+        &self,
+        selection: &Selection,
+        _deadline: Deadline,
+    ) -> Result<Vec<Row>, TransportError> {
+        let operation = format!("could not read {}", selection.from.quoted());
+        Err(TransportError::new(TransportErrorKind::Refused, operation))
+    }
 
     /// Ends the session; harmless when already ended.
     async fn close(&self);

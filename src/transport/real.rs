@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::sql::{Protection, SqlClient};
+use super::sql::{Protection, SqlClient, SqlTransaction};
 use super::winrm::{WinRmError, WinRmSettings, WinRmShell};
-use super::{ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Target, TransportError};
+use super::{
+    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, ReadSql, Target, TransportError,
+};
 
 /// Connects over the network. A CMDB is logged on to over loopback only, since the login is not
 /// protected by TLS yet: a tunnel brings it there.
@@ -40,5 +42,13 @@ impl Connector for NetworkConnector {
         deadline: Deadline,
     ) -> Result<Box<dyn ReadSql>, TransportError> {
         Ok(Box::new(SqlClient::connect(target, Protection::LoopbackOnly, deadline).await?))
+    }
+
+    async fn change_sql(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeSql>, TransportError> {
+        Ok(Box::new(SqlTransaction::begin(target, Protection::LoopbackOnly, deadline).await?))
     }
 }

@@ -1,13 +1,15 @@
 //! The simulated CMDB: an SQLite database in memory, with a typed method for everything that the
 //! lab's world writes into it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 
-use super::schema::TABLES;
+use super::schema::{CATALOGUE, TABLES, data_type};
 use crate::model::Guid;
 
 /// The database could not be used.
@@ -58,8 +60,21 @@ pub struct PackageServerRow {
 }
 
 /// The simulated CMDB. Clones share one database.
-#[derive(Clone, Debug)]
-pub struct Cmdb(Arc<Mutex<Connection>>);
+#[derive(Clone)]
+pub struct Cmdb(Arc<Inner>);
+
+struct Inner {
+    connection: Mutex<Connection>,
+    /// Whether a client committed changes since the world last looked.
+    was_changed: AtomicBool,
+    clock: OnceLock<Box<dyn Fn() -> Timestamp + Send + Sync>>,
+}
+
+impl fmt::Debug for Cmdb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cmdb").finish_non_exhaustive()
+    }
+}
 
 impl Cmdb {
     /// Makes an empty CMDB.
@@ -69,13 +84,157 @@ impl Cmdb {
         for table in TABLES {
             connection.execute_batch(&table.create()).map_err(failed("create the tables"))?;
         }
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        connection.execute_batch(CATALOGUE).map_err(failed("create the catalogue"))?;
+        for table in TABLES {
+            for (position, (name, kind)) in (1_i64..).zip(table.columns) {
+                connection
+                    .execute(
+                        "INSERT INTO LabColumns VALUES (?1, ?2, ?3, ?4, 0, 0)",
+                        params![table.name, position, name, data_type(*kind)],
+                    )
+                    .map_err(failed("fill the catalogue"))?;
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            connection: Mutex::new(connection),
+            was_changed: AtomicBool::new(false),
+            clock: OnceLock::new(),
+        })))
+    }
+
+    /// Sets the clock by which the server tells the time; once. Without one it stands at the start
+    /// of 2026.
+    pub fn set_clock(&self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) {
+        // A second clock is not taken: time would jump.
+        let _ = self.0.clock.set(Box::new(clock));
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> Timestamp {
+        const START_OF_2026: i64 = 1_767_225_600;
+        self.0.clock.get().map_or_else(
+            || Timestamp::from_second(START_OF_2026).expect("a moment of 2026"),
+            |clock| clock(),
+        )
+    }
+
+    /// Notes a full backup of the database.
+    pub fn add_backup(
+        &self,
+        name: &str,
+        at: Timestamp,
+        is_copy_only: bool,
+    ) -> Result<(), CmdbError> {
+        self.connection()
+            .execute(
+                "INSERT INTO backupset VALUES ('Symantec_CMDB', ?1, 'D', ?2, ?3)",
+                params![name, at.as_millisecond(), is_copy_only],
+            )
+            .map(drop)
+            .map_err(failed("note a backup"))
+    }
+
+    /// Makes a column an identity or a computed one, as far as the catalogue tells.
+    pub fn mark_column(
+        &self,
+        table: &str,
+        column: &str,
+        is_identity: bool,
+        is_computed: bool,
+    ) -> Result<(), CmdbError> {
+        self.connection()
+            .execute(
+                "UPDATE LabColumns SET IsIdentity = ?3, IsComputed = ?4
+                 WHERE TableName = ?1 AND Name = ?2",
+                params![table, column, is_identity, is_computed],
+            )
+            .map(drop)
+            .map_err(failed("change the catalogue"))
+    }
+
+    /// The names of the tables that clients made, in order.
+    pub fn made_tables(&self) -> Result<Vec<String>, CmdbError> {
+        const DOING: &str = "list the tables that were made";
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare("SELECT Name FROM LabMade ORDER BY Name").map_err(failed(DOING))?;
+        let names = statement.query_map([], |row| row.get(0)).map_err(failed(DOING))?;
+        names.collect::<Result<_, _>>().map_err(failed(DOING))
+    }
+
+    /// The rows of a table as text, in an order of their own: what a test compares.
+    pub fn dump(&self, table: &str) -> Result<Vec<String>, CmdbError> {
+        const DOING: &str = "read a table";
+        let connection = self.connection();
+        let quoted = table.replace(']', "");
+        let mut statement =
+            connection.prepare(&format!("SELECT * FROM [{quoted}]")).map_err(failed(DOING))?;
+        let width = statement.column_count();
+        let rows = statement
+            .query_map([], |row| {
+                let cells = (0..width).map(|at| Ok(format!("{:?}", row.get_ref(at)?)));
+                Ok(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?.join("|"))
+            })
+            .map_err(failed(DOING))?;
+        let mut rows: Vec<String> = rows.collect::<Result<_, _>>().map_err(failed(DOING))?;
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    /// Adds a row of `SWDPackageServer`, even if the pair has one: duplicates are what clients see.
+    pub fn add_package_server_row(&self, row: &PackageServerRow) -> Result<(), CmdbError> {
+        self.connection()
+            .prepare_cached("INSERT INTO SWDPackageServer VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    row.server.bare(),
+                    row.package.bare(),
+                    row.status,
+                    row.version
+                ])
+            })
+            .map(drop)
+            .map_err(failed("add the status of a package"))
+    }
+
+    /// All rows of `SWDPackageServer` if a client committed changes since this was last asked.
+    pub fn take_changed_rows(&self) -> Result<Option<Vec<PackageServerRow>>, CmdbError> {
+        const DOING: &str = "read the status of packages";
+        if !self.0.was_changed.swap(false, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT PkgSvrId, PackageId, Status, Version FROM SWDPackageServer")
+            .map_err(failed(DOING))?;
+        let rows = statement
+            .query_map([], |row| {
+                let guid = |at: usize| -> Result<Guid, rusqlite::Error> {
+                    row.get::<_, String>(at)?.parse().map_err(|error| {
+                        let kind = rusqlite::types::Type::Text;
+                        rusqlite::Error::FromSqlConversionFailure(at, kind, Box::new(error))
+                    })
+                };
+                Ok(PackageServerRow {
+                    server: guid(0)?,
+                    package: guid(1)?,
+                    status: row.get(2)?,
+                    version: row.get(3)?,
+                })
+            })
+            .map_err(failed(DOING))?;
+        rows.collect::<Result<_, _>>().map(Some).map_err(failed(DOING))
+    }
+
+    /// Notes that a client committed changes.
+    pub(super) fn note_change(&self) {
+        self.0.was_changed.store(true, Ordering::Relaxed);
     }
 
     /// The one connection. A writer that panicked has left no statement half done, so the
     /// database is good even then.
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says which Notification Server this is. Its own source has the identifier 1, as in an

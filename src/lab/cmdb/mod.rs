@@ -1,14 +1,17 @@
 //! The simulated CMDB: tables, what the simulated world writes, and the T-SQL it answers.
 
 mod batch;
+mod change;
 mod database;
 mod lexer;
 mod named;
+mod named_repair;
 mod schema;
 mod select;
 mod sql_error;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use batch::{Results, SqlSession};
 pub use database::{BASIC_INVENTORY, Cmdb, CmdbError, PackageServerRow, ServerRecord};

@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use super::lexer::{normal_form, tokens};
+use super::named_repair;
 use crate::protocol::tds::SqlType::{self, BigInt, DateTime, Guid, Int, Text};
 
 /// A statement known word for word.
@@ -12,9 +13,9 @@ use crate::protocol::tds::SqlType::{self, BigInt, DateTime, Guid, Int, Text};
 pub(super) struct Named {
     pub(super) name: &'static str,
     /// The T-SQL, compared in its normal form.
-    tsql: &'static str,
+    pub(super) tsql: &'static str,
     /// What SQLite runs; `None` if the same text will do.
-    sqlite: Option<&'static str>,
+    pub(super) sqlite: Option<&'static str>,
     pub(super) columns: &'static [(&'static str, SqlType)],
     /// The types of `@P1`, `@P2`, …
     pub(super) parameters: &'static [SqlType],
@@ -190,9 +191,13 @@ pub(super) fn find(form: &str) -> Option<&'static Named> {
         let form = |named: &Named| {
             normal_form(&tokens(named.tsql).expect("the list holds statements that can be read"))
         };
-        NAMED.iter().map(form).collect()
+        all().map(form).collect()
     });
-    forms.iter().position(|known| known == form).map(|at| &NAMED[at])
+    forms.iter().position(|known| known == form).and_then(|at| all().nth(at))
+}
+
+fn all() -> impl Iterator<Item = &'static Named> {
+    NAMED.iter().chain(named_repair::NAMED)
 }
 
 /// The name of the known statement that a T-SQL text is, whatever its layout; `None` if it is not
@@ -203,11 +208,11 @@ pub fn recognise(tsql: &str) -> Option<&'static str> {
 
 /// The names of all known statements.
 pub fn known_statements() -> impl Iterator<Item = &'static str> {
-    NAMED.iter().map(|named| named.name)
+    all().map(|named| named.name)
 }
 
 /// The T-SQL of a known statement.
 #[cfg(test)]
 pub(super) fn text(name: &str) -> &'static str {
-    NAMED.iter().find(|named| named.name == name).expect("a known name").tsql
+    all().find(|named| named.name == name).expect("a known name").tsql
 }

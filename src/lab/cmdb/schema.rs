@@ -94,6 +94,18 @@ pub(super) const TABLES: &[Table] = &[
         index: "Guid",
     },
     Table { name: "EventQueueEntry", columns: &[("id", BigInt)], index: "id" },
+    // In the product's world it is msdb's.
+    Table {
+        name: "backupset",
+        columns: &[
+            ("database_name", Text(128)),
+            ("name", Text(128)),
+            ("type", Text(1)),
+            ("backup_finish_date", DateTime),
+            ("is_copy_only", Bit),
+        ],
+        index: "backup_finish_date",
+    },
     Table {
         name: LAB_SERVER_SITE,
         columns: &[("ServerGuid", Guid), ("Site", Text(255))],
@@ -115,6 +127,15 @@ impl Table {
     /// The SQLite statements that create it. Text compares without regard to case, as under SQL
     /// Server's default collation; GUIDs are kept as upper-case text, times as Unix milliseconds.
     pub(super) fn create(&self) -> String {
+        let (name, index) = (self.name, self.index);
+        let columns = self.sqlite_columns();
+        format!(
+            "CREATE TABLE [{name}] ({columns}); CREATE INDEX [by_{name}] ON [{name}] ({index});"
+        )
+    }
+
+    /// Its columns with their types for SQLite, joined by commas.
+    pub(super) fn sqlite_columns(&self) -> String {
         let columns: Vec<String> = self
             .columns
             .iter()
@@ -123,10 +144,28 @@ impl Table {
                 Int | BigInt | Bit | DateTime => format!("[{name}] INTEGER"),
             })
             .collect();
-        let (name, index) = (self.name, self.index);
-        format!(
-            "CREATE TABLE [{name}] ({columns}); CREATE INDEX [by_{name}] ON [{name}] ({index});",
-            columns = columns.join(", "),
-        )
+        columns.join(", ")
+    }
+}
+
+/// What the lab keeps of its own catalogue: the columns of the tables, as `INFORMATION_SCHEMA` tells
+/// them, the tables that were made by SELECT INTO, and the time.
+pub(super) const CATALOGUE: &str = "
+CREATE TABLE LabColumns (TableName TEXT COLLATE NOCASE, Position INTEGER, Name TEXT,
+                         DataType TEXT, IsIdentity INTEGER, IsComputed INTEGER);
+CREATE TABLE LabMade (Name TEXT COLLATE NOCASE PRIMARY KEY, MadeFrom TEXT);
+CREATE TABLE LabClock (Now INTEGER);
+INSERT INTO LabClock VALUES (0);
+";
+
+/// The name of a type in `INFORMATION_SCHEMA.COLUMNS`.
+pub(super) fn data_type(kind: SqlType) -> &'static str {
+    match kind {
+        Guid => "uniqueidentifier",
+        Text(_) => "nvarchar",
+        Int => "int",
+        BigInt => "bigint",
+        Bit => "bit",
+        DateTime => "datetime",
     }
 }

@@ -1,7 +1,8 @@
-//! Plain SELECTs from one table: columns or `*` or `COUNT(*)`, TOP, WHERE with comparisons joined
-//! by AND, ORDER BY.
+//! Plain SELECTs from one table: columns or `*` or `COUNT(*)`, TOP, WHERE with comparisons and IN
+//! joined by AND, ORDER BY.
 
 use rusqlite::types::Value as Stored;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::lexer::Token;
 use super::schema::Table;
@@ -15,7 +16,22 @@ pub(super) struct Select {
     pub(super) sqlite: String,
     pub(super) columns: Vec<Column>,
     pub(super) values: Vec<Stored>,
+    /// Whether the rows it saw must stay as they are until the transaction ends.
+    pub(super) holds: bool,
 }
+
+/// A table that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) name: String,
+    /// Its columns, or those of the table that it was made from.
+    pub(super) like: &'static Table,
+    /// Whether SELECT INTO made it.
+    pub(super) is_made: bool,
+}
+
+/// The schema in which tables may be made.
+pub(super) const BACKUP_SCHEMA: &str = "fleetmend";
 
 /// Tokens of one batch, taken from the front.
 pub(super) struct Cursor<'a> {
@@ -39,6 +55,14 @@ impl<'a> Cursor<'a> {
         let (first, rest) = self.tokens.split_first()?;
         self.tokens = rest;
         Some(first)
+    }
+
+    /// Whether a word stands somewhere before the statement ends.
+    pub(super) fn has_before_end(&self, word: &str) -> bool {
+        self.tokens
+            .iter()
+            .take_while(|token| !matches!(token, Token::Symbol(";")))
+            .any(|token| token.is_word(word))
     }
 
     pub(super) fn word(&mut self, word: &str) -> bool {
@@ -98,16 +122,25 @@ enum Wanted {
 impl Select {
     /// Reads what follows the word SELECT.
     pub(super) fn parse(
+        connection: &Connection,
         input: &mut Cursor<'_>,
         parameters: &[(String, Value)],
     ) -> Result<Self, SqlError> {
         let top = if input.word("top") { Some(top(input)?) } else { None };
         let wanted = wanted(input)?;
         input.expect_word("from")?;
-        let table = table(input)?;
+        let found = table(connection, input)?;
+        let table = found.like;
+        let mut holds = false;
         if input.word("with") {
             input.expect_symbol("(")?;
-            input.expect_word("nolock")?;
+            holds = input.word("updlock");
+            if holds {
+                input.expect_symbol(",")?;
+                input.expect_word("holdlock")?;
+            } else {
+                input.expect_word("nolock")?;
+            }
             input.expect_symbol(")")?;
         }
 
@@ -123,21 +156,10 @@ impl Select {
                 selected(found?.into_iter())
             }
         };
-        sqlite.push_str(&format!(" FROM [{}]", table.name));
+        sqlite.push_str(&format!(" FROM [{}]", found.name));
 
         let mut values = Vec::new();
-        if input.word("where") {
-            let mut joint = " WHERE ";
-            loop {
-                let (name, kind) = column(table, input.name()?)?;
-                sqlite.push_str(&format!("{joint}[{name}]"));
-                condition(input, kind, parameters, &mut sqlite, &mut values)?;
-                joint = " AND ";
-                if !input.word("and") {
-                    break;
-                }
-            }
-        }
+        sqlite.push_str(&filter(input, table, parameters, &mut values)?);
         if input.word("order") {
             input.expect_word("by")?;
             let mut joint = " ORDER BY ";
@@ -158,8 +180,31 @@ impl Select {
         if let Some(top) = top {
             sqlite.push_str(&format!(" LIMIT {top}"));
         }
-        Ok(Self { sqlite, columns, values })
+        Ok(Self { sqlite, columns, values, holds })
     }
+}
+
+/// Reads WHERE with its conditions, if it stands here; what they compare with goes to `values`.
+pub(super) fn filter(
+    input: &mut Cursor<'_>,
+    table: &Table,
+    parameters: &[(String, Value)],
+    values: &mut Vec<Stored>,
+) -> Result<String, SqlError> {
+    let mut sqlite = String::new();
+    if input.word("where") {
+        let mut joint = " WHERE ";
+        loop {
+            let (name, kind) = column(table, input.name()?)?;
+            sqlite.push_str(&format!("{joint}[{name}]"));
+            condition(input, kind, parameters, &mut sqlite, values)?;
+            joint = " AND ";
+            if !input.word("and") {
+                break;
+            }
+        }
+    }
+    Ok(sqlite)
 }
 
 fn top(input: &mut Cursor<'_>) -> Result<i64, SqlError> {
@@ -192,17 +237,42 @@ fn wanted(input: &mut Cursor<'_>) -> Result<Wanted, SqlError> {
     Ok(Wanted::Named(names))
 }
 
-/// A table's name, with or without database and schema.
-fn table(input: &mut Cursor<'_>) -> Result<&'static Table, SqlError> {
-    let mut name = input.name()?;
+/// A table's name, with or without database and schema: the schema, if it is said, and the name.
+pub(super) fn table_name<'a>(
+    input: &mut Cursor<'a>,
+) -> Result<(Option<&'a str>, &'a str), SqlError> {
+    let (mut schema, mut name) = (None, input.name()?);
     while input.symbol(".") {
-        input.symbol(".");
+        schema = (!input.symbol(".")).then_some(name);
         name = input.name()?;
     }
-    Table::find(name).ok_or_else(|| SqlError::not_simulated(&format!("the table [{name}]")))
+    Ok((schema, name))
 }
 
-fn column(table: &Table, name: &str) -> Result<(&'static str, SqlType), SqlError> {
+/// A table that is there.
+pub(super) fn table(connection: &Connection, input: &mut Cursor<'_>) -> Result<Found, SqlError> {
+    let (schema, name) = table_name(input)?;
+    if schema == Some(BACKUP_SCHEMA) {
+        let made_from = made_from(connection, name)?;
+        let like = made_from.as_deref().and_then(Table::find).ok_or_else(|| {
+            SqlError::new(208, 16, format!("Invalid object name '{BACKUP_SCHEMA}.{name}'."))
+        })?;
+        return Ok(Found { name: name.to_owned(), like, is_made: true });
+    }
+    let like =
+        Table::find(name).ok_or_else(|| SqlError::not_simulated(&format!("the table [{name}]")))?;
+    Ok(Found { name: like.name.to_owned(), like, is_made: false })
+}
+
+/// The table that another one was made from; none if there is no such made table.
+pub(super) fn made_from(connection: &Connection, name: &str) -> Result<Option<String>, SqlError> {
+    connection
+        .query_row("SELECT MadeFrom FROM LabMade WHERE Name = ?1", [name], |row| row.get(0))
+        .optional()
+        .map_err(|error| SqlError::internal(&error))
+}
+
+pub(super) fn column(table: &Table, name: &str) -> Result<(&'static str, SqlType), SqlError> {
     table
         .column(name)
         .ok_or_else(|| SqlError::not_simulated(&format!("the column [{name}] of [{}]", table.name)))
@@ -227,6 +297,22 @@ fn condition(
         input.expect_word("null")?;
         sqlite.push_str(&format!(" IS{not} NULL"));
         return Ok(());
+    }
+    if input.word("in") {
+        input.expect_symbol("(")?;
+        let mut joint = " IN (";
+        loop {
+            let Some(Token::Variable(name)) = input.peek() else { return Err(input.unexpected()) };
+            input.next();
+            values.push(stored(parameter(parameters, name)?, kind)?);
+            sqlite.push_str(&format!("{joint}?{}", values.len()));
+            joint = ", ";
+            if !input.symbol(",") {
+                break;
+            }
+        }
+        sqlite.push(')');
+        return input.expect_symbol(")");
     }
     let Some(Token::Symbol(operator @ ("=" | "<>" | "!=" | "<" | ">" | "<=" | ">="))) =
         input.peek()

@@ -35,6 +35,16 @@ impl SqlError {
         Self::new(50_000, 16, format!("the simulation failed: {error}"))
     }
 
+    /// The transaction stood in the way of another one.
+    pub(super) fn deadlock() -> Self {
+        Self::new(
+            1205,
+            13,
+            "Transaction was deadlocked on lock resources with another process and has been chosen \
+             as the deadlock victim. Rerun the transaction.",
+        )
+    }
+
     /// As the protocol sends it.
     pub fn message(&self) -> ServerMessage {
         ServerMessage { number: self.number, state: 1, class: self.class, text: self.text.clone() }

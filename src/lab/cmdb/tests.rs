@@ -32,16 +32,12 @@ impl Results for Seen {
     }
     fn done(&mut self, _: Option<u64>) {}
     fn database_changed(&mut self, _: &str, _: &str) {}
+    fn transaction_began(&mut self, _: u64) {}
+    fn transaction_ended(&mut self, _: bool, _: u64) {}
 }
 
 fn session() -> SqlSession {
-    SqlSession {
-        database: "Symantec_CMDB".into(),
-        login: "cmdb-reader".into(),
-        server: "SQL01".into(),
-        number: 51,
-        transactions: 0,
-    }
+    SqlSession::new("Symantec_CMDB", "cmdb-reader", "SQL01", 51, false)
 }
 
 fn run(cmdb: &Cmdb, text: &str, parameters: &[(&str, Value)]) -> Result<Seen, SqlError> {

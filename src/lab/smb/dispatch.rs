@@ -46,7 +46,10 @@ impl Connection {
             }
             RequestFault::Busy => return Some(Status::INSUFFICIENT_RESOURCES),
             // Faults of other protocols.
-            RequestFault::ShellQuota | RequestFault::Deadlock => {}
+            RequestFault::ShellQuota
+            | RequestFault::Deadlock
+            | RequestFault::LockTimeout
+            | RequestFault::StatementFails => {}
         }
         None
     }

@@ -67,6 +67,16 @@ impl Results for Writer {
         self.release();
         self.tokens.database_changed(new, old);
     }
+
+    fn transaction_began(&mut self, descriptor: u64) {
+        self.release();
+        self.tokens.transaction_began(descriptor);
+    }
+
+    fn transaction_ended(&mut self, committed: bool, descriptor: u64) {
+        self.release();
+        self.tokens.transaction_ended(committed, descriptor);
+    }
 }
 
 /// Runs a statement and returns the whole answer. It blocks for as long as SQLite needs.
@@ -79,7 +89,7 @@ pub(super) fn answer(
     let server = session.server.clone();
     let mut writer = Writer { tokens: Tokens::default(), server, is_call, held_back: None };
     let outcome = cmdb.run(session, statement, &mut writer);
-    writer.finish(session.transactions > 0, outcome.err().as_ref())
+    writer.finish(session.is_in_transaction(), outcome.err().as_ref())
 }
 
 /// An answer that is nothing but an error.

@@ -26,6 +26,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(30 * 60);
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// The largest request.
 const MAX_REQUEST: usize = 1024 * 1024;
+/// The group of logins that may change rows.
+pub const CMDB_WRITERS: &str = "cmdb-writers";
 
 /// Why a connection ended before the client wanted it to.
 enum Ended {
@@ -52,7 +54,6 @@ struct Connection {
     assembler: Assembler,
     packet_size: usize,
     settings: Arc<TdsSettings>,
-    descriptor: u64,
 }
 
 /// Serves one connection to its end.
@@ -62,7 +63,6 @@ pub(super) async fn serve(stream: TcpStream, settings: Arc<TdsSettings>, number:
         assembler: Assembler::new(MAX_REQUEST),
         packet_size: DEFAULT_PACKET_SIZE,
         settings,
-        descriptor: 0,
     };
     match connection.settings.faults.on_connect(Protocol::Sql) {
         Some(ConnectionFault::Refuse) => return connection.reset(),
@@ -142,13 +142,12 @@ impl Connection {
             self.send(&reply).await?;
             return Ok(None);
         }
-        let session = SqlSession {
-            database: self.settings.database.clone(),
-            login: login.user.clone(),
-            server: self.settings.server.clone(),
-            number,
-            transactions: 0,
-        };
+        let accounts = &self.settings.accounts;
+        let may_change = accounts
+            .find("", &login.user)
+            .is_some_and(|account| account.groups.iter().any(|group| group == CMDB_WRITERS));
+        let (database, server) = (&self.settings.database, &self.settings.server);
+        let session = SqlSession::new(database, &login.user, server, number, may_change);
         let packet_size = usize::try_from(login.packet_size).unwrap_or(0).clamp(512, 32_767);
         let (database, server) = (&session.database, &session.server);
         let notice = |number, text: String| ServerMessage { number, state: 2, class: 0, text };
@@ -203,19 +202,19 @@ impl Connection {
     }
 
     /// Answers requests until the connection ends.
-    async fn requests(&mut self, mut session: SqlSession) -> Ended {
+    async fn requests(&mut self, session: SqlSession) -> Ended {
         loop {
             let message = match self.next_message().await {
                 Ok(message) => message,
                 Err(ended) => return ended,
             };
-            if let Err(ended) = self.request(&mut session, message).await {
+            if let Err(ended) = self.request(&session, message).await {
                 return ended;
             }
         }
     }
 
-    async fn request(&mut self, session: &mut SqlSession, message: Message) -> Result<(), Ended> {
+    async fn request(&mut self, session: &SqlSession, message: Message) -> Result<(), Ended> {
         let statement = match message.kind {
             MessageKind::Batch => {
                 read_batch(&message.payload).map(|text| Statement { text, parameters: Vec::new() })
@@ -243,7 +242,7 @@ impl Connection {
         let operation = operation(&statement.text);
         let fault = self.settings.faults.on_request(Protocol::Sql, &operation);
         if let Some(fault) = fault
-            && self.meet(fault, is_call, Some((session, &statement))).await?
+            && self.meet(fault, is_call, Some((session, Some(&statement)))).await?
         {
             return Ok(());
         }
@@ -263,11 +262,7 @@ impl Connection {
         tokio::task::spawn_blocking(work).await.map_err(|_| Ended::Broken)
     }
 
-    async fn transaction(
-        &mut self,
-        session: &mut SqlSession,
-        message: &Message,
-    ) -> Result<(), Ended> {
+    async fn transaction(&mut self, session: &SqlSession, message: &Message) -> Result<(), Ended> {
         let asked = match read_transaction(&message.payload) {
             Ok(asked) => asked,
             Err(TdsError::Unsupported(what)) => {
@@ -276,38 +271,40 @@ impl Connection {
             }
             Err(TdsError::Malformed(_) | TdsError::TooLarge(_)) => return Err(Ended::Broken),
         };
+        let fault = self.settings.faults.on_request(Protocol::Sql, "transaction");
+        if let Some(fault) = fault
+            && self.meet(fault, false, Some((session, None))).await?
+        {
+            return Ok(());
+        }
         let mut reply = Tokens::default();
         let begins = match asked {
             Transaction::Begin => true,
             Transaction::Commit { then_begin } | Transaction::Rollback { then_begin } => {
-                let committed = matches!(asked, Transaction::Commit { .. });
-                if session.transactions == 0 {
-                    let (number, text) = if committed {
-                        (
-                            3902,
-                            "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.",
-                        )
-                    } else {
-                        (
-                            3903,
-                            "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.",
-                        )
-                    };
-                    let error =
-                        ServerMessage { number, state: 1, class: 16, text: text.to_owned() };
-                    return self.send(&refusal(&session.server, &error, false)).await;
+                let is_commit = matches!(asked, Transaction::Commit { .. });
+                let ended = if is_commit {
+                    let (cmdb, session) = (self.settings.cmdb.clone(), session.clone());
+                    let work = move || session.commit(&cmdb);
+                    tokio::task::spawn_blocking(work).await.map_err(|_| Ended::Broken)?
+                } else {
+                    session.roll_back().map(Some)
+                };
+                match ended {
+                    Ok(Some(descriptor)) => reply.transaction_ended(is_commit, descriptor),
+                    Ok(None) => {}
+                    Err(error) => {
+                        session.abort();
+                        let error = error.message();
+                        return self.send(&refusal(&session.server, &error, false)).await;
+                    }
                 }
-                session.transactions = 0;
-                reply.transaction_ended(committed, self.descriptor);
                 then_begin
             }
         };
-        if begins {
-            session.transactions += 1;
-            self.descriptor += 1;
-            reply.transaction_began(self.descriptor);
+        if begins && let Some(descriptor) = session.begin() {
+            reply.transaction_began(descriptor);
         }
-        let in_transaction = session.transactions > 0;
+        let in_transaction = session.is_in_transaction();
         reply.done(DoneKind::Batch, Done { in_transaction, ..Done::default() });
         self.send(&reply.into_bytes()).await
     }
@@ -318,7 +315,7 @@ impl Connection {
         &mut self,
         fault: RequestFault,
         is_call: bool,
-        request: Option<(&mut SqlSession, &Statement)>,
+        request: Option<(&SqlSession, Option<&Statement>)>,
     ) -> Result<bool, Ended> {
         let error = match fault {
             RequestFault::Delay(span) => {
@@ -331,7 +328,7 @@ impl Connection {
             }
             RequestFault::Drop | RequestFault::Unauthorized => return Err(Ended::Broken),
             RequestFault::Truncate => {
-                if let Some((session, statement)) = request {
+                if let Some((session, Some(statement))) = request {
                     let reply = self.run(session, statement.clone(), is_call).await?;
                     let framed = packets(MessageKind::TabularResult, &reply, self.packet_size);
                     self.write(&framed[..framed.len() / 2]).await?;
@@ -354,13 +351,27 @@ impl Connection {
                        in resource pool 'default' (2). Rerun the query."
                     .to_owned(),
             },
+            RequestFault::LockTimeout => ServerMessage {
+                number: 1222,
+                state: 51,
+                class: 16,
+                text: "Lock request time out period exceeded.".to_owned(),
+            },
+            RequestFault::StatementFails => ServerMessage {
+                number: 9002,
+                state: 4,
+                class: 17,
+                text: "The transaction log for database 'Symantec_CMDB' is full due to \
+                       'LOG_BACKUP'."
+                    .to_owned(),
+            },
             RequestFault::SharingViolation | RequestFault::ShellQuota => {
                 SqlError::not_simulated("this fault over SQL").message()
             }
         };
         let server = self.settings.server.clone();
         if let Some((session, _)) = request {
-            session.transactions = 0;
+            session.abort();
         }
         self.send(&refusal(&server, &error, is_call)).await?;
         Ok(true)

@@ -5,4 +5,5 @@ mod answer;
 mod connection;
 mod front;
 
+pub use connection::CMDB_WRITERS;
 pub use front::{TdsFront, TdsSettings};

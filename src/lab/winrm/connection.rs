@@ -294,7 +294,13 @@ async fn act(front: &WinRmFront, user: &str, envelope: &RequestEnvelope) -> Resu
             return Ok(Outcome::Answer(Answer::Fault(shell_quota())));
         }
         // Files and tables have no part in this protocol.
-        Some(RequestFault::SharingViolation | RequestFault::Deadlock) | None => {}
+        Some(
+            RequestFault::SharingViolation
+            | RequestFault::Deadlock
+            | RequestFault::LockTimeout
+            | RequestFault::StatementFails,
+        )
+        | None => {}
         Some(RequestFault::Drop | RequestFault::Truncate) => {}
     }
     let answer = front.shells.answer(user, envelope.clone()).await;

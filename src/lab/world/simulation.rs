@@ -170,6 +170,12 @@ impl World {
         std::mem::take(&mut self.changes)
     }
 
+    /// Takes the status rows over as somebody else left them in the CMDB; of a pair with several rows
+    /// the last one counts.
+    pub fn adopt_rows(&mut self, rows: impl IntoIterator<Item = ((Guid, Guid), StatusRow)>) {
+        self.ns.rows = rows.into_iter().collect();
+    }
+
     /// The Notification Server's row of a (server, package) pair.
     pub fn row(&self, server: Guid, package: Guid) -> Option<&StatusRow> {
         self.ns.rows.get(&(server, package))

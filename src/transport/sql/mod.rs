@@ -1,7 +1,11 @@
-//! SQL Server, reading only, over tiberius.
+//! SQL Server over tiberius: reading, and changing in transactions.
 
 mod cell;
 mod classify;
 mod client;
+mod connect;
+mod transaction;
 
-pub use client::{Protection, SqlClient};
+pub use client::SqlClient;
+pub use connect::Protection;
+pub use transaction::SqlTransaction;
