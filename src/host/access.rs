@@ -79,6 +79,7 @@ impl<'a> Reader<'a> {
             session: self.session,
             deadline: self.deadline.at_most(self.scale().to_real(span).max(SHORTEST)),
             prior: Arc::clone(&self.prior),
+            task: self.task,
         }
     }
 
