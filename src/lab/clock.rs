@@ -135,7 +135,11 @@ impl LiveWorld {
 }
 
 /// Writes changes into the CMDB, in order.
-fn publish(cmdb: &Cmdb, changes: &[RowChange]) -> Result<(), CmdbError> {
+///
+/// # Errors
+///
+/// The CMDB does not take one; those before it are written.
+pub fn publish(cmdb: &Cmdb, changes: &[RowChange]) -> Result<(), CmdbError> {
     let mut queue = None;
     for change in changes {
         match change {
@@ -163,11 +167,23 @@ fn publish(cmdb: &Cmdb, changes: &[RowChange]) -> Result<(), CmdbError> {
                     cmdb.upsert_codebase(*package, url, &source, &snapshot.to_string())?;
                 }
             }
-            // Only the last length of a batch can still be seen.
-            RowChange::QueueLength(length) => queue = Some(*length),
+            // Only the last state of a batch can still be seen.
+            RowChange::Queue { oldest, length } => queue = Some((*oldest, *length)),
+            RowChange::SecondRow { server, package, row } => {
+                cmdb.add_second_row(*server, *package, &row.status, &row.version)?;
+            }
+            RowChange::Versions { server, agent, plugin } => {
+                cmdb.set_versions(*server, agent, plugin)?;
+            }
+            RowChange::Site { server, site } => cmdb.set_site(*server, Some(site))?,
+            RowChange::NoSite { server } => cmdb.set_site(*server, None)?,
+            RowChange::Origin { package, origin, name, .. } => {
+                cmdb.set_origin(*package, *origin, name)?;
+            }
+            RowChange::LocalOrigin { package } => cmdb.set_local_origin(*package)?,
         }
     }
-    queue.map_or(Ok(()), |length| cmdb.set_event_queue_len(length))
+    queue.map_or(Ok(()), |(oldest, length)| cmdb.set_event_queue(oldest, length))
 }
 
 #[cfg(test)]

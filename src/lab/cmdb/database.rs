@@ -21,7 +21,7 @@ pub struct CmdbError {
     source: rusqlite::Error,
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> CmdbError {
+pub(super) fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> CmdbError {
     move |source| CmdbError { doing, source }
 }
 
@@ -29,7 +29,7 @@ fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> CmdbError {
 pub const BASIC_INVENTORY: Guid = Guid::from_u128(0x9e6f_402a_6a45_4cba_9299_c232_3f73_a506);
 
 /// The largest event queue that is simulated.
-const MAX_QUEUE: u64 = 1_000_000;
+pub(super) const MAX_QUEUE: u64 = 1_000_000;
 
 /// A computer that serves packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -529,7 +529,7 @@ impl Cmdb {
             .map_err(failed(DOING))
     }
 
-    fn upsert(
+    pub(super) fn upsert(
         &self,
         doing: &'static str,
         update: &str,

@@ -202,3 +202,37 @@ proptest! {
         prop_assert_eq!(run(&cmdb, count, &[]).unwrap().rows, ["1"]);
     }
 }
+
+#[test]
+fn the_queue_keeps_the_identifiers_of_its_entries() {
+    let cmdb = Cmdb::new().unwrap();
+    let look = |cmdb: &Cmdb| run(cmdb, named::text("event_queue"), &[]).unwrap().rows[0].clone();
+
+    let seen: Vec<String> = [(100, 3), (102, 4), (500, 2), (501, 0)]
+        .into_iter()
+        .map(|(oldest, length)| {
+            cmdb.set_event_queue(oldest, length).unwrap();
+            look(&cmdb)
+        })
+        .collect();
+
+    assert_eq!(seen, ["3|100", "4|102", "2|500", "0|NULL"]);
+}
+
+#[test]
+fn a_pair_may_have_a_second_row_and_a_server_two_versions_and_no_site() {
+    let cmdb = filled();
+    let rows = |text: &str| run(&cmdb, text, &[]).unwrap().rows.len();
+
+    let before = rows("SELECT PkgSvrId FROM SWDPackageServer");
+    cmdb.add_second_row(SERVER, PACKAGE, "Invalid", "1").unwrap();
+    cmdb.set_versions(SERVER, "8.8", "8.6").unwrap();
+    cmdb.set_versions(SERVER, "8.8", "8.7").unwrap();
+    cmdb.set_site(SERVER, Some("LON")).unwrap();
+    let sites = rows("SELECT ServerGuid FROM LabServerSite");
+    cmdb.set_site(SERVER, None).unwrap();
+
+    assert_eq!(rows("SELECT PkgSvrId FROM SWDPackageServer"), before + 1);
+    assert_eq!(rows("SELECT [Product Version] FROM Inv_AeX_AC_Client_Agent"), 2);
+    assert_eq!((sites, rows("SELECT ServerGuid FROM LabServerSite")), (1, 0));
+}

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::PackageState;
 use super::conditions::HostConditions;
 use super::fleet::PackageNo;
 use super::iis::Cause;
+use super::transport_faults::HeldFile;
+use super::{PackageState, WorldTime};
 use crate::lab::tree::Tree;
 
 /// What an agent knows of one package assigned to it.
@@ -14,12 +15,31 @@ pub(super) struct Holding {
     /// Where its snapshot.xml lies: asked for at every update.
     pub(super) snapshot_path: String,
     pub(super) state: PackageState,
+    /// The state before that.
+    pub(super) previous: PackageState,
+    /// Since when it is in that state.
+    pub(super) since: WorldTime,
     /// The version of the snapshot.xml it took in last.
     pub(super) version: u64,
     /// It takes that version for the current one whatever its policy says, until the file is gone.
     pub(super) is_stuck: bool,
     /// Something changed since it last reported the package.
     pub(super) is_unreported: bool,
+}
+
+impl Holding {
+    /// A package that is current and ready.
+    pub(super) fn ready(snapshot_path: String, version: u64) -> Self {
+        Self {
+            snapshot_path,
+            state: PackageState::Ready,
+            previous: PackageState::DownloadPending,
+            since: WorldTime::START,
+            version,
+            is_stuck: false,
+            is_unreported: false,
+        }
+    }
 }
 
 /// Who wanted a job done.
@@ -83,6 +103,8 @@ pub(super) struct Agent {
     pub(super) tree: Tree,
     pub(super) holdings: BTreeMap<PackageNo, Holding>,
     pub(super) conditions: HostConditions,
+    /// Manifests that other programs keep open.
+    pub(super) locks: Vec<(PackageNo, HeldFile)>,
     pub(super) current: Option<Job>,
     pub(super) jobs: VecDeque<Job>,
     /// Whether an event that lets it go on is already scheduled.
@@ -95,6 +117,7 @@ impl Agent {
             tree,
             holdings: BTreeMap::new(),
             conditions: HostConditions::default(),
+            locks: Vec::new(),
             current: None,
             jobs: VecDeque::new(),
             is_awake: false,

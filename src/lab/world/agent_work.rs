@@ -34,7 +34,8 @@ enum Next {
 impl World {
     /// Asks an agent for something it does in its own time.
     pub(super) fn ask(&mut self, server: ServerNo, job: Job) {
-        if self.agents[server].conditions.is_off {
+        let conditions = &self.agents[server].conditions;
+        if conditions.is_off || !conditions.is_service_running {
             return;
         }
         let delay = match job.origin {
@@ -55,6 +56,11 @@ impl World {
     pub(super) fn agent_goes_on(&mut self, server: ServerNo) {
         let agent = &mut self.agents[server];
         agent.is_awake = false;
+        if !agent.conditions.is_service_running {
+            agent.current = None;
+            agent.jobs.clear();
+            return;
+        }
         let Some(mut job) = agent.current.take().or_else(|| agent.jobs.pop_front()) else {
             return;
         };
@@ -119,6 +125,13 @@ impl World {
     }
 
     fn take_policy(&mut self, server: ServerNo, origin: Origin) -> Next {
+        let (credential, revision) =
+            (self.ns.conditions.credential, self.ns.conditions.credential_revision);
+        let conditions = &mut self.agents[server].conditions;
+        if conditions.credential_revision < revision {
+            conditions.credential = credential;
+            conditions.credential_revision = revision;
+        }
         self.write_policy(server);
         let url = self.agent_url("GetClientPolicies.aspx");
         let text = format!("Request '{url}' completed");
@@ -163,6 +176,9 @@ impl World {
             return Next::Done;
         }
         match self.request(server, job, Cause::PackageInfo) {
+            Verdict::Served(_) if self.agents[server].conditions.is_refused_as_busy => {
+                self.package_backs_off(server, job, package)
+            }
             Verdict::Served(after) => {
                 // A re-check ends the agent's wrong belief that an old manifest is current.
                 let state = {
@@ -188,12 +204,7 @@ impl World {
     }
 
     fn package_backs_off(&mut self, server: ServerNo, job: &Job, package: PackageNo) -> Next {
-        let guid = self.fleet.packages[package].guid;
-        let text = format!(
-            "Error while downloading package {guid}: Server is busy.  Package sources request is \
-             backing off (-2147467259)"
-        );
-        self.log(server, Severity::Error, "PackageDelivery", &text);
+        self.say_busy(server, package);
         self.set_state(server, package, PackageState::RetryingDownload);
         self.back_off(job.refused).map_or(Next::Done, Next::Again)
     }
@@ -206,21 +217,22 @@ impl World {
             self.set_state(server, package, PackageState::RetryingDownload);
             return Next::Done;
         };
-        if self.agents[server].conditions.no_source.contains(&package) {
-            let text = format!("Could not access the package source of {guid}");
-            self.log(server, Severity::Error, "PackageDelivery", &text);
-            self.set_state(server, package, PackageState::RetryingDownload);
+        if let Some(found) = self.obstacle(server, package) {
+            self.log(server, found.severity, found.source, &found.text);
+            self.set_state(server, package, found.state);
             return Next::Done;
         }
-        let store = &self.fleet.servers[server].layout.package_delivery;
-        if !descriptors::grants_connectivity_account(&self.agents[server].tree, store) {
-            let drive = &store[..2].to_ascii_lowercase();
-            let text = format!("Cannot create directory: 0x80070005 [Access is denied] {drive}");
-            self.log(server, Severity::Warning, "CreateDirectoryPath", &text);
-            self.set_state(server, package, PackageState::Invalid);
+        let of_package = self.agents[server].conditions.of(package);
+        if of_package.downloads_until.is_some_and(|ends| self.now < ends) {
+            // It goes on; the agent looks again when it has ended.
             return Next::Done;
         }
-        let after = self.dice.millis(6000, 15_000);
+        let is_raided = self.agents[server].conditions.raided.contains(&package);
+        let after = if is_raided {
+            self.dice.millis(240_000, 420_000)
+        } else {
+            self.dice.millis(6000, 15_000)
+        };
         Next::Then(Step::Store { package, snapshot }, after)
     }
 
@@ -230,11 +242,13 @@ impl World {
         let version = version_of(bytes).unwrap_or(self.ns.versions[package]);
         let at = self.calendar.filetime(self.now);
         let tree = &self.agents[server].tree;
-        let mut written = tree.write(&layout.snapshot(known.guid), bytes, at);
-        for (name, size) in &known.files {
+        let location = self.agents[server].conditions.of(package).location;
+        let stored = product_files::stored_snapshot(bytes.to_vec(), location.as_deref());
+        let mut written = tree.write(&layout.snapshot(known.guid), stored, at);
+        let paths = self.content_paths(server, package);
+        for ((name, size), path) in known.files.iter().zip(paths) {
             let content = product_files::content(known, name, *size, version);
-            written =
-                written.and_then(|()| tree.write(&layout.cached(known.guid, name), content, at));
+            written = written.and_then(|()| tree.write(&path, content, at));
         }
         if let Err(error) = written {
             let text = format!(
@@ -250,6 +264,11 @@ impl World {
             return Next::Again(Duration::from_secs(10));
         }
         let text = format!("Package {} is ready, version {version}", known.guid);
+        self.agents[server].conditions.of_packages.entry(package).and_modify(|of| {
+            of.downloads_until = None;
+            of.has_damaged_content = false;
+        });
+        self.restore_rights(server, package);
         let holding = self.holding(server, package);
         holding.version = version;
         holding.is_stuck = false;
@@ -296,8 +315,13 @@ impl World {
             self.log(server, Severity::Information, "Package Server", &text);
             return Next::Done;
         };
+        if self.agents[server].conditions.credential != self.ns.conditions.credential {
+            self.keep_events(server, left.len() + 1);
+            return Next::Done;
+        }
         match self.request(server, job, Cause::StatusPost) {
             Verdict::Served(after) => {
+                self.clear_events(server);
                 self.enqueue(server, package);
                 Next::Then(Step::Post { left, sent: sent + 1 }, after)
             }
@@ -330,16 +354,46 @@ impl World {
 
     /// Something outside the product deletes the content; the agent finds out and fetches it again.
     pub(super) fn raid(&mut self, server: ServerNo, package: PackageNo) {
-        let known = &self.fleet.packages[package];
-        for (name, _) in &known.files {
-            let path = self.fleet.servers[server].layout.cached(known.guid, name);
-            self.agents[server].tree.remove(&path);
+        if !self.agents[server].conditions.raided.contains(&package) {
+            return;
         }
-        if self.agents[server].holdings[&package].state == PackageState::Ready {
+        self.forget_content(server, package);
+        // For a while the package is Ready without its files (KB 433153).
+        let wait = self.dice.millis(120_000, 240_000);
+        self.schedule(wait, Event::Noticed(server, package));
+    }
+
+    /// The agent finds out that it has to fetch a package.
+    pub(super) fn notice(&mut self, server: ServerNo, package: PackageNo) {
+        let version = self.ns.versions[package];
+        let Some(holding) = self.agents[server].holdings.get(&package) else { return };
+        let is_behind = holding.version < version && !holding.is_stuck;
+        let state = holding.state;
+        let has_content = self
+            .content_paths(server, package)
+            .iter()
+            .all(|path| self.agents[server].tree.exists(path));
+        if state == PackageState::Ready && (is_behind || !has_content) {
             self.set_state(server, package, PackageState::DownloadPending);
             self.ask(server, Job::new(Step::CollectStatus, Origin::Scheduled));
+        }
+        if state != PackageState::Deleted {
             let fetch = Step::AskInfo { package, always: false };
             self.ask(server, Job::new(fetch, Origin::Scheduled));
+        }
+    }
+
+    /// Gives the credential its rights on a package's content back when a download ends (KB 150861).
+    fn restore_rights(&self, server: ServerNo, package: PackageNo) {
+        let layout = &self.fleet.servers[server].layout;
+        let tree = &self.agents[server].tree;
+        let folder = layout.package_folder(self.fleet.packages[package].guid);
+        let cache = format!(r"{folder}\cache");
+        let is_stripped =
+            tree.exists(&cache) && !descriptors::grants_connectivity_account(tree, &cache);
+        if is_stripped && descriptors::grants_connectivity_account(tree, &folder) {
+            // A folder that cannot be described keeps what it has.
+            let _ = tree.set_descriptor(&cache, &descriptors::package_store(true));
         }
     }
 
@@ -351,7 +405,12 @@ impl World {
     }
 
     fn set_state(&mut self, server: ServerNo, package: PackageNo, state: PackageState) {
+        let now = self.now;
         let holding = self.holding(server, package);
+        if holding.state != state {
+            holding.previous = holding.state;
+            holding.since = now;
+        }
         holding.state = state;
         holding.is_unreported = true;
         self.write_status(server, package);
@@ -379,6 +438,7 @@ impl World {
             &self.fleet,
             host.guid,
             assigned,
+            self.agents[server].conditions.credential,
             self.calendar,
             self.now,
         );

@@ -81,6 +81,8 @@ pub struct HostConditions {
     pub tasks: Vec<HostTask>,
     /// What the policy it took in last says.
     pub credential: AppliedCredential,
+    /// The newest of the console's choices that it knows of.
+    pub(super) credential_revision: u32,
     /// The Notification Server answers its requests for package sources with "busy" (KB 176788).
     pub is_refused_as_busy: bool,
     /// The agent's secure storage is damaged: every update of a package ends with 0x80043005
@@ -113,6 +115,7 @@ impl Default for HostConditions {
             shares: Vec::new(),
             tasks: Vec::new(),
             credential: AppliedCredential::default(),
+            credential_revision: 0,
             is_refused_as_busy: false,
             has_damaged_secure_storage: false,
             plugin_version: None,
@@ -153,8 +156,14 @@ pub struct HoldingConditions {
 /// The conditions of the Notification Server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationServerConditions {
+    /// How package services are to reach their files.
+    pub credential: AppliedCredential,
+    /// How often that was chosen anew. An agent takes a choice in when it learns of a newer one.
+    pub(super) credential_revision: u32,
     /// The queue stands still: events come, none is processed, until the dispatcher is restarted.
     pub is_stalled: bool,
+    /// The dispatcher's service is stopped.
+    pub is_dispatcher_stopped: bool,
     /// Events that other clients post per minute beyond what is drained.
     pub flood_per_minute: u32,
     /// Packages whose source folder it cannot reach: no manifest is made of them.
@@ -163,6 +172,8 @@ pub struct NotificationServerConditions {
     pub(super) churning: BTreeSet<PackageNo>,
     /// The servers that came from other Notification Servers, by package.
     pub(super) origins: BTreeMap<PackageNo, OtherServer>,
+    /// Packages that were deleted: only rows and addresses are left.
+    pub(super) gone: BTreeSet<PackageNo>,
     /// Pairs that have a second row.
     pub(super) duplicates: Vec<(ServerNo, PackageNo)>,
 }

@@ -1,9 +1,22 @@
 //! The faults file: what is wrong with a simulated fleet, and for how long.
 
-use std::fmt;
+mod agent;
+mod by_hand;
+mod kind;
+mod machine;
+mod notification_server;
+mod package;
+#[cfg(test)]
+mod tests;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
+
+pub use kind::FaultKind;
+pub(super) use kind::Scope;
+
+use super::fleet::Package;
+use crate::model::Guid;
 
 /// The faults that `demo` and `lab up` begin with.
 const BUILT_IN: &str = include_str!("../faults/default.yml");
@@ -51,9 +64,14 @@ pub struct Fault {
     /// On how many servers: a number, or a share of the fleet such as `30%`.
     #[serde(default = "one_host")]
     pub hosts: Count,
-    /// On these servers, by short or full name, in place of `hosts`.
+    /// On these servers, by short or full name, in place of `hosts`. For a fault of packages: where it
+    /// shows; on every server that has them when missing.
     #[serde(default)]
     pub at: Vec<String>,
+    /// On these packages, by name, GUID, or number from 1 in the order of the fleet; each is assigned
+    /// to the servers first that do not have it. When missing, the fault chooses for itself.
+    #[serde(default)]
+    pub packages: Vec<PackageName>,
     /// Which of the servers that it could take.
     #[serde(default)]
     pub pick: Pick,
@@ -74,6 +92,31 @@ pub struct Fault {
     /// Only in fleets of at least this many package servers.
     #[serde(default)]
     pub in_fleets_from: u32,
+}
+
+/// A package, as a faults file names it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum PackageName {
+    /// Its number in the order of the fleet, from 1.
+    Number(usize),
+    /// Its name or its GUID.
+    Text(String),
+}
+
+impl PackageName {
+    /// Its place among the packages of a fleet; `None` when there is no such package.
+    pub(super) fn find(&self, packages: &[Package]) -> Option<usize> {
+        match self {
+            Self::Number(number) => number.checked_sub(1).filter(|at| *at < packages.len()),
+            Self::Text(text) => {
+                let guid = text.parse::<Guid>().ok();
+                let is_meant =
+                    |package: &Package| guid == Some(package.guid) || package.name == *text;
+                packages.iter().position(is_meant)
+            }
+        }
+    }
 }
 
 /// Which servers a fault takes.
@@ -139,94 +182,8 @@ impl Count {
     }
 }
 
-/// What can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// The agent believes that an old snapshot.xml is current; the Notification Server says Invalid.
-    Stale,
-    /// The package is well, but the Notification Server never processed the report: Invalid.
-    Invalid,
-    /// As `stale`, but the Notification Server's row says Ready, with the old version.
-    DriftedButReady,
-    /// The Agent Connectivity Credential has no rights on the package store: downloads fail.
-    MissingAce,
-    /// UrgentList.xml names a package that no policy assigns.
-    UrgentList,
-    /// The machine lost its trust relationship (1789): whatever it reports is taken as Invalid.
-    #[serde(rename = "trust_1789")]
-    Trust1789,
-    /// Something outside the product deletes the content again and again.
-    RedownloadLoop,
-    /// A package is marked Deleted in its PackageStatus.xml; its clean-up never ends.
-    Deleted,
-    /// Nothing listens.
-    Offline,
-    /// Every answer is late.
-    Slow,
-    /// Connections are taken and never answered.
-    Hang,
-    /// The fleet's account has another password here.
-    WrongPassword,
-    /// The quota of remote shells is used up.
-    ShellQuota,
-    /// A session's authentication is gone in the middle (401).
-    Unauthorized,
-    /// An answer is cut in the middle.
-    Truncated,
-    /// A snapshot.xml is open elsewhere: it can be read but not moved.
-    SharingViolation,
-    /// A snapshot.xml has the read-only attribute.
-    ReadOnly,
-    /// A statement at the CMDB is chosen as the deadlock victim.
-    SqlDeadlock,
-}
-
-impl FaultKind {
-    /// Whether the fault lies in the product's own state of a server, of which each server has at
-    /// most one, so that tests can tell causes apart.
-    pub(super) fn is_of_product(self) -> bool {
-        matches!(
-            self,
-            Self::Stale
-                | Self::Invalid
-                | Self::DriftedButReady
-                | Self::MissingAce
-                | Self::Trust1789
-                | Self::RedownloadLoop
-                | Self::Deleted
-                | Self::Offline
-        )
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Stale => "stale snapshot",
-            Self::Invalid => "status report lost",
-            Self::DriftedButReady => "Ready with an old version",
-            Self::MissingAce => "credential without rights on the package store",
-            Self::UrgentList => "urgent list names a package without policy",
-            Self::Trust1789 => "trust relationship lost (1789)",
-            Self::RedownloadLoop => "content deleted from outside again and again",
-            Self::Deleted => "package marked Deleted",
-            Self::Offline => "offline",
-            Self::Slow => "slow",
-            Self::Hang => "hangs",
-            Self::WrongPassword => "wrong password",
-            Self::ShellQuota => "shell quota used up",
-            Self::Unauthorized => "authentication lost in mid-session",
-            Self::Truncated => "answers cut short",
-            Self::SharingViolation => "file open elsewhere",
-            Self::ReadOnly => "file is read-only",
-            Self::SqlDeadlock => "SQL deadlock",
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
+mod plan_tests {
     use super::*;
 
     #[test]

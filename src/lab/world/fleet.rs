@@ -114,7 +114,8 @@ const NAMES: [&str; 24] = [
     "Zoom Workplace 6.0",
 ];
 
-const AGENT_VERSIONS: [&str; 4] = ["8.6.3268.0", "8.7.1273.0", "8.7.2179.0", "8.8.1280.0"];
+/// The version of the Notification Server, and of every agent that no fault made old.
+const NEWEST: &str = "8.8.1280.0";
 
 /// Builds the fleet: the same one for the same specification.
 pub(super) fn build(spec: &FleetSpec) -> Fleet {
@@ -122,7 +123,7 @@ pub(super) fn build(spec: &FleetSpec) -> Fleet {
     let notification_server = NotificationServer {
         fqdn: format!("smp01.{DOMAIN}"),
         guid: dice.guid(),
-        version: "8.8.1280.0".to_owned(),
+        version: NEWEST.to_owned(),
     };
     let packages = packages(spec, &mut dice);
     let servers = servers(spec, &packages, &mut dice);
@@ -133,7 +134,8 @@ fn packages(spec: &FleetSpec, dice: &mut Dice) -> Vec<Package> {
     let began = u64::try_from(spec.started.as_second()).unwrap_or(0);
     let count = spec.packages.max(1) as usize;
     // A third of the packages is for a part of the fleet only, as site assignments make it.
-    let mut regional: Vec<bool> = (0..count).map(|number| number < count / 3).collect();
+    let part = if spec.is_uniform { 0 } else { count / 3 };
+    let mut regional: Vec<bool> = (0..count).map(|number| number < part).collect();
     dice.shuffle(&mut regional);
     let mut package = |number: usize, is_regional| {
         let name = NAMES.get(number).map_or_else(
@@ -183,7 +185,11 @@ fn servers(spec: &FleetSpec, packages: &[Package], dice: &mut Dice) -> Vec<Packa
                 guid: dice.guid(),
                 site,
                 layout: AgentLayout::numbered(dice.below(AgentLayout::COUNT)),
-                agent_version: AGENT_VERSIONS[dice.below(4) as usize].to_owned(),
+                agent_version: {
+                    // The throw keeps the fleets of old seeds as they were.
+                    let _ = dice.below(4);
+                    NEWEST.to_owned()
+                },
                 packages: assigned,
                 is_carrier,
             }

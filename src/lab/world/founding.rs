@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::WorldTime;
 use super::agent::{Agent, Holding};
 use super::conditions::NotificationServerConditions;
 use super::descriptors;
@@ -13,7 +14,6 @@ use super::product_files::{self, Severity};
 use super::rows::{RowChange, StatusRow};
 use super::simulation::World;
 use super::time::{Calendar, filetime_of_unix};
-use super::{PackageState, WorldTime};
 use crate::lab::tree::{Tree, TreeError};
 use crate::model::Guid;
 
@@ -100,13 +100,8 @@ impl World {
         tree.write(&format!(r"{}\AeXNSAgent.exe", layout.install_dir), "simulated", at)?;
         for &package in &host.packages {
             let version = self.fleet.packages[package].version;
-            let holding = Holding {
-                snapshot_path: layout.snapshot(self.fleet.packages[package].guid),
-                state: PackageState::Ready,
-                version,
-                is_stuck: false,
-                is_unreported: false,
-            };
+            let path = layout.snapshot(self.fleet.packages[package].guid);
+            let holding = Holding::ready(path, version);
             self.agents[server].holdings.insert(package, holding);
             self.furnish_package(server, package, version)?;
         }
@@ -127,10 +122,14 @@ impl World {
         let layout = &self.fleet.servers[server].layout;
         let tree = &self.agents[server].tree;
         let at = filetime_of_unix(version);
-        tree.write(&layout.snapshot(known.guid), product_files::snapshot(known, version), at)?;
-        for (name, size) in &known.files {
+        let location = self.agents[server].conditions.of(package).location;
+        let snapshot = product_files::snapshot(known, version);
+        let snapshot = product_files::stored_snapshot(snapshot, location.as_deref());
+        tree.write(&layout.snapshot(known.guid), snapshot, at)?;
+        let paths = self.content_paths(server, package);
+        for ((name, size), path) in known.files.iter().zip(paths) {
             let content = product_files::content(known, name, *size, version);
-            tree.write(&layout.cached(known.guid, name), content, at)?;
+            tree.write(&path, content, at)?;
         }
         self.write_status(server, package);
         Ok(())
@@ -141,11 +140,14 @@ impl World {
         let late = std::mem::take(&mut self.changes);
         let ns = &self.fleet.notification_server;
         self.changes.push(RowChange::NotificationServer { guid: ns.guid, name: ns.fqdn.clone() });
-        for (package, version) in self.fleet.packages.iter().zip(&self.ns.versions) {
+        for (number, package) in self.fleet.packages.iter().enumerate() {
+            if self.ns.conditions.gone.contains(&number) {
+                continue;
+            }
             self.changes.push(RowChange::Package {
                 guid: package.guid,
                 name: package.name.clone(),
-                version: *version,
+                version: self.ns.versions[number],
             });
         }
         self.publish_own_codebases();
@@ -162,6 +164,7 @@ impl World {
                 inventory: inventory.checked_sub(age).unwrap_or(inventory),
             };
             self.changes.push(change);
+            self.publish_versions(server);
             for package in self.fleet.servers[server].packages.clone() {
                 let pair = (self.fleet.servers[server].guid, self.fleet.packages[package].guid);
                 let version = self.ns.versions[package];
@@ -175,6 +178,22 @@ impl World {
             }
         }
         self.changes.extend(late);
+        for (server, package, row) in std::mem::take(&mut self.second_rows) {
+            self.changes.push(RowChange::SecondRow {
+                server: self.fleet.servers[server].guid,
+                package: self.fleet.packages[package].guid,
+                row,
+            });
+        }
+    }
+
+    /// Says which versions of the agent and of its plug-in a server reported.
+    pub(super) fn publish_versions(&mut self, server: ServerNo) {
+        let host = &self.fleet.servers[server];
+        let agent = host.agent_version.clone();
+        let plugin = self.agents[server].conditions.plugin_version.clone();
+        let plugin = plugin.unwrap_or_else(|| agent.clone());
+        self.changes.push(RowChange::Versions { server: host.guid, agent, plugin });
     }
 
     /// Starts what happens by itself.

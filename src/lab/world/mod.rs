@@ -19,6 +19,7 @@ mod founding;
 mod iis;
 mod layout;
 mod ns;
+mod obstacles;
 mod place_faults;
 mod product_files;
 mod rows;
@@ -37,7 +38,7 @@ pub use conditions::{
     PACKAGE_SHARE,
 };
 pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, account_sid};
-pub use faults::{Count, Fault, FaultKind, FaultPlan, ParseFaultsError};
+pub use faults::{Count, Fault, FaultKind, FaultPlan, PackageName, ParseFaultsError};
 pub use fleet::{DOMAIN, Fleet, NotificationServer, Package, PackageServer};
 pub use iis::{Cause, Tally};
 pub use layout::AgentLayout;

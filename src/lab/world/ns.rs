@@ -15,6 +15,7 @@ use crate::model::Guid;
 /// Where the manifests lie (7.1 and later).
 pub(super) const SNAPSHOTS: &str = r"C:\ProgramData\Symantec\SMP\Snapshots";
 const LOG: &str = r"C:\ProgramData\Symantec\SMP\Logs\a.log";
+const QUEUE: &str = r"C:\ProgramData\Symantec\SMP\EventQueue\EvtQueue";
 const FAST_QUEUE: &str = r"C:\ProgramData\Symantec\SMP\EventQueue\EvtQFast";
 /// The error that a machine without trust reports for every package (KB 179719).
 const NO_TRUST: &str =
@@ -40,10 +41,16 @@ pub(super) struct Ns {
     pub(super) conditions: NotificationServerConditions,
 }
 
-/// A report of one package, waiting to be processed.
+/// An event that waits to be processed.
 #[derive(Debug, Clone)]
 pub(super) struct Post {
     id: u64,
+    /// What it says of a package; another client's event says nothing of any.
+    report: Option<Report>,
+}
+
+#[derive(Debug, Clone)]
+struct Report {
     server: ServerNo,
     package: PackageNo,
     state: PackageState,
@@ -110,8 +117,8 @@ fn signature_path(package: Guid) -> String {
 /// The version that a manifest declares.
 pub(super) fn version_of(snapshot: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(snapshot).ok()?;
-    let (_, element) = text.split_once("<snapshot ")?;
-    let (_, value) = element.split_once(" version=\"")?;
+    let body = text.split_once("?>").map_or(text, |(_, body)| body).to_ascii_lowercase();
+    let (_, value) = body.split_once(" version=\"")?;
     value.split_once('"')?.0.parse().ok()
 }
 
@@ -139,11 +146,33 @@ impl World {
         }
     }
 
-    fn log_at_ns(&mut self, severity: Severity, text: &str) {
+    pub(super) fn log_at_ns(&mut self, severity: Severity, text: &str) {
         let event = LogEvent { severity, source: "PackageRefresh", module: "NS", text };
         let bytes = product_files::log_event(&event, "SMP01", self.calendar, self.now);
         // A log that somebody holds open loses an event, as the product's does.
         let _ = self.ns.tree.append(LOG, &bytes, self.calendar.filetime(self.now));
+    }
+
+    /// Takes a manifest and its signature away.
+    pub(super) fn remove_snapshot(&mut self, package: PackageNo) {
+        let guid = self.fleet.packages[package].guid;
+        self.ns.tree.remove(&snapshot_path(guid));
+        self.ns.tree.remove(&signature_path(guid));
+    }
+
+    /// Makes a new version of a package, and its manifest.
+    pub(super) fn renew_snapshot(&mut self, package: PackageNo) {
+        let fresh = self.calendar.unix(self.now).max(self.ns.versions[package] + 1);
+        self.ns.versions[package] = fresh;
+        self.changes.push(RowChange::Package {
+            guid: self.fleet.packages[package].guid,
+            name: self.fleet.packages[package].name.clone(),
+            version: fresh,
+        });
+        self.write_snapshot(package);
+        let guid = self.fleet.packages[package].guid;
+        let text = format!("Package snapshot of {guid} was built, version {fresh}");
+        self.log_at_ns(Severity::Information, &text);
     }
 
     /// Starts a task now, unless it is running.
@@ -197,14 +226,18 @@ impl World {
             if is_current && self.ns.tree.exists(&signature_path(guid)) {
                 continue;
             }
+            if self.ns.conditions.origins.contains_key(&number)
+                || self.ns.conditions.gone.contains(&number)
+            {
+                continue;
+            }
+            if self.ns.conditions.broken_sources.contains(&number) {
+                self.say_broken_source(number);
+                continue;
+            }
             if !is_current {
-                let fresh = self.calendar.unix(self.now).max(self.ns.versions[number] + 1);
-                self.ns.versions[number] = fresh;
-                self.changes.push(RowChange::Package {
-                    guid,
-                    name: self.fleet.packages[number].name.clone(),
-                    version: fresh,
-                });
+                self.renew_snapshot(number);
+                continue;
             }
             self.write_snapshot(number);
             let version = self.ns.versions[number];
@@ -218,25 +251,60 @@ impl World {
         let agent = &mut self.agents[server];
         let Some(holding) = agent.holdings.get_mut(&package) else { return };
         holding.is_unreported = false;
-        let id = self.ns.next_event_id;
-        self.ns.next_event_id += 1;
-        let post = Post {
-            id,
+        let report = Report {
             server,
             package,
             state: holding.state,
             version: holding.version,
             has_lost_trust: agent.conditions.has_lost_trust,
         };
-        let at = self.calendar.filetime(self.now);
-        let text = format!("<message><from>{}</from></message>", self.fleet.servers[server].guid);
-        // The file only shows how full the queue is; the entry itself is the row.
-        let _ = self.ns.tree.write(&format!(r"{FAST_QUEUE}\{id}.nse"), text, at);
-        self.ns.queue.push_back(post);
-        self.changes.push(RowChange::QueueLength(self.ns.queue.len() as u64));
-        self.ns.queue_peak = self.ns.queue_peak.max(self.ns.queue.len() as u64);
+        self.push_event(Some(report), Duration::ZERO);
+        self.queue_changed();
         if self.ns.queue.len() == 1 {
             self.schedule(self.drain_interval() + Duration::from_secs(1), Event::Drain);
+        }
+    }
+
+    /// Takes events of other clients into the queue, posted this long ago.
+    pub(super) fn enqueue_others(&mut self, count: u64, age: Duration) {
+        let is_idle = self.ns.queue.is_empty();
+        for _ in 0..count {
+            self.push_event(None, age);
+        }
+        self.queue_changed();
+        if is_idle {
+            self.schedule(self.drain_interval() + Duration::from_secs(1), Event::Drain);
+        }
+    }
+
+    fn push_event(&mut self, report: Option<Report>, age: Duration) {
+        const TICKS_PER_MILLISECOND: u64 = 10_000;
+
+        let id = self.ns.next_event_id;
+        self.ns.next_event_id += 1;
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let at = self.calendar.filetime(self.now);
+        let at = at.saturating_sub(age.saturating_mul(TICKS_PER_MILLISECOND));
+        let folder = if report.is_some() { FAST_QUEUE } else { QUEUE };
+        let sender = report.as_ref().map(|report| self.fleet.servers[report.server].guid);
+        let sender = sender.map(|guid| guid.to_string()).unwrap_or_default();
+        let text = format!("<message><from>{sender}</from></message>");
+        // The file only shows how full the queue is; the entry itself is the row.
+        let _ = self.ns.tree.write(&format!(r"{folder}\{id}.nse"), text, at);
+        self.ns.queue.push_back(Post { id, report });
+    }
+
+    fn queue_changed(&mut self) {
+        let length = self.ns.queue.len() as u64;
+        let oldest = self.ns.queue.front().map_or(self.ns.next_event_id, |post| post.id);
+        self.changes.push(RowChange::Queue { oldest, length });
+        self.ns.queue_peak = self.ns.queue_peak.max(length);
+    }
+
+    /// Goes on with what stood in the queue.
+    pub(super) fn resume_draining(&mut self) {
+        if !self.ns.queue.is_empty() {
+            self.schedule(self.drain_interval(), Event::Drain);
         }
     }
 
@@ -246,17 +314,23 @@ impl World {
 
     /// Processes one event: only now does a report become a row.
     pub(super) fn drain(&mut self) {
+        if self.ns.conditions.is_stalled || self.ns.conditions.is_dispatcher_stopped {
+            return;
+        }
         let Some(post) = self.ns.queue.pop_front() else { return };
-        self.ns.tree.remove(&format!(r"{FAST_QUEUE}\{}.nse", post.id));
-        self.changes.push(RowChange::QueueLength(self.ns.queue.len() as u64));
+        let folder = if post.report.is_some() { FAST_QUEUE } else { QUEUE };
+        self.ns.tree.remove(&format!(r"{folder}\{}.nse", post.id));
+        self.queue_changed();
         self.ns.drained += 1;
-        self.record(&post);
+        if let Some(report) = &post.report {
+            self.record(report);
+        }
         if !self.ns.queue.is_empty() {
             self.schedule(self.drain_interval(), Event::Drain);
         }
     }
 
-    fn record(&mut self, post: &Post) {
+    fn record(&mut self, post: &Report) {
         let current = self.ns.versions[post.package];
         let row = match post.state {
             // A package whose clean-up is under way is not reported as usable: the row stays.
@@ -291,14 +365,28 @@ impl World {
     /// Writes the addresses at which the Notification Server itself offers the packages.
     pub(super) fn publish_own_codebases(&mut self) {
         let ns = &self.fleet.notification_server;
-        for (package, version) in self.fleet.packages.iter().zip(&self.ns.versions) {
+        for (number, package) in self.fleet.packages.iter().enumerate() {
+            if self.ns.conditions.gone.contains(&number) {
+                continue;
+            }
             let lower = package.guid.to_string().to_ascii_lowercase();
             self.changes.push(RowChange::Codebases {
                 server: ns.guid,
                 package: package.guid,
                 urls: vec![format!("http://{}/Altiris/NS/Packages/{lower}/", ns.fqdn)],
-                snapshot: *version,
+                snapshot: self.ns.versions[number],
             });
+        }
+    }
+
+    /// Writes the addresses of every package that a server has ready.
+    pub(super) fn publish_codebases_of(&mut self, server: ServerNo) {
+        for package in self.fleet.servers[server].packages.clone() {
+            let holding = &self.agents[server].holdings[&package];
+            let (state, version) = (holding.state, holding.version);
+            if state == PackageState::Ready {
+                self.publish_codebases(server, package, version);
+            }
         }
     }
 
@@ -311,10 +399,12 @@ impl World {
         let host = &self.fleet.servers[server];
         let guid = self.fleet.packages[package].guid;
         let lower = guid.to_string().to_ascii_lowercase();
-        let urls = vec![
-            format!("http://{}/Altiris/PS/Package%20Delivery/{lower}/cache/", host.fqdn),
-            format!("file://{}/PkgSvrHost/{lower}/cache/", host.short().to_ascii_uppercase()),
-        ];
+        let http = format!("http://{}/Altiris/PS/Package%20Delivery/{lower}/cache/", host.fqdn);
+        let file =
+            format!("file://{}/PkgSvrHost/{lower}/cache/", host.short().to_ascii_uppercase());
+        // A server without IIS offers its share alone.
+        let has_iis = self.agents[server].conditions.has_iis;
+        let urls = if has_iis { vec![http, file] } else { vec![file] };
         self.changes.push(RowChange::Codebases {
             server: host.guid,
             package: guid,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::PackageState;
 use super::descriptors;
 use super::dice::Dice;
-use super::faults::{Fault, FaultKind, FaultPlan, Pick};
+use super::faults::{Fault, FaultKind, FaultPlan, Pick, Scope};
 use super::fleet::{PackageNo, ServerNo};
 use super::product_files;
 use super::rows::StatusRow;
@@ -18,12 +18,20 @@ use crate::lab::front::{ConnectionFault, Protocol, RequestFault};
 pub(super) fn place(world: &mut World, plan: &FaultPlan) {
     let mut placing = Placing {
         dice: Dice::new(world.spec.seed, 4),
+        packages: Dice::new(world.spec.seed, 5),
         of_product: vec![None; world.fleet.servers.len()],
         has_transport_fault: vec![false; world.fleet.servers.len()],
     };
-    let (first, second): (Vec<&Fault>, Vec<&Fault>) =
-        plan.faults.iter().partition(|fault| fault.kind.is_of_product());
-    for fault in first.into_iter().chain(second) {
+    let mut faults: Vec<&Fault> = plan.faults.iter().collect();
+    faults.sort_by_key(|fault| match fault.kind {
+        // It changes packages and moves stores, which other faults then use.
+        FaultKind::PathTooLong => 0,
+        // What is open cannot be changed by other faults any more.
+        FaultKind::SnapshotLocked => 3,
+        kind if kind.scope() == Scope::Server => 1,
+        _ => 2,
+    });
+    for fault in faults {
         if world.fleet.servers.len() >= fault.in_fleets_from as usize {
             placing.place(world, fault);
         }
@@ -33,18 +41,22 @@ pub(super) fn place(world: &mut World, plan: &FaultPlan) {
 
 struct Placing {
     dice: Dice,
+    /// Chooses packages: a stream of its own, so that the choice of servers stays as it is.
+    packages: Dice,
     of_product: Vec<Option<FaultKind>>,
     has_transport_fault: Vec<bool>,
 }
 
 impl Placing {
     fn place(&mut self, world: &mut World, fault: &Fault) {
-        if fault.kind == FaultKind::SqlDeadlock {
-            world.sql_rules.extend(rules(fault));
-            return;
+        match fault.kind.scope() {
+            Scope::Sql => return world.sql_rules.extend(rules(fault)),
+            Scope::NotificationServer => return world.afflict_notification_server(fault.kind),
+            Scope::Package => return self.place_on_packages(world, fault),
+            Scope::Server | Scope::Transport => {}
         }
         for server in self.choose(world, fault) {
-            if fault.kind.is_of_product() {
+            if fault.kind.scope() == Scope::Server {
                 self.of_product[server] = Some(fault.kind);
             } else {
                 self.has_transport_fault[server] = true;
@@ -53,21 +65,51 @@ impl Placing {
         }
     }
 
+    /// Puts a fault on packages: the named ones, or one by the seed.
+    fn place_on_packages(&mut self, world: &mut World, fault: &Fault) {
+        if fault.kind == FaultKind::Orphan && fault.packages.is_empty() {
+            return world.retire_server();
+        }
+        let known = &world.fleet.packages;
+        let mut packages: Vec<PackageNo> =
+            fault.packages.iter().filter_map(|name| name.find(known)).collect();
+        if fault.packages.is_empty() {
+            packages.push(self.packages.below(known.len() as u64) as usize);
+        }
+        for package in packages {
+            let named = self.named(world, fault);
+            let mut servers = world.holders(package);
+            servers.retain(|server| fault.at.is_empty() || named.contains(server));
+            world.afflict_package(fault.kind, package, &servers);
+            if fault.for_good || fault.kind.needs_a_person() {
+                for server in servers {
+                    world.give_up(server, fault.kind);
+                }
+            }
+        }
+    }
+
+    /// The servers that a fault names.
+    fn named(&self, world: &World, fault: &Fault) -> Vec<ServerNo> {
+        let servers = &world.fleet.servers;
+        let is_named = |number: &ServerNo| {
+            let host = &servers[*number];
+            fault.at.iter().any(|name| {
+                name.eq_ignore_ascii_case(&host.fqdn) || name.eq_ignore_ascii_case(host.short())
+            })
+        };
+        (0..servers.len()).filter(is_named).collect()
+    }
+
     fn choose(&mut self, world: &World, fault: &Fault) -> Vec<ServerNo> {
         let servers = &world.fleet.servers;
         if !fault.at.is_empty() {
-            let is_named = |number: &ServerNo| {
-                let host = &servers[*number];
-                fault.at.iter().any(|name| {
-                    name.eq_ignore_ascii_case(&host.fqdn) || name.eq_ignore_ascii_case(host.short())
-                })
-            };
-            return (0..servers.len()).filter(is_named).collect();
+            return self.named(world, fault);
         }
         let mut candidates: Vec<ServerNo> =
             (0..servers.len()).filter(|number| self.may_take(world, *number, fault.kind)).collect();
         self.dice.shuffle(&mut candidates);
-        if !fault.kind.is_of_product() {
+        if fault.kind.scope() != Scope::Server {
             // Where nothing has to be repaired, nobody would meet the fault.
             candidates.sort_by_key(|number| !self.is_curable(*number));
         }
@@ -79,7 +121,7 @@ impl Placing {
     }
 
     fn may_take(&self, world: &World, server: ServerNo, kind: FaultKind) -> bool {
-        if kind.is_of_product() {
+        if kind.scope() == Scope::Server {
             self.of_product[server].is_none() && world.fleet.servers[server].is_carrier
         } else {
             !self.has_transport_fault[server] && self.of_product[server] != Some(FaultKind::Offline)
@@ -104,8 +146,37 @@ impl World {
         if regional.is_empty() { packages.iter().copied().take(1).collect() } else { regional }
     }
 
+    /// The packages of a server that a fault is about.
+    fn chosen(&mut self, server: ServerNo, fault: &Fault) -> Vec<PackageNo> {
+        let held = self.fleet.servers[server].packages.clone();
+        if !fault.packages.is_empty() {
+            let known = &self.fleet.packages;
+            let named: Vec<PackageNo> =
+                fault.packages.iter().filter_map(|name| name.find(known)).collect();
+            for &package in &named {
+                self.assign(server, package);
+            }
+            return named;
+        }
+        match fault.kind {
+            FaultKind::CredentialNotApplied | FaultKind::SecureStorage => held,
+            FaultKind::DiskFull | FaultKind::ServerBusy | FaultKind::AgentStopped => {
+                held.into_iter().step_by(2).collect()
+            }
+            FaultKind::ShareMissing | FaultKind::OrphanFolder => Vec::new(),
+            FaultKind::SnapshotLocked
+            | FaultKind::HashDamaged
+            | FaultKind::StillDownloading
+            | FaultKind::DuplicateRows
+            | FaultKind::PathTooLong => self.afflicted(server).into_iter().take(1).collect(),
+            FaultKind::AlternateLocationConflict => held.into_iter().take(2).collect(),
+            FaultKind::RedownloadLoop => self.afflicted(server).into_iter().take(1).collect(),
+            _ => self.afflicted(server),
+        }
+    }
+
     fn afflict(&mut self, server: ServerNo, fault: &Fault) {
-        let packages = self.afflicted(server);
+        let packages = self.chosen(server, fault);
         match fault.kind {
             FaultKind::Stale => self.make_stale(server, &packages, "Invalid"),
             FaultKind::DriftedButReady => self.make_stale(server, &packages, "Ready"),
@@ -121,6 +192,23 @@ impl World {
                     self.agents[server].conditions.is_off = true;
                 }
             }
+            FaultKind::CredentialNotApplied => self.unapply_credential(server, &packages),
+            FaultKind::SecureStorage => self.damage_secure_storage(server, &packages),
+            FaultKind::VersionMismatch => self.make_outdated(server),
+            FaultKind::SiteUnassigned => self.leave_site(server),
+            FaultKind::AlternateLocationConflict => self.share_folder(server, &packages),
+            FaultKind::ShareMissing => self.remove_share(server, &packages),
+            FaultKind::SnapshotLocked => self.lock_snapshots(server, &packages),
+            FaultKind::DiskFull => self.fill_disk(server, &packages),
+            FaultKind::PathTooLong => self.deepen_store(server, &packages),
+            FaultKind::AgentStopped => self.stop_agent(server, &packages),
+            FaultKind::AppPoolStopped => self.stop_app_pool(server),
+            FaultKind::IisMissing => self.remove_iis(server),
+            FaultKind::OrphanFolder => self.leave_folders(server, &packages),
+            FaultKind::HashDamaged => self.damage_content(server, &packages),
+            FaultKind::ServerBusy => self.refuse_as_busy(server, &packages),
+            FaultKind::StillDownloading => self.start_long_download(server, &packages),
+            FaultKind::DuplicateRows => self.double_rows(server, &packages),
             FaultKind::WrongPassword => self.wrong_passwords.push(server),
             FaultKind::ReadOnly => self.make_read_only(server, &packages),
             FaultKind::SharingViolation => self.hold_open(server, &packages, fault),
@@ -129,20 +217,55 @@ impl World {
             | FaultKind::ShellQuota
             | FaultKind::Unauthorized
             | FaultKind::Truncated
-            | FaultKind::SqlDeadlock => {}
+            | FaultKind::SqlDeadlock
+            | FaultKind::ForeignOrigin
+            | FaultKind::ParentOwnsIt
+            | FaultKind::SourcePathBroken
+            | FaultKind::SnapshotMissing
+            | FaultKind::RefreshChurn
+            | FaultKind::Orphan
+            | FaultKind::EventQueueVolume
+            | FaultKind::EventQueueStall => {}
         }
         self.rules[server].extend(rules(fault));
-        if fault.for_good {
-            if fault.kind == FaultKind::Stale || fault.kind == FaultKind::Invalid {
-                self.agents[server].conditions.no_source.extend(packages);
-            }
-            let server = self.fleet.servers[server].fqdn.clone();
-            self.broken.push(Broken { server, cause: fault.kind });
+        if fault.for_good && (fault.kind == FaultKind::Stale || fault.kind == FaultKind::Invalid) {
+            self.agents[server].conditions.no_source.extend(packages);
+        }
+        if fault.for_good || fault.kind.needs_a_person() {
+            self.give_up(server, fault.kind);
+        }
+    }
+
+    fn afflict_package(&mut self, kind: FaultKind, package: PackageNo, servers: &[ServerNo]) {
+        match kind {
+            FaultKind::ForeignOrigin => self.make_foreign(package, servers, false),
+            FaultKind::ParentOwnsIt => self.make_foreign(package, servers, true),
+            FaultKind::SourcePathBroken => self.break_source(package, servers),
+            FaultKind::SnapshotMissing => self.lose_snapshot(package, servers),
+            FaultKind::RefreshChurn => self.make_churn(package),
+            FaultKind::Orphan => self.delete_package(package),
+            _ => {}
+        }
+    }
+
+    fn afflict_notification_server(&mut self, kind: FaultKind) {
+        match kind {
+            FaultKind::EventQueueVolume => self.flood_queue(),
+            FaultKind::EventQueueStall => self.stall_queue(),
+            _ => {}
+        }
+    }
+
+    /// Notes that no repair of this program makes a server well.
+    fn give_up(&mut self, server: ServerNo, cause: FaultKind) {
+        let server = self.fleet.servers[server].fqdn.clone();
+        if !self.broken.iter().any(|broken| broken.server == server) {
+            self.broken.push(Broken { server, cause });
         }
     }
 
     /// Gives a server an old version of packages, which its agent takes for the current one.
-    fn make_stale(&mut self, server: ServerNo, packages: &[PackageNo], status: &str) {
+    pub(super) fn make_stale(&mut self, server: ServerNo, packages: &[PackageNo], status: &str) {
         for &package in packages {
             let age = self.dice.between(3 * 86_400, 90 * 86_400);
             let old = self.fleet.packages[package].version.saturating_sub(age);
@@ -157,7 +280,7 @@ impl World {
     }
 
     /// The report that a package is ready never became a row.
-    fn lose_reports(&mut self, server: ServerNo, packages: &[PackageNo]) {
+    pub(super) fn lose_reports(&mut self, server: ServerNo, packages: &[PackageNo]) {
         for &package in packages {
             let version = self.fleet.packages[package].version.to_string();
             self.set_row(server, package, StatusRow { status: "Invalid".to_owned(), version });
@@ -201,13 +324,18 @@ impl World {
     }
 
     fn make_raided(&mut self, server: ServerNo, packages: &[PackageNo]) {
-        let Some(&package) = packages.first() else { return };
-        self.agents[server].conditions.raided.insert(package);
-        let version = self.fleet.packages[package].version.to_string();
-        let row = StatusRow { status: PackageState::DownloadPending.to_string(), version };
-        self.set_row(server, package, row);
-        let wait = self.dice.millis(60_000, 600_000);
-        self.schedule(wait, Event::Raid(server, package));
+        for &package in packages {
+            self.agents[server].conditions.raided.insert(package);
+            let folder = self.content_paths(server, package).into_iter().next();
+            let folder = folder.as_deref().and_then(|path| path.rsplit_once('\\'));
+            let folder = folder.map(|(folder, _)| folder.to_owned()).unwrap_or_default();
+            self.add_cleaner(server, &folder);
+            let version = self.fleet.packages[package].version.to_string();
+            let row = StatusRow { status: PackageState::DownloadPending.to_string(), version };
+            self.set_row(server, package, row);
+            let wait = self.dice.millis(60_000, 600_000);
+            self.schedule(wait, Event::Raid(server, package));
+        }
     }
 
     /// Marks the first package Deleted; the others are stale.
@@ -240,7 +368,11 @@ impl World {
         }
     }
 
-    fn hold(&mut self, server: ServerNo, package: PackageNo) -> &mut super::agent::Holding {
+    pub(super) fn hold(
+        &mut self,
+        server: ServerNo,
+        package: PackageNo,
+    ) -> &mut super::agent::Holding {
         self.agents[server]
             .holdings
             .get_mut(&package)
@@ -270,16 +402,6 @@ fn rules(fault: &Fault) -> Vec<Rule> {
         FaultKind::Truncated => request(RequestFault::Truncate, Some(Protocol::WinRm), ""),
         // Statements that read status rows, not logins: only they can lose a lock.
         FaultKind::SqlDeadlock => request(RequestFault::Deadlock, Some(Protocol::Sql), "read"),
-        FaultKind::Stale
-        | FaultKind::Invalid
-        | FaultKind::DriftedButReady
-        | FaultKind::MissingAce
-        | FaultKind::UrgentList
-        | FaultKind::Trust1789
-        | FaultKind::RedownloadLoop
-        | FaultKind::Deleted
-        | FaultKind::WrongPassword
-        | FaultKind::SharingViolation
-        | FaultKind::ReadOnly => Vec::new(),
+        _ => Vec::new(),
     }
 }

@@ -9,13 +9,17 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::conditions::AppliedCredential;
 use super::fleet::{Fleet, Package};
 use super::time::Calendar;
 use super::{PackageState, WorldTime};
 use crate::model::Guid;
 
-/// The content of one file of a package: text that says what it is, of the declared size.
+/// The content of one file of a package: text that says what it is, of the declared size. Versions
+/// from the first one on have the same content, older ones have another: a new version is often made
+/// although no file has changed.
 pub(super) fn content(package: &Package, name: &str, size: u32, version: u64) -> Vec<u8> {
+    let version = version.min(package.version);
     let line = format!("{} {name} {version} simulated content\r\n", package.guid);
     line.bytes().cycle().take(size as usize).collect()
 }
@@ -27,14 +31,45 @@ pub(super) fn snapshot(package: &Package, version: u64) -> Vec<u8> {
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    // The product's own layout is not published: three plausible ones, by package.
+    let form = match package.guid.as_u128() % 3 {
+        0 => manifest_by_element,
+        1 => manifest_with_digests,
+        _ => manifest_by_attribute,
+    };
+    let files: Vec<Listed<'_>> = package
+        .files
+        .iter()
+        .map(|(name, size)| Listed {
+            name,
+            size: *size,
+            hash: hex(&Sha256::digest(content(package, name, *size, version))),
+        })
+        .collect();
+    form(package.guid, version, total, modified, &files).into_bytes()
+}
+
+/// A file of a manifest.
+struct Listed<'a> {
+    name: &'a str,
+    size: u32,
+    hash: String,
+}
+
+fn manifest_by_attribute(
+    guid: Guid,
+    version: u64,
+    total: u64,
+    modified: jiff::Timestamp,
+    files: &[Listed<'_>],
+) -> String {
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<snapshot packageGuid=\"{}\" \
          version=\"{version}\" size=\"{total}\" fileCount=\"{}\">\r\n",
-        package.guid,
-        package.files.len()
+        guid,
+        files.len()
     );
-    for (name, size) in &package.files {
-        let hash = hex(&Sha256::digest(content(package, name, *size, version)));
+    for Listed { name, size, hash } in files {
         let _ = write!(
             xml,
             "  <file name=\"{name}\" size=\"{size}\" modified=\"{modified}\" \
@@ -42,7 +77,64 @@ pub(super) fn snapshot(package: &Package, version: u64) -> Vec<u8> {
         );
     }
     xml.push_str("</snapshot>\r\n");
-    xml.into_bytes()
+    xml
+}
+
+/// As the agent's COM interface names things, with the files in an element of their own.
+fn manifest_by_element(
+    guid: Guid,
+    version: u64,
+    total: u64,
+    modified: jiff::Timestamp,
+    files: &[Listed<'_>],
+) -> String {
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<PackageSnapshot Id=\"{guid}\" \
+         Version=\"{version}\" PackageSize=\"{total}\">\r\n  <Files>\r\n"
+    );
+    for Listed { name, size, hash } in files {
+        let _ = write!(
+            xml,
+            "    <File Path=\"{name}\" Size=\"{size}\" LastModified=\"{modified}\" \
+             Hash=\"{hash}\" />\r\n"
+        );
+    }
+    xml.push_str("  </Files>\r\n</PackageSnapshot>\r\n");
+    xml
+}
+
+/// As the older package.xml names things (KB 180560), with the digest under its own name.
+fn manifest_with_digests(
+    guid: Guid,
+    version: u64,
+    total: u64,
+    modified: jiff::Timestamp,
+    files: &[Listed<'_>],
+) -> String {
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<package id=\"{guid}\" \
+         version=\"{version}\" size=\"{total}\">\r\n"
+    );
+    for Listed { name, size, hash } in files {
+        let _ = write!(
+            xml,
+            "  <item file=\"{name}\" size=\"{size}\" date=\"{modified}\" sha256=\"{hash}\" \
+             />\r\n"
+        );
+    }
+    xml.push_str("</package>\r\n");
+    xml
+}
+
+/// A manifest as an agent stores it: with the folder of the content, where that has one of its own.
+pub(super) fn stored_snapshot(snapshot: Vec<u8>, location: Option<&str>) -> Vec<u8> {
+    let Some(location) = location else { return snapshot };
+    let Ok(text) = String::from_utf8(snapshot.clone()) else { return snapshot };
+    let is_whole = text.split_once("?>\r\n<").and_then(|(head, body)| {
+        let (element, rest) = body.split_once('>')?;
+        Some(format!("{head}?>\r\n<{element} path=\"{}\">{rest}", escape(location)))
+    });
+    is_whole.map_or(snapshot, String::into_bytes)
 }
 
 /// The signature that lies beside a manifest at the Notification Server.
@@ -90,15 +182,17 @@ pub(super) fn client_policies<'a>(
     fleet: &Fleet,
     machine: Guid,
     packages: impl Iterator<Item = &'a Package>,
+    credential: AppliedCredential,
     calendar: Calendar,
     at: WorldTime,
 ) -> Vec<u8> {
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<Policies machineGuid=\"{machine}\" \
          server=\"{}\" received=\"{}\">\r\n  <Policy name=\"Package Server Settings\">\r\n    \
-         <PackageServer windowsLocation=\"_default_\" />\r\n    <Packages>\r\n",
+         <PackageServer windowsLocation=\"_default_\" credential=\"{}\" />\r\n    <Packages>\r\n",
         fleet.notification_server.fqdn,
         calendar.timestamp(at).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        credential.as_str(),
     );
     for package in packages {
         let _ = write!(
@@ -170,9 +264,9 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn package() -> Package {
+    fn package(bits: u128) -> Package {
         Package {
-            guid: Guid::from_u128(7),
+            guid: Guid::from_u128(bits),
             name: "A & B".to_owned(),
             version: 1_601_867_730,
             files: vec![("setup.msi".to_owned(), 100)],
@@ -181,15 +275,43 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_lists_what_lies_on_the_disk() {
-        let package = package();
+    fn a_manifest_lists_what_lies_on_the_disk_in_each_of_three_layouts() {
+        let mut roots = Vec::new();
+        for bits in 6..9 {
+            let package = package(bits);
 
-        let xml = String::from_utf8(snapshot(&package, 42)).unwrap();
-        let hash = hex(&Sha256::digest(content(&package, "setup.msi", 100, 42)));
+            let xml = String::from_utf8(snapshot(&package, 42)).unwrap();
+            let hash = hex(&Sha256::digest(content(&package, "setup.msi", 100, 42)));
 
-        assert!(xml.contains("version=\"42\"") && xml.contains("name=\"setup.msi\""));
-        assert!(xml.contains("size=\"100\"") && xml.contains(&hash));
-        assert!(xml.contains("modified=\"2020-10-05T03:15:30Z\""));
+            assert!(xml.to_lowercase().contains(" version=\"42\""), "{xml}");
+            assert!(
+                xml.contains("=\"setup.msi\"") && xml.contains("2020-10-05T03:15:30Z"),
+                "{xml}"
+            );
+            assert!(xml.to_lowercase().contains(" size=\"100\"") && xml.contains(&hash), "{xml}");
+            roots.push(xml.split_whitespace().nth(3).unwrap().to_owned());
+        }
+        roots.dedup();
+        assert_eq!(roots.len(), 3, "{roots:?}");
+    }
+
+    #[test]
+    fn a_new_version_of_the_same_files_has_the_same_content_and_an_old_one_has_not() {
+        let package = package(1);
+        let of = |version| content(&package, "setup.msi", 100, version);
+
+        assert_eq!(of(package.version), of(package.version + 99));
+        assert_ne!(of(package.version), of(package.version - 99));
+    }
+
+    #[test]
+    fn a_stored_manifest_names_the_folder_of_content_that_has_one_of_its_own() {
+        let plain = snapshot(&package(2), 42);
+
+        let stored = String::from_utf8(stored_snapshot(plain.clone(), Some(r"D:\A & B"))).unwrap();
+
+        assert!(stored.contains(r#" path="D:\A &amp; B">"#), "{stored}");
+        assert_eq!(stored_snapshot(plain.clone(), None), plain);
     }
 
     #[test]

@@ -60,8 +60,60 @@ pub enum RowChange {
         /// The version of the manifest they were made from.
         snapshot: u64,
     },
-    /// How many events now wait in the queue: `EventQueueEntry`.
-    QueueLength(u64),
+    /// The events that now wait in the queue: `EventQueueEntry`.
+    Queue {
+        /// The identifier of the oldest; those of the others follow without a gap.
+        oldest: u64,
+        /// How many.
+        length: u64,
+    },
+    /// A second row of a pair: `SWDPackageServer`.
+    SecondRow {
+        /// The server.
+        server: Guid,
+        /// The package.
+        package: Guid,
+        /// What it says.
+        row: StatusRow,
+    },
+    /// The versions that a server reported: `Inv_AeX_AC_Client_Agent`.
+    Versions {
+        /// The server.
+        server: Guid,
+        /// Its agent's.
+        agent: String,
+        /// Its plug-in's.
+        plugin: String,
+    },
+    /// A server belongs to a site.
+    Site {
+        /// The server.
+        server: Guid,
+        /// The site.
+        site: String,
+    },
+    /// A server belongs to no site.
+    NoSite {
+        /// The server.
+        server: Guid,
+    },
+    /// A package comes from another Notification Server: `ItemNSSource`, `OriginNSSourceNS`,
+    /// `ForwardServer`.
+    Origin {
+        /// The package.
+        package: Guid,
+        /// The other server's GUID.
+        origin: Guid,
+        /// Its name.
+        name: String,
+        /// Whether it is a parent in a hierarchy that exists.
+        is_live_parent: bool,
+    },
+    /// A package comes from this Notification Server.
+    LocalOrigin {
+        /// The package.
+        package: Guid,
+    },
 }
 
 /// A row of `SWDPackageServer`, without its keys.

@@ -63,6 +63,10 @@ impl World {
 
     fn agent_at(&self, machine: MachineId) -> Result<ServerNo, String> {
         match machine {
+            MachineId::Server(number) if !self.conditions(number).is_service_running => Err(
+                "the agent's COM object could not be created: server execution failed (0x80080005)"
+                    .to_owned(),
+            ),
             MachineId::Server(number) => Ok(number),
             MachineId::NotificationServer => {
                 Err("the Symantec Management Agent is not installed".to_owned())

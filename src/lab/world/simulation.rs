@@ -62,6 +62,8 @@ pub struct World {
     /// Files that another program has open, and for how long after they were touched.
     pub(super) held_files: Vec<Vec<(String, Option<Duration>)>>,
     pub(super) wrong_passwords: Vec<ServerNo>,
+    /// Second rows of pairs, written when the first ones are.
+    pub(super) second_rows: Vec<(ServerNo, PackageNo, StatusRow)>,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
 }
@@ -77,6 +79,13 @@ pub(super) enum Event {
     StatusDue(ServerNo),
     /// Something deletes a package's content on a server.
     Raid(ServerNo, PackageNo),
+    /// An agent finds out that a package's content is not what it should be, or that it has a new
+    /// version.
+    Noticed(ServerNo, PackageNo),
+    /// The Notification Server makes a new version of an unchanged package.
+    Churn(PackageNo),
+    /// Other clients post events.
+    Flood,
     /// An ordinary client asks the Notification Server for something.
     Client,
     /// The Notification Server takes an event out of its queue.
@@ -113,6 +122,7 @@ impl World {
             sql_rules: Vec::new(),
             held_files: vec![Vec::new(); fleet.servers.len()],
             wrong_passwords: Vec::new(),
+            second_rows: Vec::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
             spec,
@@ -267,6 +277,9 @@ impl World {
             Event::Configuration(server) => self.scheduled_configuration(server),
             Event::StatusDue(server) => self.scheduled_status(server),
             Event::Raid(server, package) => self.raid(server, package),
+            Event::Noticed(server, package) => self.notice(server, package),
+            Event::Churn(package) => self.churn(package),
+            Event::Flood => self.flood(),
             Event::Client => self.client_asks(),
             Event::Drain => self.drain(),
             Event::TaskDue(task) => self.task_due(task),

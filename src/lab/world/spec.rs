@@ -9,8 +9,11 @@ pub struct FleetSpec {
     pub servers: u32,
     /// Over how many sites; at least 1.
     pub sites: u32,
-    /// How many packages; a third of them are assigned to a part of the fleet only.
+    /// How many packages; a third of them are assigned to a part of the fleet only, unless the fleet
+    /// is uniform.
     pub packages: u32,
+    /// Every package is assigned to every server.
+    pub is_uniform: bool,
     /// Everything that looks like chance comes from it.
     pub seed: u64,
     /// The date on which the world begins.
@@ -39,6 +42,7 @@ impl FleetSpec {
             servers,
             sites: 6.min(servers.max(1)),
             packages: 24,
+            is_uniform: false,
             seed,
             started,
             iis: IisSpec { per_minute: 28, queue: 12 },

@@ -315,7 +315,7 @@ fn a_report_becomes_a_row_only_when_the_queue_has_drained() {
     while !work(&world).is_empty() {
         wait(&mut world, 1);
         for change in world.take_changes() {
-            if let RowChange::QueueLength(length) = change {
+            if let RowChange::Queue { length, .. } = change {
                 longest = longest.max(length);
             }
         }
