@@ -10,7 +10,8 @@ use super::agent_packages::PackageList;
 use super::agent_places::find_places;
 use super::moved::packages_moved;
 use super::scripts::{
-    AGENT_REFRESH_PACKAGES, AGENT_RESEND_PACKAGE_STATUS, AGENT_UPDATE_CONFIGURATION,
+    AGENT_REFRESH_PACKAGES, AGENT_RESEND_PACKAGE_STATUS, AGENT_SEND_INVENTORY,
+    AGENT_UPDATE_CONFIGURATION,
 };
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
@@ -33,6 +34,7 @@ enum Command {
     UpdateConfiguration,
     ResendPackageStatus,
     RefreshPackages,
+    SendInventory,
     ListPackages,
 }
 
@@ -45,6 +47,8 @@ pub(super) enum State {
     Blind,
     /// The packages whose snapshot this run moved away on the host.
     Configuration { packages_moved: u32 },
+    /// There is an agent that could send its inventory.
+    Inventory,
     /// The agent's list, and the packages of the host's work.
     Packages { list: PackageList, work: Vec<Guid> },
 }
@@ -71,6 +75,8 @@ pub(super) enum Change {
         /// How many packages the agent has.
         packages: u32,
     },
+    /// Send the basic inventory.
+    SendInventory {},
 }
 
 fn count(length: usize) -> u32 {
@@ -104,6 +110,8 @@ nothing.
   state. Done when agent.log says so. Costs a request for each pair of the work.
 - `refresh_packages`: checks all packages against the Notification Server; two requests
   for each. Done when the package server writes of it to agent.log.
+- `send_inventory`: sends the basic inventory, changed or not: version and addresses of the
+  agent, by which its Notification Server knows it. One request. Done when agent.log says so.
 - `list_packages`: only reads; the list is the step's value.
 
 The package commands are refused on a host without the package server plug-in. When
@@ -121,6 +129,7 @@ crash.";
             "update_configuration",
             "resend_package_status",
             "refresh_packages",
+            "send_inventory",
             "list_packages",
         ]),
         required: true,
@@ -136,6 +145,7 @@ crash.";
             Command::UpdateConfiguration => places.can_show(Effect::Configuration),
             Command::ResendPackageStatus => places.can_show(Effect::StatusSent),
             Command::RefreshPackages => places.can_show(Effect::Refreshed),
+            Command::SendInventory => places.can_show(Effect::InventorySent),
             Command::ListPackages => true,
         };
         if !can_show {
@@ -144,6 +154,9 @@ crash.";
         if params.command == Command::UpdateConfiguration {
             let moved = packages_moved(at.prior(), "ps_delivery");
             return Ok(State::Configuration { packages_moved: count(moved.len()) });
+        }
+        if params.command == Command::SendInventory {
+            return Ok(State::Inventory);
         }
         let list = PackageList::read(at).await?;
         let work = at.work().iter().map(|row| row.package).collect();
@@ -161,6 +174,7 @@ crash.";
                 let packages_moved = *packages_moved;
                 return Verdict::Change(Change::UpdateConfiguration { packages_moved });
             }
+            State::Inventory => return Verdict::Change(Change::SendInventory {}),
             State::Packages { list, .. } if !list.package_server => {
                 return Verdict::Refuse(not_a_package_server());
             }
@@ -180,6 +194,7 @@ crash.";
             Command::UpdateConfiguration => {
                 Verdict::Change(Change::UpdateConfiguration { packages_moved: 0 })
             }
+            Command::SendInventory => Verdict::Change(Change::SendInventory {}),
         }
     }
 
@@ -189,6 +204,7 @@ crash.";
                 Cost::ns_iis(1, packages_moved.saturating_mul(2))
             }
             Change::ResendPackageStatus { pairs, .. } => Cost::ns_iis(*pairs, 0),
+            Change::SendInventory {} => Cost::ns_iis(1, 0),
             Change::RefreshPackages { packages } => Cost::ns_iis(0, packages.saturating_mul(2)),
         }
     }
@@ -206,6 +222,7 @@ crash.";
                 "send the package status again: {} not well",
                 plural(*pairs, "package")
             )],
+            Change::SendInventory {} => vec!["send the basic inventory".to_owned()],
             Change::RefreshPackages { packages } => vec![format!(
                 "check {} against the Notification Server",
                 plural(*packages, "package")
@@ -244,10 +261,15 @@ async fn apply_with(
         Change::RefreshPackages { .. } => {
             (&AGENT_REFRESH_PACKAGES, Effect::Refreshed, "packages refreshed")
         }
+        Change::SendInventory {} => {
+            (&AGENT_SEND_INVENTORY, Effect::InventorySent, "basic inventory sent")
+        }
     };
     let waiting = match change {
         Change::ResendPackageStatus { packages, .. } => wait_for_downloads(at, packages).await?,
-        Change::UpdateConfiguration { .. } | Change::RefreshPackages { .. } => Vec::new(),
+        Change::UpdateConfiguration { .. }
+        | Change::RefreshPackages { .. }
+        | Change::SendInventory {} => Vec::new(),
     };
     let seen = ask_and_see(at, script, places, effect).await?;
     Ok(applied(done, &seen, &waiting))

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::patience::Patience;
 use crate::host::{Changer, Reader};
 use crate::itms::agent_evidence::{
-    policy_is_newer, shows_new_configuration, shows_package_status_sent, shows_packages_refreshed,
+    policy_is_newer, shows_inventory_sent, shows_new_configuration, shows_package_status_sent,
+    shows_packages_refreshed,
 };
 use crate::itms::agent_log::{Event, LogMark};
 use crate::model::{FailureClass, StepFailure, WindowsPath};
@@ -30,6 +31,8 @@ pub(super) enum Effect {
     StatusSent,
     /// It went through its packages.
     Refreshed,
+    /// It sent its basic inventory.
+    InventorySent,
 }
 
 impl Effect {
@@ -39,6 +42,7 @@ impl Effect {
             Self::Configuration => shows_new_configuration(event),
             Self::StatusSent => shows_package_status_sent(event),
             Self::Refreshed => shows_packages_refreshed(event),
+            Self::InventorySent => shows_inventory_sent(event),
         }
     }
 
@@ -47,6 +51,7 @@ impl Effect {
         match self {
             Self::Configuration => "a newer policy file, or the event of its arrival in agent.log",
             Self::StatusSent => "the event in agent.log that the package status was sent",
+            Self::InventorySent => "the event in agent.log that the basic inventory was sent",
             Self::Refreshed => "an event of the package server in agent.log",
         }
     }

@@ -80,6 +80,12 @@ pub trait Action: Send + Sync + 'static {
         Cost::none()
     }
 
+    /// Why parameters are refused wherever they are used, as far as that can be told before their
+    /// templates are filled in: `lint` and `run` say it before any connection. Pure.
+    fn refuses(_params: &Value) -> Option<String> {
+        None
+    }
+
     /// Reads the host; changes nothing.
     async fn probe(params: &Self::Params, at: &Reader<'_>) -> Result<Self::State, StepFailure>;
 

@@ -27,6 +27,8 @@ pub enum ParamKind {
     Guids,
     /// A whole number, at least 1.
     Count,
+    /// A list of whole numbers.
+    Numbers,
     /// `true` or `false`.
     Bool,
     /// A span of time, as in `15 min`.
@@ -44,6 +46,7 @@ impl ParamKind {
             Self::Texts => "a list of texts".to_owned(),
             Self::Guids => "a list of GUIDs".to_owned(),
             Self::Count => "a whole number, at least 1".to_owned(),
+            Self::Numbers => "a list of whole numbers".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Span => "a span of time, as in `15 min`".to_owned(),
             Self::Map(keys) => {

@@ -62,6 +62,11 @@ pub trait ActionKind: Send + Sync {
     /// They do not fit.
     fn prepare(&self, params: Value) -> Result<Box<dyn Prepared>, ParamsError>;
 
+    /// Why parameters are refused wherever they are used, as far as their templates let it be seen.
+    fn refuses(&self, _params: &Value) -> Option<String> {
+        None
+    }
+
     /// Makes a change that was decided on, or its inverse.
     async fn apply(&self, change: &Value, at: &Changer<'_>) -> Result<Applied, StepFailure>;
 
@@ -153,6 +158,10 @@ impl<A: Action + Any> ActionKind for Erased<A> {
         let params: A::Params = serde_json::from_value(params)
             .map_err(|error| ParamsError { action: A::NAME, reason: error.to_string() })?;
         Ok(Box::new(With::<A>(params)))
+    }
+
+    fn refuses(&self, params: &Value) -> Option<String> {
+        A::refuses(params)
     }
 
     async fn apply(&self, change: &Value, at: &Changer<'_>) -> Result<Applied, StepFailure> {

@@ -3,25 +3,43 @@
 use super::ActionKind;
 use super::acl::Acl;
 use super::agent::Agent;
+use super::app_pool::AppPool;
 use super::cmdb_query::CmdbQuery;
+use super::command::Command;
+use super::distribution_points::DistributionPoints;
 use super::erased::Erased;
+use super::event_log::EventLog;
 use super::examine::Examine;
+use super::http::Http;
+use super::powershell::Powershell;
 use super::quarantine_files::QuarantineFiles;
+use super::registry_value::Registry;
 use super::restore_files::RestoreFiles;
 use super::scan_log::ScanLog;
 use super::scheduled_task::ScheduledTask;
+use super::service::Service;
+use super::share::Share;
 use super::wait_until::WaitUntil;
 
 /// One line for each action, by name in alphabetical order.
 const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Acl>::new(),
     &Erased::<Agent>::new(),
+    &Erased::<AppPool>::new(),
     &Erased::<CmdbQuery>::new(),
     &Erased::<Examine>::new(),
+    &Erased::<Command>::new(),
+    &Erased::<DistributionPoints>::new(),
+    &Erased::<EventLog>::new(),
+    &Erased::<Http>::new(),
+    &Erased::<Powershell>::new(),
     &Erased::<QuarantineFiles>::new(),
+    &Erased::<Registry>::new(),
     &Erased::<RestoreFiles>::new(),
     &Erased::<ScanLog>::new(),
     &Erased::<ScheduledTask>::new(),
+    &Erased::<Service>::new(),
+    &Erased::<Share>::new(),
     &Erased::<WaitUntil>::new(),
 ];
 

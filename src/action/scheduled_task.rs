@@ -1,4 +1,4 @@
-//! `scheduled_task`: a scheduled task of the host ran to its end.
+//! `scheduled_task`: a scheduled task of the host ran to its end, or the tasks are listed.
 
 use std::time::Duration;
 
@@ -29,7 +29,10 @@ pub(super) struct ScheduledTask;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
-    run: Prefix,
+    #[serde(default)]
+    run: Option<Prefix>,
+    #[serde(default)]
+    list: Option<String>,
 }
 
 /// The start of a task's name; not blank, because a blank one would match every task.
@@ -83,9 +86,24 @@ pub(super) struct Task {
     last_result: Option<i64>,
     #[serde(default)]
     run_as: Option<String>,
+    /// What it runs, in one line.
+    #[serde(default)]
+    action: Option<String>,
 }
 
 impl Task {
+    /// The task for `register`.
+    fn value(&self) -> Value {
+        json!({
+            "name": self.name,
+            "status": self.status,
+            "last_run": self.last_run.map(|last| last.to_string()),
+            "last_result": self.last_result.map(shown),
+            "run_as": self.run_as,
+            "action": self.action,
+        })
+    }
+
     fn is_running(&self) -> bool {
         ["running", "queued"].contains(&self.status.to_lowercase().as_str())
             || self.last_result == Some(RESULT_RUNNING)
@@ -165,9 +183,15 @@ impl Action for ScheduledTask {
     type Change = Change;
 
     const NAME: &'static str = "scheduled_task";
-    const SUMMARY: &'static str = "Runs a scheduled task of the host and waits for its end.";
+    const SUMMARY: &'static str =
+        "Runs a scheduled task of the host and waits for its end, or lists the tasks.";
     const DOC: &'static str = "\
-Finds the one scheduled task whose name starts with `run`, starts it and waits until it
+With `list` it only reads the tasks whose names match, `*` standing for anything; without
+`run` and `list` it reads them all. The step's value holds `tasks`, a list of mappings
+with `name`, `status`, `last_run`, `last_result` (0x00000000 is success), `run_as` and
+`action`, what the task runs.
+
+With `run` it finds the one scheduled task whose name starts with `run`, starts it and waits until it
 has ended with result 0. The Notification Server's tasks end in a GUID that differs
 between servers, so the start of the name is enough: `NS.Package Refresh`. A dot and a
 blank are taken as the same, since the product's articles spell it both ways. No match, or
@@ -182,26 +206,47 @@ costs the Notification Server its load again.";
     const EXAMPLE: &'static str = "\
 - name: Refresh the packages
   scheduled_task: { run: \"NS.Package Refresh\" }";
-    const PARAMS: &'static [ParamDoc] = &[ParamDoc {
-        name: "run",
-        kind: ParamKind::Text,
-        required: true,
-        doc: "The start of the task's name; exactly one task must match.",
-    }];
+    const PARAMS: &'static [ParamDoc] = &[
+        ParamDoc {
+            name: "run",
+            kind: ParamKind::Text,
+            required: false,
+            doc: "The start of the name of the task to run; exactly one task must match.",
+        },
+        ParamDoc {
+            name: "list",
+            kind: ParamKind::Text,
+            required: false,
+            doc: "The names of the tasks to list, as in `NS.*`.",
+        },
+    ];
     const SCALAR: Option<&'static str> = Some("run");
     const REPLAY: Replay = Replay::Ask;
     const WITHIN_SECONDS: u64 = 3600;
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<Vec<Task>, StepFailure> {
-        read_tasks(at, params.run.stem()).await
+        match (&params.run, &params.list) {
+            (Some(_), Some(_)) => Err(StepFailure::new(
+                FailureClass::Refused,
+                "could not read the scheduled tasks: give `run` or `list`, not both",
+            )),
+            (Some(run), None) => read_tasks(at, run.stem()).await,
+            // The host compares the beginning alone. A pattern that names a folder is compared here.
+            (None, Some(pattern)) if !pattern.contains('\\') => {
+                read_tasks(at, pattern.split('*').next().unwrap_or_default()).await
+            }
+            (None, _) => read_tasks(at, "").await,
+        }
     }
 
     fn decide(params: &Params, state: &Vec<Task>) -> Verdict<Change> {
-        let matches: Vec<&Task> =
-            state.iter().filter(|task| params.run.matches(&task.name)).collect();
+        let Some(run) = &params.run else {
+            return listed(state, params.list.as_deref().unwrap_or("*"));
+        };
+        let matches: Vec<&Task> = state.iter().filter(|task| run.matches(&task.name)).collect();
         let refuse =
             |message: String| Verdict::Refuse(StepFailure::new(FailureClass::Refused, message));
-        let prefix = &params.run.0;
+        let prefix = &run.0;
         match matches.as_slice() {
             [] => refuse(format!("no scheduled task starts with `{prefix}`")),
             [task] if task.is_disabled() => {
@@ -303,6 +348,42 @@ costs the Notification Server its load again.";
     fn invert(_: &Change) -> Undo {
         Undo::Impossible("a scheduled task that ran cannot be made not to have run".to_owned())
     }
+}
+
+/// The tasks that match a pattern.
+fn listed(tasks: &[Task], pattern: &str) -> Verdict<Change> {
+    let matches = |task: &Task| {
+        let name = if pattern.contains('\\') {
+            task.name.as_str()
+        } else {
+            task.name.rsplit('\\').next().unwrap_or(&task.name)
+        };
+        fits(pattern.trim_start_matches('\\'), name)
+    };
+    let found: Vec<&Task> = tasks.iter().filter(|task| matches(task)).collect();
+    let note = match found.len() {
+        0 => "no such tasks".to_owned(),
+        1 => "1 task".to_owned(),
+        count => format!("{count} tasks"),
+    };
+    let tasks: Vec<Value> = found.into_iter().map(Task::value).collect();
+    Verdict::Unchanged { note, value: json!({ "tasks": tasks }) }
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything, without regard to case. Each part
+/// is looked for once, behind the one before it.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(last)
 }
 
 fn applied(task: &Task, was_running: bool) -> Applied {

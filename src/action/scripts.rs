@@ -49,6 +49,62 @@ pub(super) const EXAMINE_IIS: ReadScript =
 pub(super) const EXAMINE_TASKS: ReadScript =
     ReadScript { name: "examine-tasks", text: include_str!("scripts/examine-tasks.ps1") };
 
+/// Asks the agent to send its basic inventory.
+pub(super) const AGENT_SEND_INVENTORY: ChangeScript = ChangeScript {
+    name: "agent-send-inventory",
+    text: include_str!("scripts/agent-send-inventory.ps1"),
+};
+
+/// What a service is and does.
+pub(super) const SERVICE_STATE: ReadScript =
+    ReadScript { name: "service-state", text: include_str!("scripts/service-state.ps1") };
+
+/// Starts, stops or restarts a service, and sets how it starts.
+pub(super) const SERVICE_CHANGE: ChangeScript =
+    ChangeScript { name: "service-change", text: include_str!("scripts/service-change.ps1") };
+
+/// What an application pool of IIS does.
+pub(super) const APP_POOL_STATE: ReadScript =
+    ReadScript { name: "app-pool-state", text: include_str!("scripts/app-pool-state.ps1") };
+
+/// Starts or stops an application pool of IIS.
+pub(super) const APP_POOL_CHANGE: ChangeScript =
+    ChangeScript { name: "app-pool-change", text: include_str!("scripts/app-pool-change.ps1") };
+
+/// What a share leads to and who may use it.
+pub(super) const SHARE_STATE: ReadScript =
+    ReadScript { name: "share-state", text: include_str!("scripts/share-state.ps1") };
+
+/// Makes or ends a share, or sets who may use it.
+pub(super) const SHARE_CHANGE: ChangeScript =
+    ChangeScript { name: "share-change", text: include_str!("scripts/share-change.ps1") };
+
+/// A value of the registry.
+pub(super) const REGISTRY_READ: ReadScript =
+    ReadScript { name: "registry-read", text: include_str!("scripts/registry-read.ps1") };
+
+/// Sets a value of the registry.
+pub(super) const REGISTRY_SET: ChangeScript =
+    ChangeScript { name: "registry-set", text: include_str!("scripts/registry-set.ps1") };
+
+/// Events of a Windows event log.
+pub(super) const EVENT_LOG: ReadScript =
+    ReadScript { name: "event-log", text: include_str!("scripts/event-log.ps1") };
+
+/// Which of some paths exist.
+pub(super) const PATHS_EXIST: ReadScript =
+    ReadScript { name: "paths-exist", text: include_str!("scripts/paths-exist.ps1") };
+
+const RUN_PROGRAM: &str = include_str!("scripts/run-program.ps1");
+
+/// Runs a text of a playbook that its author says changes something, or may.
+pub(super) const RUN_CHANGING: ChangeScript =
+    ChangeScript { name: "run-program", text: RUN_PROGRAM };
+
+/// Runs a text of a playbook that its author declared to change nothing. Nobody can check that: the
+/// declaration is the author's, as the text is.
+pub(super) const RUN_READING: ReadScript = ReadScript { name: "run-program", text: RUN_PROGRAM };
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -68,6 +124,19 @@ mod tests {
         (EXAMINE_SERVER.name, EXAMINE_SERVER.text),
         (EXAMINE_IIS.name, EXAMINE_IIS.text),
         (EXAMINE_TASKS.name, EXAMINE_TASKS.text),
+        (AGENT_SEND_INVENTORY.name, AGENT_SEND_INVENTORY.text),
+        (SERVICE_STATE.name, SERVICE_STATE.text),
+        (SERVICE_CHANGE.name, SERVICE_CHANGE.text),
+        (APP_POOL_STATE.name, APP_POOL_STATE.text),
+        (APP_POOL_CHANGE.name, APP_POOL_CHANGE.text),
+        (SHARE_STATE.name, SHARE_STATE.text),
+        (SHARE_CHANGE.name, SHARE_CHANGE.text),
+        (REGISTRY_READ.name, REGISTRY_READ.text),
+        (REGISTRY_SET.name, REGISTRY_SET.text),
+        (EVENT_LOG.name, EVENT_LOG.text),
+        (PATHS_EXIST.name, PATHS_EXIST.text),
+        (RUN_CHANGING.name, RUN_CHANGING.text),
+        (RUN_READING.name, RUN_READING.text),
     ];
 
     /// Every script of the program, those of other layers included.

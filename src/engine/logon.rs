@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, RwLock};
 
 use crate::transport::{
-    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, ReadSql, Target, TransportError,
-    TransportErrorKind,
+    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, HttpAnswer, HttpForm, HttpRequest,
+    ReadSql, Target, TransportError, TransportErrorKind,
 };
 
 /// What is known of a credential.
@@ -145,6 +145,23 @@ impl Connector for GuardedConnector {
         deadline: Deadline,
     ) -> Result<Box<dyn ChangeSql>, TransportError> {
         self.logon(target, deadline, self.inner.change_sql(target, deadline)).await
+    }
+
+    async fn fetch(
+        &self,
+        request: &HttpRequest,
+        deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        self.inner.fetch(request, deadline).await
+    }
+
+    async fn post_form(
+        &self,
+        target: &Target,
+        form: &HttpForm,
+        deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        self.logon(target, deadline, self.inner.post_form(target, form, deadline)).await
     }
 }
 

@@ -10,8 +10,8 @@ use super::PriorChange;
 use super::session::{Connection, Session};
 use crate::model::{Host, RunId, TaskId, TimeScale, WorkRow};
 use crate::transport::{
-    ChangeFiles, ChangeScript, ChangeSql, Deadline, ReadScript, Row, Selection, SqlParameter,
-    Statement, TransportError,
+    ChangeFiles, ChangeScript, ChangeSql, Deadline, HttpAnswer, HttpForm, HttpRequest, ReadScript,
+    Row, Selection, SqlParameter, Statement, TransportError,
 };
 
 /// The least real time of [`Reader::at_most`], however fast the world runs.
@@ -142,6 +142,21 @@ impl<'a> Reader<'a> {
         self.session.has_cmdb_writer()
     }
 
+    /// Fetches something from a web server without a logon: from the controller, whichever host the
+    /// step is for.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::Connector::fetch`].
+    pub async fn fetch(&self, request: &HttpRequest) -> Result<HttpAnswer, TransportError> {
+        self.session.config().connector.fetch(request, self.deadline).await
+    }
+
+    /// The port of the host's web server: the variable `http_port`, else 80.
+    pub fn http_port(&self) -> u16 {
+        self.host().port("http_port").unwrap_or(80)
+    }
+
     /// Lets real time pass for `span` of the world's time, but not past the deadline; `false` when
     /// the deadline has passed.
     pub async fn pause(&self, span: Duration) -> bool {
@@ -192,6 +207,17 @@ impl<'a> Changer<'a> {
     /// Refused, before anything is connected, without a writer's credential.
     pub async fn change_cmdb(&self) -> Result<Box<dyn ChangeSql>, TransportError> {
         self.session().change_sql(self.deadline()).await
+    }
+
+    /// Sends a form to a page of the host's web server, with the credential of its WinRM.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::Connector::post_form`].
+    pub async fn post_form(&self, form: &HttpForm) -> Result<HttpAnswer, TransportError> {
+        let mut target = self.session().winrm_target()?.clone();
+        target.port = self.http_port();
+        self.session().config().connector.post_form(&target, form, self.deadline()).await
     }
 
     /// The file system; only the fence and the quarantine of this layer use it.

@@ -97,7 +97,7 @@ impl Session {
         if let Some(shell) = &*slot {
             return Ok(Arc::clone(shell));
         }
-        let target = self.target(self.config.winrm.as_ref(), "WinRM")?;
+        let target = self.winrm_target()?;
         let shell: Arc<dyn ChangeShell> = self.open_shell(target, deadline).await?.into();
         *slot = Some(Arc::clone(&shell));
         Ok(shell)
@@ -203,6 +203,11 @@ impl Session {
         if let Some(sql) = self.sql.lock().await.take() {
             sql.close().await;
         }
+    }
+
+    /// Where WinRM answers, and as whom.
+    pub(super) fn winrm_target(&self) -> Result<&Target, TransportError> {
+        self.target(self.config.winrm.as_ref(), "WinRM")
     }
 
     fn target<'a>(

@@ -30,6 +30,12 @@ pub fn shows_packages_refreshed(event: &Event) -> bool {
     is_of_package_server(event) && event.text.to_lowercase().contains("package")
 }
 
+/// Whether the event says that the agent sent its basic inventory.
+pub fn shows_inventory_sent(event: &Event) -> bool {
+    let text = event.text.to_lowercase();
+    text.contains("basic inventory") && (text.contains("sent") || text.contains("posted"))
+}
+
 fn is_of_package_server(event: &Event) -> bool {
     event.module.eq_ignore_ascii_case(PACKAGE_SERVER_MODULE)
 }
@@ -95,6 +101,13 @@ mod tests {
             PACKAGE_SERVER_MODULE,
             "Package status read"
         )));
+    }
+
+    #[test]
+    fn a_sent_inventory_is_told_apart_from_one_that_is_gathered() {
+        assert!(shows_inventory_sent(&event("", "x.dll", "Basic Inventory was sent")));
+        assert!(!shows_inventory_sent(&event("", "x.dll", "Gathering basic inventory")));
+        assert!(!shows_inventory_sent(&event("", "x.dll", "Package status sent")));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) fn read(
 ) -> Value {
     let name = action.name();
     let docs = action.params();
-    match &call.value.kind {
+    let params = match &call.value.kind {
         Kind::Map(entries) => mapping(entries, call.key_span, name, docs, known, source),
         _ if fields::is_nothing(&call.value) => {
             mapping(&[], call.key_span, name, docs, known, source)
@@ -44,7 +44,11 @@ pub(super) fn read(
             Value::Null
         }
         Kind::Broken => Value::Null,
+    };
+    if let Some(why) = action.refuses(&params) {
+        source.error("refused", call.value.span, why);
     }
+    params
 }
 
 fn mapping(
@@ -108,6 +112,9 @@ fn parameter(
         }),
         ParamKind::Guids => list(node, kind, source, |item, source| guid(item, known, source)),
         ParamKind::Count => fields::whole(node, 1, u32::MAX, source).map(Value::from),
+        ParamKind::Numbers => list(node, kind, source, |item, source| {
+            fields::whole(item, 0, u32::MAX, source).map(Value::from)
+        }),
         ParamKind::Bool => fields::flag(node, source).map(Value::from),
         ParamKind::Span => fields::span_of_time(node, source)
             .and_then(|_| fields::written(node, "a span of time", source))

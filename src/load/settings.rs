@@ -113,6 +113,7 @@ pub(super) const KNOWN: &[&str] = &[
     "itms_guid",
     "fqdn",
     "smb_port",
+    "http_port",
     "cmdb",
     "limits",
     "time_scale",
@@ -185,7 +186,7 @@ pub(super) fn check(name: &str, value: &Value) -> Vec<SettingError> {
             one(text(value).map(drop))
         }
         "ansible_port" => one(winrm_port(value).map(drop)),
-        "smb_port" => one(port(value).map(drop)),
+        "smb_port" | "http_port" => one(port(value).map(drop)),
         "ansible_connection" => one(connection(value)),
         "ansible_winrm_scheme" => one(scheme(value)),
         "ansible_winrm_transport" => one(transport(value).map(drop)),

@@ -11,6 +11,7 @@ mod playbook;
 mod policy;
 mod selector;
 mod time;
+mod url;
 mod work;
 
 pub use cost::{Cost, Draw, LimitName};
@@ -24,4 +25,5 @@ pub use playbook::{ActionCall, Oracle, Play, Playbook, Task, WorkQuery};
 pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate};
 pub use selector::{ParseSelectorError, Selector};
 pub use time::{Elapsed, Now, ParseSpanError, TimeScale, format_span, parse_span};
+pub use url::{HttpUrl, ParseUrlError};
 pub use work::{MatchedWork, ServerIdentity, WorkRow, match_work};

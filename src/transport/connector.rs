@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 
+use super::http::not_offered;
 use super::{
-    ChangeFiles, ChangeShell, ChangeSql, Deadline, ReadSql, TransportError, TransportErrorKind,
+    ChangeFiles, ChangeShell, ChangeSql, Deadline, HttpAnswer, HttpForm, HttpRequest, ReadSql,
+    TransportError, TransportErrorKind,
 };
 use crate::model::{Credential, HostName};
 
@@ -59,5 +61,33 @@ pub trait Connector: Send + Sync {
     ) -> Result<Box<dyn ChangeSql>, TransportError> {
         let operation = format!("could not change the CMDB of {}", target.host);
         Err(TransportError::new(TransportErrorKind::Refused, operation))
+    }
+
+    /// Fetches something from a web server without a logon.
+    ///
+    /// # Errors
+    ///
+    /// An answer with any status is none; it is an error when there is no answer.
+    async fn fetch(
+        &self,
+        _request: &HttpRequest,
+        _deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        Err(not_offered())
+    }
+
+    /// Sends a form to a page of the target's web server, logged on with the target's credential.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connector::fetch`]; when the form may have arrived and no answer came, the kind is
+    /// `InDoubt`. It is never sent twice.
+    async fn post_form(
+        &self,
+        _target: &Target,
+        _form: &HttpForm,
+        _deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        Err(not_offered())
     }
 }

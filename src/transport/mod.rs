@@ -5,6 +5,7 @@ mod connector;
 mod deadline;
 mod error;
 mod files;
+mod http;
 mod query;
 mod real;
 pub mod security;
@@ -21,6 +22,7 @@ pub use error::{TransportError, TransportErrorKind};
 pub use files::{
     ChangeFiles, DirectoryEntry, FileAttributes, FileMetadata, ReadFiles, SecurityInformation,
 };
+pub use http::{HttpAnswer, HttpForm, HttpMethod, HttpRequest};
 pub use query::{ReadSql, Row, SqlParameter, SqlValue, Statement};
 pub use real::NetworkConnector;
 pub use selection::{

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::sql::{Protection, SqlClient, SqlTransaction};
-use super::winrm::{WinRmError, WinRmSettings, WinRmShell};
+use super::winrm::{self, WinRmError, WinRmSettings, WinRmShell};
 use super::{
-    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, ReadSql, Target, TransportError,
+    ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, HttpAnswer, HttpForm, HttpRequest,
+    ReadSql, Target, TransportError, http,
 };
 
 /// Connects over the network. A CMDB is logged on to over loopback only, since the login is not
@@ -50,5 +51,22 @@ impl Connector for NetworkConnector {
         deadline: Deadline,
     ) -> Result<Box<dyn ChangeSql>, TransportError> {
         Ok(Box::new(SqlTransaction::begin(target, Protection::LoopbackOnly, deadline).await?))
+    }
+
+    async fn fetch(
+        &self,
+        request: &HttpRequest,
+        deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        http::fetch(request, deadline).await
+    }
+
+    async fn post_form(
+        &self,
+        target: &Target,
+        form: &HttpForm,
+        deadline: Deadline,
+    ) -> Result<HttpAnswer, TransportError> {
+        winrm::post_form(target, form, deadline).await
     }
 }

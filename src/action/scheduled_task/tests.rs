@@ -14,6 +14,7 @@ fn task(name: &str, status: &str, last_run: Option<&str>, last_result: Option<i6
         last_run: last_run.map(|text| text.parse().expect("a time")),
         last_result,
         run_as: Some("SYSTEM".to_owned()),
+        action: None,
     }
 }
 
@@ -22,7 +23,7 @@ fn prefix(text: &str) -> Prefix {
 }
 
 fn decide(run: &str, tasks: &[Task]) -> Verdict<Change> {
-    ScheduledTask::decide(&Params { run: prefix(run) }, &tasks.to_vec())
+    ScheduledTask::decide(&Params { run: Some(prefix(run)), list: None }, &tasks.to_vec())
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn host(result: i64, start: Option<TransportErrorKind>) -> std::sync::Arc<Script
 
 async fn run(host: &std::sync::Arc<ScriptedHost>) -> Result<Applied, StepFailure> {
     let session = host.session(&[]);
-    let params = Params { run: prefix("NS.Package Refresh") };
+    let params = Params { run: Some(prefix("NS.Package Refresh")), list: None };
     let state = ScheduledTask::probe(&params, &session.reader(soon(), nothing_before())).await?;
     let Verdict::Change(change) = ScheduledTask::decide(&params, &state) else {
         panic!("a change")
@@ -175,4 +176,41 @@ async fn a_task_that_does_not_end_is_in_doubt_and_one_that_was_refused_failed() 
 
     let failure = run(&host(0, Some(TransportErrorKind::Fault))).await.expect_err("refused");
     assert_eq!(failure.class, FailureClass::RemoteFault);
+}
+
+#[test]
+fn tasks_are_listed_by_a_pattern_and_nothing_is_run() {
+    let tasks = [
+        task("NS.Package Refresh.{A}", "Ready", None, Some(0x8007_010B)),
+        task("Site\\Clean up deployment", "Ready", None, None),
+    ];
+    let names = |pattern: Option<&str>| {
+        let params = Params { run: None, list: pattern.map(str::to_owned) };
+        match ScheduledTask::decide(&params, &tasks.to_vec()) {
+            Verdict::Unchanged { value, .. } => value["tasks"].as_array().map_or(0, Vec::len),
+            other => panic!("{other:?}"),
+        }
+    };
+
+    assert_eq!(names(None), 2);
+    assert_eq!(names(Some("ns.*")), 1);
+    assert_eq!(names(Some("*deploy*")), 1);
+    assert_eq!(names(Some("\\Site\\*")), 1);
+    assert_eq!(names(Some("*x*")), 0);
+    let Verdict::Unchanged { value, .. } = listed(&tasks, "NS*") else { panic!("unchanged") };
+    assert_eq!(value["tasks"][0]["last_result"], "0x8007010B");
+}
+
+#[test]
+fn the_parts_of_a_pattern_follow_one_another() {
+    for (pattern, name, does_fit) in [
+        ("a*b*c", "aXXbYYc", true),
+        ("a*b*c", "acb", false),
+        ("*", "", true),
+        ("ab*ba", "aba", false),
+        ("abc", "ABC", true),
+        ("a**c", "abc", true),
+    ] {
+        assert_eq!(fits(pattern, name), does_fit, "{pattern} {name}");
+    }
 }

@@ -28,12 +28,20 @@ try {
             }
             $status = $states[[int]$task.State]
             if (-not $status) { $status = 'Unknown' }
+            $action = ''
+            foreach ($step in $task.Definition.Actions) {
+                # 0 is a program; other kinds have no command line.
+                if ([int]$step.Type -ne 0) { continue }
+                if ($action) { $action += '; ' }
+                $action += ([string]$step.Path + ' ' + [string]$step.Arguments).Trim()
+            }
             $tasks += @{
                 name = $task.Path.TrimStart('\')
                 status = $status
                 last_run = $lastRun
                 last_result = $task.LastTaskResult
                 run_as = [string]$task.Definition.Principal.UserId
+                action = $action
             }
         }
     }

@@ -46,6 +46,7 @@ pub(super) struct Connection {
     /// Drives the socket; ended when the connection is dropped.
     _driver: JoinSet<()>,
     authority: HeaderValue,
+    path: &'static str,
     user: String,
     protection: Protection,
 }
@@ -58,8 +59,17 @@ impl Connection {
     ) -> Result<Self, WinRmError> {
         settings.check()?;
         let deadline = deadline.at_most(settings.connect_timeout);
-        match deadline.of(Self::connect(settings)).await {
-            Ok(connected) => connected?.authenticate(settings, deadline).await,
+        Self::to_page(settings, PATH, deadline).await?.authenticate(settings, deadline).await
+    }
+
+    /// Connects to send requests to one page; nobody is logged on.
+    pub(super) async fn to_page(
+        settings: &WinRmSettings,
+        path: &'static str,
+        deadline: Deadline,
+    ) -> Result<Self, WinRmError> {
+        match deadline.of(Self::connect(settings, path)).await {
+            Ok(connected) => connected,
             Err(_) => Err(WinRmError::Connect {
                 address: settings.authority(),
                 source: std::io::ErrorKind::TimedOut.into(),
@@ -67,7 +77,7 @@ impl Connection {
         }
     }
 
-    async fn connect(settings: &WinRmSettings) -> Result<Self, WinRmError> {
+    async fn connect(settings: &WinRmSettings, path: &'static str) -> Result<Self, WinRmError> {
         let authority = settings.authority();
         let failed = |source| WinRmError::Connect { address: settings.authority(), source };
         let stream = TcpStream::connect(&authority).await.map_err(failed)?;
@@ -89,6 +99,7 @@ impl Connection {
             authority: HeaderValue::from_str(&authority).map_err(|_| {
                 WinRmError::Settings(format!("{authority:?} cannot be an HTTP host"))
             })?,
+            path,
             user: settings.credential.user.clone(),
             protection: Protection::Clear(basic(settings)?),
         })
@@ -161,13 +172,7 @@ impl Connection {
     ) -> Result<Vec<u8>, WinRmError> {
         const IDENTIFY: &str = "Identify";
         let deadline = deadline.at_most(settings.connect_timeout);
-        let mut connection = match deadline.of(Self::connect(settings)).await {
-            Ok(connected) => connected?,
-            Err(_) => {
-                let source = std::io::ErrorKind::TimedOut.into();
-                return Err(WinRmError::Connect { address: settings.authority(), source });
-            }
-        };
+        let mut connection = Self::to_page(settings, PATH, deadline).await?;
         let headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(SOAP)),
             (ANONYMOUS, HeaderValue::from_static("unauthenticated")),
@@ -266,7 +271,8 @@ impl Connection {
         }
     }
 
-    async fn post(
+    /// Sends one request, and returns its answer before its body is read.
+    pub(super) async fn post(
         &mut self,
         request: &'static str,
         headers: HeaderMap,
@@ -277,7 +283,7 @@ impl Connection {
         let length = HeaderValue::from(body.len());
         let mut message = Request::new(Full::new(body));
         *message.method_mut() = Method::POST;
-        *message.uri_mut() = PATH.parse().expect("a constant path");
+        *message.uri_mut() = self.path.parse().expect("a constant path");
         *message.headers_mut() = headers;
         message.headers_mut().insert(CONTENT_LENGTH, length);
         message.headers_mut().insert(HOST, self.authority.clone());
@@ -317,7 +323,7 @@ fn basic(settings: &WinRmSettings) -> Result<HeaderValue, WinRmError> {
 }
 
 /// The token after `Negotiate`, if the server sent one.
-fn challenge(headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(super) fn challenge(headers: &HeaderMap) -> Option<Vec<u8>> {
     headers
         .get_all(WWW_AUTHENTICATE)
         .iter()
@@ -328,7 +334,7 @@ fn challenge(headers: &HeaderMap) -> Option<Vec<u8>> {
         .find_map(|(_, token)| BASE64.decode(token.trim()).ok().filter(|token| !token.is_empty()))
 }
 
-fn offered(headers: &HeaderMap) -> String {
+pub(super) fn offered(headers: &HeaderMap) -> String {
     let offers: Vec<_> =
         headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
     offers.join(", ").chars().take(200).collect()
@@ -352,7 +358,7 @@ async fn read_body(
 }
 
 /// Reads a body to its end so that the connection can be used again.
-async fn ignore_body(
+pub(super) async fn ignore_body(
     request: &'static str,
     answer: Response<Incoming>,
     deadline: Deadline,

@@ -9,12 +9,14 @@
 mod command;
 mod connection;
 mod error;
+mod form;
 mod session;
 mod settings;
 mod shell;
 
 pub use command::{CommandLine, CommandOutput, OutputLimits};
 pub use error::{RunFailure, WinRmError};
+pub(super) use form::post_form;
 pub use session::identify;
 pub use settings::{Authentication, Scheme, WinRmSettings};
 pub use shell::WinRmShell;
