@@ -4,6 +4,7 @@ use super::ActionKind;
 use super::acl::Acl;
 use super::agent::Agent;
 use super::app_pool::AppPool;
+use super::audit_packages::AuditPackages;
 use super::cmdb_query::CmdbQuery;
 use super::command::Command;
 use super::distribution_points::DistributionPoints;
@@ -14,6 +15,7 @@ use super::http::Http;
 use super::powershell::Powershell;
 use super::quarantine_files::QuarantineFiles;
 use super::registry_value::Registry;
+use super::read_setting::ReadSetting;
 use super::restore_files::RestoreFiles;
 use super::scan_log::ScanLog;
 use super::scheduled_task::ScheduledTask;
@@ -26,6 +28,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Acl>::new(),
     &Erased::<Agent>::new(),
     &Erased::<AppPool>::new(),
+    &Erased::<AuditPackages>::new(),
     &Erased::<CmdbQuery>::new(),
     &Erased::<Examine>::new(),
     &Erased::<Command>::new(),
@@ -35,6 +38,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Powershell>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<Registry>::new(),
+    &Erased::<ReadSetting>::new(),
     &Erased::<RestoreFiles>::new(),
     &Erased::<ScanLog>::new(),
     &Erased::<ScheduledTask>::new(),

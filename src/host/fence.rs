@@ -172,6 +172,15 @@ impl Fence<'_> {
         ))
     }
 
+    /// Whether a folder is there and no link is on the way: for reading outside of all roles.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when a link or a file is on the way.
+    pub async fn exists(&self, folder: &WindowsPath) -> Result<bool, StepFailure> {
+        self.folder(folder).await
+    }
+
     /// Admits a folder inside a package's folder of the store, or that folder itself, for its
     /// security descriptor; `false` when it is not there.
     ///

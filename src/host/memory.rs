@@ -118,6 +118,11 @@ impl MemoryHost {
         self.put(&at, Kind::File(content.as_bytes().to_vec()), None);
     }
 
+    /// Takes a file away.
+    pub(crate) fn remove(&self, at: &str) {
+        assert!(self.nodes.lock().unwrap().remove(&key(&path(at))).is_some(), "{at}");
+    }
+
     /// Makes a junction to another folder.
     pub(crate) fn junction(&self, at: &str, to: &str) {
         self.put(&path(at), Kind::Junction(path(to)), None);

@@ -3,6 +3,7 @@
 pub mod agent_evidence;
 pub mod agent_log;
 pub mod content;
+pub mod core_settings;
 pub mod evidence;
 pub mod log_date;
 pub mod package_status;
