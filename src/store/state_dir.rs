@@ -309,19 +309,16 @@ impl StateDir {
     }
 
     fn index_path(&self) -> PathBuf {
-        self.path.join("state.db")
+        self.database("state.db")
+    }
+
+    pub(super) fn database(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     fn index(&self) -> Result<Connection, StateDirError> {
         let path = self.index_path();
-        let open = || {
-            let connection = Connection::open(&path)?;
-            connection.busy_timeout(BUSY)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            Ok(connection)
-        };
-        open().map_err(|source| StateDirError::Sqlite { path: path.clone(), source })
+        open_database(&path).map_err(|source| StateDirError::Sqlite { path: path.clone(), source })
     }
 
     fn with_index<T>(
@@ -331,6 +328,15 @@ impl StateDir {
         let index = self.index()?;
         act(&index).map_err(|source| StateDirError::Sqlite { path: self.index_path(), source })
     }
+}
+
+/// Opens a database of the directory, and makes it if it is not there.
+pub(super) fn open_database(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
 }
 
 /// A run by the 32 digits of its identifier.
