@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fleetmend::host::repair_statements;
 use fleetmend::host::statements::{
     self, EVENT_QUEUE, NOT_READY_PACKAGES, PACKAGE_SERVERS, READINESS, THIS_SERVER,
 };
+use fleetmend::host::{queries, repair_statements};
 use fleetmend::lab::cmdb::{Cmdb, ServerRecord, known_statements, recognise};
 use fleetmend::lab::front::{
     Account, Accounts, ConnectionFault, Faults, NoFaults, Protocol, RequestFault,
@@ -25,6 +25,9 @@ use fleetmend::transport::{
     Deadline, ReadSql, Row, SqlParameter, SqlValue, Statement, Target, TransportError,
     TransportErrorKind,
 };
+
+#[path = "sql/queries.rs"]
+mod named_queries;
 
 const SERVER: Guid = Guid::from_u128(0x0562_094a_ecbe_4617_9253_5e7f_fb5e_00c4);
 const PACKAGE: Guid = Guid::from_u128(0xB1);
@@ -114,13 +117,18 @@ fn kind(result: Result<impl Sized, TransportError>) -> TransportErrorKind {
 
 #[test]
 fn the_lab_knows_exactly_the_statements_that_the_controller_sends() {
-    let all = || statements::ALL.into_iter().chain(repair_statements::ALL);
-    for statement in all() {
+    let sent: Vec<_> = statements::ALL
+        .into_iter()
+        .chain(queries::statements())
+        .chain(repair_statements::ALL)
+        .collect();
+    for statement in &sent {
         assert_eq!(recognise(statement.text), Some(statement.name));
     }
-    let mut sent: Vec<_> = all().map(|statement| statement.name).collect();
+    let mut sent: Vec<_> = sent.iter().map(|statement| statement.name).collect();
     let mut known: Vec<_> = known_statements().collect();
     sent.sort_unstable();
+    sent.dedup();
     known.sort_unstable();
     assert_eq!(sent, known);
 }

@@ -1,15 +1,19 @@
 //! `cmdb_query`: the rows of a named query.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
+use super::{Action, Applied, KeysBy, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
-use crate::host::statements::{NOT_READY_PACKAGES, PACKAGE_SERVERS, READINESS, THIS_SERVER};
+use crate::host::queries::{
+    self, Argument, NAMES, NamedQuery, PACKAGES_BY_NAME, QueryParameter, REGISTRY, arguments,
+};
 use crate::host::{Changer, Reader};
 use crate::model::{Cost, Draw, FailureClass, Guid, LimitName, StepFailure};
-use crate::transport::{Row, SqlParameter, SqlValue, Statement};
+use crate::transport::{Row, SqlParameter, SqlValue};
 
 /// How many rows the step's value keeps.
 const KEPT: usize = 10_000;
@@ -20,28 +24,59 @@ pub(super) struct CmdbQuery;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
-    query: Query,
+    #[serde(deserialize_with = "query_of")]
+    query: &'static NamedQuery,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+    #[serde(default)]
+    expect: Expect,
 }
 
-/// A query by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Query {
-    NotReadyPackages,
-    PackageServers,
-    Readiness,
-    ThisServer,
+/// How many rows there should be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    rows: Option<usize>,
+    min: Option<usize>,
+    max: Option<usize>,
 }
 
-impl Query {
-    fn statement(self) -> &'static Statement {
-        match self {
-            Self::NotReadyPackages => &NOT_READY_PACKAGES,
-            Self::PackageServers => &PACKAGE_SERVERS,
-            Self::Readiness => &READINESS,
-            Self::ThisServer => &THIS_SERVER,
-        }
+impl Expect {
+    /// What is expected, where `count` rows are not.
+    fn unmet(&self, count: usize) -> Option<String> {
+        let unmet = [
+            self.rows.filter(|rows| count != *rows).map(|rows| format!("exactly {rows}")),
+            self.min.filter(|min| count < *min).map(|min| format!("at least {min}")),
+            self.max.filter(|max| count > *max).map(|max| format!("at most {max}")),
+        ];
+        let unmet: Vec<String> = unmet.into_iter().flatten().collect();
+        (!unmet.is_empty()).then(|| unmet.join(" and "))
     }
+}
+
+fn query_of<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<&'static NamedQuery, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    queries::find(&name)
+        .ok_or_else(|| serde::de::Error::custom(format!("there is no query `{name}`")))
+}
+
+/// The parameters of each query, for the checks when a playbook is read.
+fn keys_of(query: &str) -> Option<&'static [ParamDoc]> {
+    static KEYS: LazyLock<Vec<(&'static str, Vec<ParamDoc>)>> = LazyLock::new(|| {
+        let key = |parameter: &QueryParameter| ParamDoc {
+            name: parameter.name,
+            kind: ParamKind::Text,
+            required: parameter.is_required(),
+            doc: parameter.doc,
+        };
+        let keys = |query: &&'static NamedQuery| {
+            (query.name(), query.parameters.iter().map(key).collect())
+        };
+        REGISTRY.iter().map(keys).collect()
+    });
+    KEYS.iter().find(|(name, _)| *name == query).map(|(_, keys)| keys.as_slice())
 }
 
 /// There is nothing that this action changes.
@@ -59,52 +94,102 @@ impl Action for CmdbQuery {
     const DOC: &'static str = "\
 Runs one of the program's own statements at the CMDB of the host's Notification Server and
 keeps the rows as the step's value: `rows`, a list of mappings by column, at most 10,000
-of them, and `complete`, whether these are all.
+of them, and `complete`, whether these are all. The queries are listed below and described
+in docs/queries.md.
 
-- `not_ready_packages`: the pairs of package server and package that are not well.
-- `package_servers`: the package servers that ever reported a package.
-- `readiness`: all pairs of this host; it must be a package server whose GUID is known.
-- `this_server`: the Notification Server itself.
+With `expect` the step fails when there are other numbers of rows: a check that stops a
+playbook before it changes something.
+
+Before a query is first used on a connection, the live schema is asked for the columns
+that it needs; a query that lacks some is refused with their names.
 
 Rights: reading the CMDB; the statements change nothing. Undo: nothing.";
     const EXAMPLE: &'static str = "\
-- name: Read which packages are not well
-  cmdb_query: { query: not_ready_packages }
-  register: not_ready";
-    const PARAMS: &'static [ParamDoc] = &[ParamDoc {
-        name: "query",
-        kind: ParamKind::OneOf(&[
-            "not_ready_packages",
-            "package_servers",
-            "readiness",
-            "this_server",
-        ]),
-        required: true,
-        doc: "The query.",
-    }];
+- name: Read where clients are sent for a package
+  cmdb_query:
+    query: codebases
+    parameters: { package: '{053effa6-130e-45b5-b959-100f9a499f8b}' }
+    expect: { min: 1 }
+  register: locations";
+    const PARAMS: &'static [ParamDoc] = &[
+        ParamDoc {
+            name: "query",
+            kind: ParamKind::OneOf(&NAMES),
+            required: true,
+            doc: "The query.",
+        },
+        ParamDoc {
+            name: "parameters",
+            kind: ParamKind::MapBy(KeysBy { of: "query", keys: keys_of }),
+            required: false,
+            doc: "What the query takes.",
+        },
+        ParamDoc {
+            name: "expect",
+            kind: ParamKind::Map(&[
+                ParamDoc {
+                    name: "rows",
+                    kind: ParamKind::Number,
+                    required: false,
+                    doc: "Exactly this many.",
+                },
+                ParamDoc {
+                    name: "min",
+                    kind: ParamKind::Number,
+                    required: false,
+                    doc: "At least this many.",
+                },
+                ParamDoc {
+                    name: "max",
+                    kind: ParamKind::Number,
+                    required: false,
+                    doc: "At most this many.",
+                },
+            ]),
+            required: false,
+            doc: "How many rows there must be.",
+        },
+    ];
     const SCALAR: Option<&'static str> = Some("query");
     const REPLAY: Replay = Replay::Safe;
     const WITHIN_SECONDS: u64 = 300;
+
+    fn topics() -> String {
+        format!("queries\n{}", queries::listing())
+    }
 
     fn probe_cost(_: &Params) -> Cost {
         Cost::none().and(LimitName::new(LimitName::CMDB), Draw { now: 1, later: 0 })
     }
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<Vec<Row>, StepFailure> {
-        let parameters = match params.query {
-            Query::Readiness => vec![SqlParameter::Guid(guid_of(at)?)],
-            Query::NotReadyPackages | Query::PackageServers | Query::ThisServer => Vec::new(),
-        };
-        Ok(at.query(params.query.statement(), &parameters).await?)
+        let given = arguments(params.query, &params.parameters)
+            .map_err(|error| StepFailure::from_error(FailureClass::Refused, &error))?;
+        let mut parameters = Vec::with_capacity(given.len());
+        for argument in given {
+            parameters.push(match argument {
+                Argument::Guid(guid) => SqlParameter::Guid(guid),
+                Argument::Text(text) => SqlParameter::Text(text),
+                Argument::PackageName(name) => SqlParameter::Guid(package_named(at, name).await?),
+                Argument::OwnGuid => SqlParameter::Guid(guid_of(at)?),
+            });
+        }
+        Ok(at.query(&params.query.statement, &parameters).await?)
     }
 
-    fn decide(_: &Params, state: &Vec<Row>) -> Verdict<Change> {
+    fn decide(params: &Params, state: &Vec<Row>) -> Verdict<Change> {
         let count = state.len();
         let note = match count {
             1 => "1 row".to_owned(),
             0..=KEPT => format!("{count} rows"),
             _ => format!("{count} rows, of which {KEPT} are kept"),
         };
+        if let Some(expected) = params.expect.unmet(count) {
+            return Verdict::Refuse(StepFailure::new(
+                FailureClass::Refused,
+                format!("`{}` gave {note}, and {expected} was expected", params.query.name()),
+            ));
+        }
         let rows: Vec<Value> = state.iter().take(KEPT).map(row_value).collect();
         Verdict::Unchanged { note, value: json!({ "rows": rows, "complete": count <= KEPT }) }
     }
@@ -123,6 +208,28 @@ Rights: reading the CMDB; the statements change nothing. Undo: nothing.";
 
     fn invert(change: &Change) -> Undo {
         match *change {}
+    }
+}
+
+/// The one package of a name.
+async fn package_named(at: &Reader<'_>, name: String) -> Result<Guid, StepFailure> {
+    let parameter = SqlParameter::Text(name.clone());
+    let rows = at.query(&PACKAGES_BY_NAME.statement, &[parameter]).await?;
+    let mut found: Vec<Guid> = rows.iter().filter_map(|row| row.guid("PackageGuid")).collect();
+    found.sort_unstable();
+    found.dedup();
+    let refused = |text: String| Err(StepFailure::new(FailureClass::Refused, text));
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => refused(format!("no package of the CMDB is called `{name}`")),
+        several => {
+            let guids: Vec<String> = several.iter().take(10).map(ToString::to_string).collect();
+            refused(format!(
+                "{} packages are called `{name}`: give the GUID of one, of {}",
+                several.len(),
+                guids.join(", ")
+            ))
+        }
     }
 }
 
@@ -158,64 +265,5 @@ fn cell_value(cell: &SqlValue) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
-    use super::*;
-
-    fn row(number: i64) -> Row {
-        Row(vec![
-            ("ServerGuid".to_owned(), SqlValue::Guid(Guid::from_u128(1))),
-            ("Number".to_owned(), SqlValue::Integer(number)),
-            ("Status".to_owned(), SqlValue::Null),
-        ])
-    }
-
-    fn decide(rows: &[Row]) -> (String, Value) {
-        let params = Params { query: Query::ThisServer };
-        match CmdbQuery::decide(&params, &rows.to_vec()) {
-            Verdict::Unchanged { note, value } => (note, value),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn rows_are_mappings_by_column() {
-        let (note, value) = decide(&[row(7)]);
-
-        assert_eq!(note, "1 row");
-        assert_eq!(
-            value,
-            json!({ "rows": [{
-                "ServerGuid": "{00000000-0000-0000-0000-000000000001}",
-                "Number": 7,
-                "Status": null,
-            }], "complete": true })
-        );
-    }
-
-    #[test]
-    fn too_many_rows_are_cut_and_that_is_said() {
-        let (note, value) = decide(&vec![row(1); KEPT + 1]);
-
-        assert_eq!(note, "10001 rows, of which 10000 are kept");
-        assert_eq!(value["complete"], false);
-        assert_eq!(value["rows"].as_array().map(Vec::len), Some(KEPT));
-    }
-
-    #[tokio::test]
-    async fn readiness_needs_the_guid_of_the_host() {
-        let host = ScriptedHost::new(|_, name, _| panic!("{name} is not needed"));
-        host.set_rows(vec![row(1)]);
-        let params = Params { query: Query::Readiness };
-
-        let unknown = host.session(&[]);
-        let failure = CmdbQuery::probe(&params, &unknown.reader(soon(), nothing_before()))
-            .await
-            .expect_err("no GUID");
-        assert_eq!(failure.class, FailureClass::Refused);
-
-        let known = host.session(&[Guid::from_u128(9)]);
-        let rows = CmdbQuery::probe(&params, &known.reader(soon(), nothing_before())).await;
-        assert_eq!(rows.map(|rows| rows.len()), Ok(1));
-    }
-}
+#[path = "cmdb_query/tests.rs"]
+mod tests;

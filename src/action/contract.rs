@@ -75,6 +75,12 @@ pub trait Action: Send + Sync + 'static {
     /// The longest a step may take when the task says nothing, in seconds of the world's time.
     const WITHIN_SECONDS: u64 = 600;
 
+    /// Lists that belong to the documentation and are made from the program itself: a heading on
+    /// the first line, then lines of text. Empty when there are none.
+    fn topics() -> String {
+        String::new()
+    }
+
     /// What reading draws from limits, whatever is decided then. Pure.
     fn probe_cost(_: &Self::Params) -> Cost {
         Cost::none()

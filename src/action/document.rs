@@ -29,13 +29,34 @@ pub enum ParamKind {
     Count,
     /// A list of whole numbers.
     Numbers,
+    /// A whole number, 0 included.
+    Number,
     /// `true` or `false`.
     Bool,
     /// A span of time, as in `15 min`.
     Span,
     /// A mapping with these keys.
     Map(&'static [ParamDoc]),
+    /// A mapping whose keys depend on the value of another parameter.
+    MapBy(KeysBy),
 }
+
+/// How the keys of a mapping depend on another parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct KeysBy {
+    /// The other parameter.
+    pub of: &'static str,
+    /// The keys for a value of it; none when the value is not known.
+    pub keys: fn(&str) -> Option<&'static [ParamDoc]>,
+}
+
+impl PartialEq for KeysBy {
+    fn eq(&self, other: &Self) -> bool {
+        self.of == other.of && std::ptr::fn_addr_eq(self.keys, other.keys)
+    }
+}
+
+impl Eq for KeysBy {}
 
 impl ParamKind {
     /// What should be there, for messages: `a list of texts`.
@@ -47,12 +68,14 @@ impl ParamKind {
             Self::Guids => "a list of GUIDs".to_owned(),
             Self::Count => "a whole number, at least 1".to_owned(),
             Self::Numbers => "a list of whole numbers".to_owned(),
+            Self::Number => "a whole number".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Span => "a span of time, as in `15 min`".to_owned(),
             Self::Map(keys) => {
                 let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
                 format!("a mapping with {}", names.join(", "))
             }
+            Self::MapBy(by) => format!("a mapping whose keys depend on `{}`", by.of),
         }
     }
 }

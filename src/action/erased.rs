@@ -45,6 +45,10 @@ pub trait ActionKind: Send + Sync {
     fn summary(&self) -> &'static str;
     /// The whole documentation.
     fn doc(&self) -> &'static str;
+    /// Lists that belong to the documentation: a heading on the first line, then lines of text.
+    fn topics(&self) -> String {
+        String::new()
+    }
     /// A task that uses it.
     fn example(&self) -> &'static str;
     /// The parameters.
@@ -126,6 +130,10 @@ impl<A: Action + Any> ActionKind for Erased<A> {
 
     fn doc(&self) -> &'static str {
         A::DOC
+    }
+
+    fn topics(&self) -> String {
+        A::topics()
     }
 
     fn example(&self) -> &'static str {

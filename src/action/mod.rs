@@ -41,6 +41,6 @@ mod urgent_list;
 mod wait_until;
 
 pub use contract::{Action, Applied, Replay, Verdict};
-pub use document::{ParamDoc, ParamKind};
+pub use document::{KeysBy, ParamDoc, ParamKind};
 pub use erased::{ActionKind, Decision, ParamsError, Prepared};
 pub use registry::{find, registry};

@@ -14,8 +14,8 @@ use super::examine::Examine;
 use super::http::Http;
 use super::powershell::Powershell;
 use super::quarantine_files::QuarantineFiles;
-use super::registry_value::Registry;
 use super::read_setting::ReadSetting;
+use super::registry_value::Registry;
 use super::restore_files::RestoreFiles;
 use super::scan_log::ScanLog;
 use super::scheduled_task::ScheduledTask;
@@ -30,15 +30,15 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<AppPool>::new(),
     &Erased::<AuditPackages>::new(),
     &Erased::<CmdbQuery>::new(),
-    &Erased::<Examine>::new(),
     &Erased::<Command>::new(),
     &Erased::<DistributionPoints>::new(),
     &Erased::<EventLog>::new(),
+    &Erased::<Examine>::new(),
     &Erased::<Http>::new(),
     &Erased::<Powershell>::new(),
     &Erased::<QuarantineFiles>::new(),
-    &Erased::<Registry>::new(),
     &Erased::<ReadSetting>::new(),
+    &Erased::<Registry>::new(),
     &Erased::<RestoreFiles>::new(),
     &Erased::<ScanLog>::new(),
     &Erased::<ScheduledTask>::new(),

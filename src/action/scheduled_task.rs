@@ -191,9 +191,9 @@ With `list` it only reads the tasks whose names match, `*` standing for anything
 with `name`, `status`, `last_run`, `last_result` (0x00000000 is success), `run_as` and
 `action`, what the task runs.
 
-With `run` it finds the one scheduled task whose name starts with `run`, starts it and waits until it
-has ended with result 0. The Notification Server's tasks end in a GUID that differs
-between servers, so the start of the name is enough: `NS.Package Refresh`. A dot and a
+With `run` it finds the one scheduled task whose name starts with `run`, starts it and
+waits until it has ended with result 0. The Notification Server's tasks end in a GUID that
+differs between servers, so the start of the name is enough: `NS.Package Refresh`. A dot and a
 blank are taken as the same, since the product's articles spell it both ways. No match, or
 more than one, is refused with the names.
 

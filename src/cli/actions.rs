@@ -41,6 +41,12 @@ fn describe(action: &dyn ActionKind) -> String {
     if let Some(scalar) = action.scalar() {
         let _infallible = writeln!(text, "  A plain value stands for `{scalar}`.");
     }
+    if let Some((heading, lines)) = action.topics().split_once('\n') {
+        let _infallible = write!(text, "\n{}\n", paint.strong(heading));
+        for line in lines.lines() {
+            let _infallible = writeln!(text, "  {line}");
+        }
+    }
     let _infallible = write!(text, "\n{}\n", paint.strong("example"));
     for line in action.example().trim_end().lines() {
         let _infallible = writeln!(text, "  {line}");

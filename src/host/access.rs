@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::PriorChange;
+use super::queries::{self, SCHEMA, Schema};
 use super::session::{Connection, Session};
 use crate::model::{Host, RunId, TaskId, TimeScale, WorkRow};
 use crate::transport::{
@@ -109,18 +110,35 @@ impl<'a> Reader<'a> {
         result
     }
 
-    /// Runs a statement at the CMDB.
+    /// Runs a statement at the CMDB. One of the named queries is first checked against the live
+    /// schema, which is asked for once per connection.
     ///
     /// # Errors
     ///
-    /// As [`crate::transport::ReadSql::query`].
+    /// As [`crate::transport::ReadSql::query`]; `Refused` when the CMDB lacks what a named query
+    /// reads.
     pub async fn query(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         parameters: &[SqlParameter],
     ) -> Result<Vec<Row>, TransportError> {
-        let sql = self.session.sql(self.deadline).await?;
-        let result = sql.query(statement, parameters, self.deadline).await;
+        let database = self.session.sql(self.deadline).await?;
+        if let Some(query) = queries::find(statement.name)
+            && query.statement.text == statement.text
+        {
+            let schema = database
+                .schema
+                .get_or_try_init(|| async {
+                    let rows = database.sql.query(&SCHEMA, &[], self.deadline).await;
+                    rows.map(|rows| Schema::of(&rows))
+                })
+                .await;
+            if let Err(error) = &schema {
+                self.session.forget_broken(Connection::Sql, error).await;
+            }
+            schema?.admit(query, self.host().name.as_str())?;
+        }
+        let result = database.sql.query(statement, parameters, self.deadline).await;
         self.note(Connection::Sql, &result).await;
         result
     }
@@ -132,7 +150,7 @@ impl<'a> Reader<'a> {
     /// As [`crate::transport::ReadSql::select`].
     pub async fn select(&self, selection: &Selection) -> Result<Vec<Row>, TransportError> {
         let sql = self.session.sql(self.deadline).await?;
-        let result = sql.select(selection, self.deadline).await;
+        let result = sql.sql.select(selection, self.deadline).await;
         self.note(Connection::Sql, &result).await;
         result
     }

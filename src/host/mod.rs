@@ -12,6 +12,7 @@ mod files;
 pub(crate) mod memory;
 mod prior;
 mod quarantine;
+pub mod queries;
 mod relocation;
 pub mod repair_statements;
 mod roots;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
 
+use super::queries::Schema;
 use super::{Changer, HostFacts, PriorChange, Reader, Role};
 use crate::model::{Host, RunId, TimeScale, WindowsPath, WorkRow};
 use crate::transport::{
@@ -37,13 +38,19 @@ pub struct SessionConfig {
     pub connector: Arc<dyn Connector>,
 }
 
+/// A connection with a CMDB, and what is known of its schema: asked for once.
+pub(super) struct Database {
+    pub(super) sql: Box<dyn ReadSql>,
+    pub(super) schema: OnceCell<Schema>,
+}
+
 /// One host during one run. Its connections are its own; it is used by one step at a time.
 pub struct Session {
     config: SessionConfig,
     cmdb_writer: Option<Target>,
     shell: Mutex<Option<Arc<dyn ChangeShell>>>,
     files: Mutex<Option<Arc<dyn ChangeFiles>>>,
-    sql: Mutex<Option<Arc<dyn ReadSql>>>,
+    sql: Mutex<Option<Arc<Database>>>,
     pub(super) facts: OnceCell<Arc<HostFacts>>,
     pub(super) roots: Mutex<HashMap<Role, WindowsPath>>,
 }
@@ -142,15 +149,16 @@ impl Session {
     }
 
     /// The CMDB, connected on first use.
-    pub(super) async fn sql(&self, deadline: Deadline) -> Result<Arc<dyn ReadSql>, TransportError> {
+    pub(super) async fn sql(&self, deadline: Deadline) -> Result<Arc<Database>, TransportError> {
         let mut slot = self.sql.lock().await;
         if let Some(sql) = &*slot {
             return Ok(Arc::clone(sql));
         }
         let target = self.target(self.config.cmdb.as_ref(), "the CMDB")?;
-        let sql: Arc<dyn ReadSql> = self.config.connector.sql(target, deadline).await?.into();
-        *slot = Some(Arc::clone(&sql));
-        Ok(sql)
+        let sql = self.config.connector.sql(target, deadline).await?;
+        let database = Arc::new(Database { sql, schema: OnceCell::new() });
+        *slot = Some(Arc::clone(&database));
+        Ok(database)
     }
 
     /// A transaction at the CMDB, on a connection of its own. Without a writer's credential it is
@@ -200,8 +208,8 @@ impl Session {
         if let Some(files) = self.files.lock().await.take() {
             files.close().await;
         }
-        if let Some(sql) = self.sql.lock().await.take() {
-            sql.close().await;
+        if let Some(database) = self.sql.lock().await.take() {
+            database.sql.close().await;
         }
     }
 

@@ -17,7 +17,7 @@ use crate::transport::Statement;
 ///
 /// Columns: `ServerGuid`, `ServerName`, `ServerFqdn`, `PackageGuid`, `PackageName`, `OriginServer`,
 /// `Status`, `CurrentVersion`, `ReportedVersion`. Only the first and `PackageGuid` are never NULL.
-pub const NOT_READY_PACKAGES: Statement = Statement {
+pub const NOT_READY_PACKAGES: Statement<'static> = Statement {
     name: "not_ready_packages",
     text: "\
 SELECT
@@ -52,7 +52,7 @@ ORDER BY vi.[Name], ps.[PkgSvrId], ps.[PackageId]",
 /// After the tables of KB 181405, section 1.
 ///
 /// Columns: `ServerGuid`, `PackageGuid`, `Status`, `CurrentVersion`, `ReportedVersion`.
-pub const READINESS: Statement = Statement {
+pub const READINESS: Statement<'static> = Statement {
     name: "readiness",
     text: "\
 SELECT
@@ -75,7 +75,7 @@ ORDER BY ps.[PackageId]",
 ///
 /// Columns: `ServerGuid`, `ServerName`, `ServerFqdn`, `AgentVersion`, `LastInventory` (the server's
 /// local time).
-pub const PACKAGE_SERVERS: Statement = Statement {
+pub const PACKAGE_SERVERS: Statement<'static> = Statement {
     name: "package_servers",
     text: "\
 SELECT
@@ -102,7 +102,7 @@ ORDER BY vi.[Name], svr.[PkgSvrId]",
 /// is no hierarchy, but not always.
 ///
 /// Columns: `ServerGuid`, `ServerName`, `ServerId`.
-pub const THIS_SERVER: Statement = Statement {
+pub const THIS_SERVER: Statement<'static> = Statement {
     name: "this_server",
     text: "\
 SELECT
@@ -119,7 +119,7 @@ LEFT JOIN [ForwardServer] fs ON fs.[Guid] = vtns.[Guid]",
 /// same while entries wait, the queue stands still (KB 205352).
 ///
 /// Columns: `Entries` and `OldestId`, which is NULL when the queue is empty.
-pub const EVENT_QUEUE: Statement = Statement {
+pub const EVENT_QUEUE: Statement<'static> = Statement {
     name: "event_queue",
     text: "SELECT COUNT_BIG(*) AS [Entries], MIN([id]) AS [OldestId] FROM [EventQueueEntry]",
 };
@@ -171,7 +171,7 @@ ORDER BY pack.[Name], pack.[PackageId]",
 ///
 /// Columns: `AgentName`, `ProductVersion`, `Computers`.
 pub const AGENT_VERSIONS: Statement = Statement {
-    name: "agent_versions",
+    name: "agent_versions_in_use",
     text: "\
 SELECT
   agent.[Agent Name] AS [AgentName],
@@ -183,7 +183,7 @@ ORDER BY agent.[Agent Name], agent.[Product Version]",
 };
 
 /// Every statement.
-pub const ALL: [&Statement; 8] = [
+pub const ALL: [&Statement<'static>; 8] = [
     &NOT_READY_PACKAGES,
     &READINESS,
     &PACKAGE_SERVERS,

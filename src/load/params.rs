@@ -9,6 +9,7 @@ use super::source::Source;
 use super::templates::{self, Known};
 use super::yaml::{Entry, Kind, Node, Span};
 use crate::action::{ActionKind, ParamDoc, ParamKind};
+use crate::expression::is_template;
 use crate::model::Guid;
 
 /// Reads the parameters of a call; a plain scalar becomes the parameter that it stands for.
@@ -37,7 +38,9 @@ pub(super) fn read(
             for other in lacking {
                 report_missing(call.key_span, name, other, source);
             }
-            Value::Object([(doc.name.to_owned(), value)].into_iter().collect())
+            let mut map: Map<String, Value> = [(doc.name.to_owned(), value)].into_iter().collect();
+            depending(&[], call.key_span, docs, known, source, &mut map);
+            Value::Object(map)
         }
         Kind::List(_) => {
             fields::mismatch(&call.value, &ParamKind::Map(docs).expected(), source);
@@ -73,8 +76,12 @@ fn mapping(
                 .help(format!("`{owner}` takes {}", names.join(", ")));
             continue;
         };
+        if matches!(doc.kind, ParamKind::MapBy(_)) {
+            continue;
+        }
         map.insert(doc.name.to_owned(), parameter(&entry.value, doc.kind, known, source));
     }
+    depending(entries, at, docs, known, source, &mut map);
     let names: Vec<&str> = docs.iter().map(|doc| doc.name).collect();
     for doc in docs.iter().filter(|doc| doc.required && fields::get(entries, doc.name).is_none()) {
         if !fields::is_misspelt(entries, doc.name, &names) {
@@ -82,6 +89,41 @@ fn mapping(
         }
     }
     Value::Object(map)
+}
+
+/// Reads the mappings whose keys depend on another parameter, when that one is known.
+fn depending(
+    entries: &[Entry<'_>],
+    at: Span,
+    docs: &'static [ParamDoc],
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+    map: &mut Map<String, Value>,
+) {
+    for doc in docs {
+        let ParamKind::MapBy(by) = doc.kind else { continue };
+        let node = fields::get(entries, doc.name).filter(|node| !fields::is_nothing(node));
+        let value = map.get(by.of).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(keys) = (by.keys)(&value) else {
+            // One that is not known has been complained of already.
+            if let Some(node) = node.filter(|_| is_template(&value)) {
+                let message =
+                    format!("`{}` cannot be checked, as `{}` is a template", doc.name, by.of);
+                source
+                    .error("wrong-value", node.span, message)
+                    .help(format!("write out `{}`", by.of));
+            }
+            continue;
+        };
+        let read = match node.map(|node| (node, &node.kind)) {
+            None => mapping(&[], at, &value, keys, known, source),
+            Some((_, Kind::Map(entries))) => mapping(entries, at, &value, keys, known, source),
+            Some((node, _)) => parameter(node, ParamKind::Map(keys), known, source),
+        };
+        if node.is_some() {
+            map.insert(doc.name.to_owned(), read);
+        }
+    }
 }
 
 fn report_missing(at: Span, owner: &str, doc: &ParamDoc, source: &mut Source<'_>) {
@@ -115,10 +157,13 @@ fn parameter(
         ParamKind::Numbers => list(node, kind, source, |item, source| {
             fields::whole(item, 0, u32::MAX, source).map(Value::from)
         }),
+        ParamKind::Number => fields::whole(node, 0, u32::MAX, source).map(Value::from),
         ParamKind::Bool => fields::flag(node, source).map(Value::from),
         ParamKind::Span => fields::span_of_time(node, source)
             .and_then(|_| fields::written(node, "a span of time", source))
             .map(Value::from),
+        // Whoever reads the mapping around it knows the keys.
+        ParamKind::MapBy(_) => None,
         ParamKind::Map(docs) => match &node.kind {
             Kind::Map(entries) => Some(mapping(entries, node.span, "it", docs, known, source)),
             _ => {

@@ -52,6 +52,34 @@ fn every_broken_playbook_is_refused_with_a_message_that_helps() {
 }
 
 #[test]
+fn the_parameters_of_a_query_are_checked_before_any_connection() {
+    let read = |call: &str| {
+        let text = format!("- hosts: notification_servers\n  tasks:\n    - cmdb_query: {call}\n");
+        match load_playbook("p.yml", &text, action::registry(), Some(&example())) {
+            Ok(_) => String::new(),
+            Err(found) => render(&found, false),
+        }
+    };
+
+    assert_eq!(read("{ query: codebases, parameters: { package: 7-Zip } }"), "");
+    assert_eq!(read("{ query: codebases, parameters: { package: '{{ site }}' } }"), "");
+    assert_eq!(read("readiness"), "", "the host itself is meant");
+    let misspelt = read("{ query: codebases, parameters: { pakage: 7-Zip } }");
+    assert!(misspelt.contains("`pakage` is no parameter of `codebases`"), "{misspelt}");
+    assert!(misspelt.contains("did you mean `package`?"), "{misspelt}");
+    let missing = read("codebases");
+    assert!(missing.contains("`codebases` has no `package`"), "{missing}");
+    let unknown = read("{ query: codebasis, parameters: { package: 7-Zip } }");
+    assert!(unknown.contains("did you mean `codebases`?"), "{unknown}");
+    let too_many = read("{ query: drift, parameters: { package: 7-Zip } }");
+    assert!(too_many.contains("`package` is no parameter of `drift`"), "{too_many}");
+    let unclear = read("{ query: '{{ site }}', parameters: { package: 7-Zip } }");
+    assert!(unclear.contains("write out `query`"), "{unclear}");
+    let negative = read("{ query: drift, expect: { rows: -1 } }");
+    assert!(negative.contains("a whole number"), "{negative}");
+}
+
+#[test]
 fn every_broken_inventory_is_refused_with_a_message_that_helps() {
     let mut screen = String::new();
     for (name, text) in files("tests/fixtures/broken/inventories") {

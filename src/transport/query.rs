@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Deadline, Selection, TransportError, TransportErrorKind};
 use crate::model::Guid;
 
-/// A constant T-SQL statement with parameters `@P1`, `@P2`, …
+/// A T-SQL statement with parameters `@P1`, `@P2`, …: a constant of the program, or an operator's
+/// SELECT that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Statement {
+pub struct Statement<'t> {
     /// Its name in messages.
     pub name: &'static str,
     /// Its text.
-    pub text: &'static str,
+    pub text: &'t str,
 }
 
 /// A parameter.
@@ -85,7 +86,7 @@ pub trait ReadSql: Send + Sync {
     /// After a timeout or a lost connection the session is of no more use.
     async fn query(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError>;

@@ -24,7 +24,7 @@ pub(super) struct Versions {
     pub(super) plugin: Option<String>,
 }
 
-async fn rows(at: &Reader<'_>, statement: &Statement) -> Result<Seen<Vec<Row>>, StepFailure> {
+async fn rows(at: &Reader<'_>, statement: &Statement<'_>) -> Result<Seen<Vec<Row>>, StepFailure> {
     seen(at.query(statement, &[]).await)
 }
 

@@ -138,20 +138,20 @@ fn a_share_that_is_so_already_is_unchanged() {
 #[test]
 fn what_drifted_is_not_touched() {
     let before = readable_by_everyone();
-    let change = change(&state(shared(&before)));
-    let after = decode("x", change.after.as_deref().expect("a list")).expect("a descriptor");
+    let first = change(&state(shared(&before)));
+    let after = decode("x", first.after.as_deref().expect("a list")).expect("a descriptor");
     let other = before
         .clone()
         .with_allow_ace(&Sid::users(), FileRights::MODIFY, AceFlags::THIS_OBJECT)
         .expect("it fits");
 
-    assert_eq!(next(&change, &shared(&before)), Ok(Some("set")));
-    assert_eq!(next(&change, &shared(&after)), Ok(None));
+    assert_eq!(next(&first, &shared(&before)), Ok(Some("set")));
+    assert_eq!(next(&first, &shared(&after)), Ok(None));
     for drifted in [shared(&other), missing()] {
-        assert!(next(&change, &drifted).is_err());
-        assert!(next(&inverse(&change), &drifted).is_err());
+        assert!(next(&first, &drifted).is_err());
+        assert!(next(&inverse(&first), &drifted).is_err());
     }
-    let made = super::tests::change(&state(missing()));
+    let made = change(&state(missing()));
     assert_eq!(next(&made, &missing()), Ok(Some("make")));
     assert_eq!(next(&inverse(&made), &shared(&after)), Ok(Some("end")));
     assert!(next(&inverse(&made), &shared(&other)).is_err(), "rights were added to it since");

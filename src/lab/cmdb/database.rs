@@ -423,6 +423,30 @@ impl Cmdb {
         )
     }
 
+    /// Adds a row beside those that a pair has already: a duplicate.
+    pub fn insert_package_server_row(
+        &self,
+        server: Guid,
+        package: Guid,
+        status: &str,
+        version: Option<&str>,
+    ) -> Result<(), CmdbError> {
+        self.connection()
+            .execute(
+                "INSERT INTO SWDPackageServer VALUES (?1, ?2, ?3, ?4)",
+                params![server.bare(), package.bare(), status, version],
+            )
+            .map(drop)
+            .map_err(failed("add a second row of a package"))
+    }
+
+    /// Gives a column another name, as another version of the product may have it.
+    pub fn rename_column(&self, table: &str, column: &str, to: &str) -> Result<(), CmdbError> {
+        self.connection()
+            .execute_batch(&format!("ALTER TABLE [{table}] RENAME COLUMN [{column}] TO [{to}]"))
+            .map_err(failed("rename a column"))
+    }
+
     /// Removes the row of a package on a package server; whether there was one.
     pub fn delete_package_server_row(
         &self,

@@ -2,6 +2,8 @@
 //!
 //! This list is the lab's own: the controller's list is not used, so that a test can compare both.
 
+mod queries;
+
 use std::sync::OnceLock;
 
 use super::lexer::{normal_form, tokens};
@@ -168,7 +170,7 @@ ORDER BY pack.[Name], pack.[PackageId]",
         parameters: &[],
     },
     Named {
-        name: "agent_versions",
+        name: "agent_versions_in_use",
         tsql: "\
 SELECT agent.[Agent Name] AS [AgentName], agent.[Product Version] AS [ProductVersion],
        COUNT_BIG(*) AS [Computers]
@@ -184,6 +186,11 @@ ORDER BY agent.[Agent Name], agent.[Product Version]",
     },
 ];
 
+/// Every statement that is known word for word.
+fn all() -> impl Iterator<Item = &'static Named> {
+    NAMED.iter().chain(queries::NAMED).chain(named_repair::NAMED)
+}
+
 /// Finds a statement by its normal form.
 pub(super) fn find(form: &str) -> Option<&'static Named> {
     static FORMS: OnceLock<Vec<String>> = OnceLock::new();
@@ -194,10 +201,6 @@ pub(super) fn find(form: &str) -> Option<&'static Named> {
         all().map(form).collect()
     });
     forms.iter().position(|known| known == form).and_then(|at| all().nth(at))
-}
-
-fn all() -> impl Iterator<Item = &'static Named> {
-    NAMED.iter().chain(named_repair::NAMED)
 }
 
 /// The name of the known statement that a T-SQL text is, whatever its layout; `None` if it is not

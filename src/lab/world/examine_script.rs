@@ -30,7 +30,7 @@ impl World {
                     "services": known(json!({
                         AGENT_SERVICE: service(conditions.is_service_running),
                     })),
-                    "shares": known(self.shares(number)),
+                    "shares": known(self.shares_seen(number)),
                     "disks": known(self.disks(number)),
                     "secure_channel": known(json!(!conditions.has_lost_trust)),
                     "agent_package": known(json!("")),
@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    fn shares(&self, server: ServerNo) -> Value {
+    fn shares_seen(&self, server: ServerNo) -> Value {
         let conditions = &self.agents[server].conditions;
         let layout = &self.fleet.servers[server].layout;
         let mut shares = Map::new();

@@ -73,7 +73,7 @@ impl SqlClient {
 impl ReadSql for SqlClient {
     async fn query(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError> {
