@@ -9,8 +9,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fleetmend::event::RunMode;
 use fleetmend::load::{HostSettings, load_inventory, load_playbook};
-use fleetmend::model::{PlayNo, Selector, TimeScale};
-use fleetmend::plan::{ActionTraits, Draft, DraftRequest};
+use fleetmend::model::{PlayNo, Selector, TagChoice, TimeScale};
+use fleetmend::plan::{ActionTraits, Delegates, Draft, DraftRequest};
 
 const HOSTS: usize = 10_000;
 
@@ -50,11 +50,13 @@ fn plan(inventory: &str, playbook: &str) -> usize {
         inventory_sha256: "",
         limit: None,
         limits: &loaded.settings.limits,
+        tags: &TagChoice::default(),
+        delegates: &Delegates::default(),
         mode: RunMode::Run,
         seed: 1,
         scale: TimeScale::REAL,
     };
-    let traits = |_: &str| ActionTraits { within: Duration::from_secs(60), replay_is_safe: true };
+    let traits = |_: &str| ActionTraits::of_host(Duration::from_secs(60), true);
     let draft = Draft::new(&request, &traits);
     let waves = draft.waves(PlayNo(1), None);
     assert_eq!((settings, waves.iter().map(Vec::len).sum::<usize>()), (HOSTS, HOSTS));

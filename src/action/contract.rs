@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ParamDoc;
-use crate::event::Undo;
+use crate::event::{Question, Undo};
 use crate::host::{Changer, Reader};
 use crate::model::{Cost, StepFailure};
 
@@ -75,10 +75,30 @@ pub trait Action: Send + Sync + 'static {
     /// The longest a step may take when the task says nothing, in seconds of the world's time.
     const WITHIN_SECONDS: u64 = 600;
 
+    /// Whether it acts on a host; if not, no connection is made and it cannot be delegated.
+    const NEEDS_HOST: bool = true;
+    /// Whether one host does it for all hosts of the play.
+    const ONCE: bool = false;
+    /// Whether it only lets time pass, so that the end of a run does not wait for it.
+    const IDLE: bool = false;
+    /// Whether its parameters have names of the author's choice.
+    const OPEN: bool = false;
+
     /// Lists that belong to the documentation and are made from the program itself: a heading on
     /// the first line, then lines of text. Empty when there are none.
     fn topics() -> String {
         String::new()
+    }
+
+    /// What an operator is asked instead of reading a host. Pure.
+    fn question(_: &Self::Params) -> Option<Question> {
+        None
+    }
+
+    /// What check mode says instead of reading the host; none means that reading is harmless and
+    /// tells something. Pure.
+    fn rehearse(_: &Self::Params) -> Option<String> {
+        None
     }
 
     /// What reading draws from limits, whatever is decided then. Pure.

@@ -1,5 +1,12 @@
 //! How an action describes its parameters: for help, lint and "did you mean".
 
+use serde_json::{Value, json};
+
+/// An expression as a parameter: its text, and a template that makes its value.
+pub fn claim(expression: &str) -> Value {
+    json!({ "expression": expression, "value": format!("{{{{ {expression} }}}}") })
+}
+
 /// One parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParamDoc {
@@ -35,6 +42,11 @@ pub enum ParamKind {
     Bool,
     /// A span of time, as in `15 min`.
     Span,
+    /// Anything; texts in it may be templates.
+    Any,
+    /// An expression as `when` has it, or a list of them. The action gets a list of [`claim`]s,
+    /// filled in.
+    Expressions,
     /// A mapping with these keys.
     Map(&'static [ParamDoc]),
     /// A mapping whose keys depend on the value of another parameter.
@@ -71,6 +83,8 @@ impl ParamKind {
             Self::Number => "a whole number".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Span => "a span of time, as in `15 min`".to_owned(),
+            Self::Any => "a value".to_owned(),
+            Self::Expressions => "an expression without braces, or a list of them".to_owned(),
             Self::Map(keys) => {
                 let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
                 format!("a mapping with {}", names.join(", "))

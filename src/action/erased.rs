@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Action, Applied, ParamDoc, Replay, Verdict};
-use crate::event::ChangeRecord;
+use crate::event::{ChangeRecord, Question};
 use crate::host::{Changer, Reader};
 use crate::model::{Cost, FailureClass, StepFailure};
 
@@ -59,6 +59,22 @@ pub trait ActionKind: Send + Sync {
     fn replay(&self) -> Replay;
     /// The longest a step may take when the task says nothing, in the world's time.
     fn within(&self) -> Duration;
+    /// Whether it acts on a host.
+    fn needs_host(&self) -> bool {
+        true
+    }
+    /// Whether one host does it for all hosts of the play.
+    fn is_once(&self) -> bool {
+        false
+    }
+    /// Whether it only lets time pass.
+    fn is_idle(&self) -> bool {
+        false
+    }
+    /// Whether its parameters have names of the author's choice.
+    fn is_open(&self) -> bool {
+        false
+    }
     /// Takes parameters in which templates have been filled in.
     ///
     /// # Errors
@@ -87,6 +103,16 @@ pub trait ActionKind: Send + Sync {
 pub trait Prepared: Send + Sync {
     /// What reading draws from limits, before anything is decided.
     fn probe_cost(&self) -> Cost;
+
+    /// What an operator is asked instead of reading a host.
+    fn question(&self) -> Option<Question> {
+        None
+    }
+
+    /// What check mode says instead of reading the host.
+    fn rehearse(&self) -> Option<String> {
+        None
+    }
 
     /// Reads the host and says what it will do.
     async fn decide(&self, at: &Reader<'_>) -> Result<Decision, StepFailure>;
@@ -156,6 +182,22 @@ impl<A: Action + Any> ActionKind for Erased<A> {
         Duration::from_secs(A::WITHIN_SECONDS)
     }
 
+    fn needs_host(&self) -> bool {
+        A::NEEDS_HOST
+    }
+
+    fn is_once(&self) -> bool {
+        A::ONCE
+    }
+
+    fn is_idle(&self) -> bool {
+        A::IDLE
+    }
+
+    fn is_open(&self) -> bool {
+        A::OPEN
+    }
+
     fn prepare(&self, params: Value) -> Result<Box<dyn Prepared>, ParamsError> {
         let params = match (params, A::SCALAR) {
             (scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_)), Some(name)) => {
@@ -189,6 +231,14 @@ impl<A: Action + Any> ActionKind for Erased<A> {
 impl<A: Action> Prepared for With<A> {
     fn probe_cost(&self) -> Cost {
         A::probe_cost(&self.0)
+    }
+
+    fn question(&self) -> Option<Question> {
+        A::question(&self.0)
+    }
+
+    fn rehearse(&self) -> Option<String> {
+        A::rehearse(&self.0)
     }
 
     async fn decide(&self, at: &Reader<'_>) -> Result<Decision, StepFailure> {

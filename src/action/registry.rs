@@ -4,14 +4,17 @@ use super::ActionKind;
 use super::acl::Acl;
 use super::agent::Agent;
 use super::app_pool::AppPool;
+use super::assert::Assert;
 use super::audit_packages::AuditPackages;
 use super::cmdb_query::CmdbQuery;
 use super::command::Command;
+use super::confirm::Confirm;
 use super::distribution_points::DistributionPoints;
 use super::erased::Erased;
 use super::event_log::EventLog;
 use super::examine::Examine;
 use super::http::Http;
+use super::pause::Pause;
 use super::powershell::Powershell;
 use super::quarantine_files::QuarantineFiles;
 use super::read_setting::ReadSetting;
@@ -20,6 +23,7 @@ use super::restore_files::RestoreFiles;
 use super::scan_log::ScanLog;
 use super::scheduled_task::ScheduledTask;
 use super::service::Service;
+use super::set_fact::SetFact;
 use super::share::Share;
 use super::wait_until::WaitUntil;
 
@@ -28,13 +32,16 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Acl>::new(),
     &Erased::<Agent>::new(),
     &Erased::<AppPool>::new(),
+    &Erased::<Assert>::new(),
     &Erased::<AuditPackages>::new(),
     &Erased::<CmdbQuery>::new(),
     &Erased::<Command>::new(),
+    &Erased::<Confirm>::new(),
     &Erased::<DistributionPoints>::new(),
     &Erased::<EventLog>::new(),
     &Erased::<Examine>::new(),
     &Erased::<Http>::new(),
+    &Erased::<Pause>::new(),
     &Erased::<Powershell>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<ReadSetting>::new(),
@@ -43,6 +50,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<ScanLog>::new(),
     &Erased::<ScheduledTask>::new(),
     &Erased::<Service>::new(),
+    &Erased::<SetFact>::new(),
     &Erased::<Share>::new(),
     &Erased::<WaitUntil>::new(),
 ];

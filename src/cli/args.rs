@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
     budget, 3 budget tripped, 4 unreachable hosts only, 6 stopped by the operator, 7 invalid input, \
-    8 the Notification Server does not say Ready, 70 a bug."
+    8 the Notification Server does not say Ready, 9 a confirmation was not given, 70 a bug."
 )]
 pub(super) struct Cli {
     /// What to do.
@@ -127,6 +127,15 @@ pub(super) struct RunArgs {
     /// Set a variable; it wins over all others
     #[arg(short = 'e', long = "extra-var", value_name = "NAME=VALUE")]
     pub extra_vars: Vec<String>,
+    /// Only tasks with one of these tags; several are given with commas
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// No tasks with one of these tags
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub skip_tags: Vec<String>,
+    /// Answer a `confirm` of the playbook beforehand; with the text where one is to be typed
+    #[arg(long, value_name = "NAME[=TEXT]")]
+    pub approve: Vec<String>,
     /// The seed of everything random [default: a random one]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -149,6 +158,9 @@ pub(super) struct ResumeArgs {
     /// Steps in doubt on these hosts count as done
     #[arg(long, value_name = "HOST")]
     pub accept: Vec<String>,
+    /// Answer a `confirm` of the playbook beforehand; with the text where one is to be typed
+    #[arg(long, value_name = "NAME[=TEXT]")]
+    pub approve: Vec<String>,
     /// Print events as NDJSON on standard output
     #[arg(long)]
     pub json: bool,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::approvals::Approvals;
 use super::args::{Cli, DemoArgs};
 use super::error::Failure;
 use super::lab::{LabReport, RunningLab};
@@ -16,7 +17,7 @@ use super::{environment, files, fleet, output};
 use crate::event::{RunResult, RunState};
 use crate::host::{Session, SessionConfig, not_ready_packages};
 use crate::lab::{Broken, Cause};
-use crate::model::{LimitName, Limits, RunId, Vars, WorkRow};
+use crate::model::{LimitName, Limits, RunId, TagChoice, Vars, WorkRow};
 use crate::report::{Paint, clean_line};
 use crate::store::StateDir;
 use crate::transport::Deadline;
@@ -89,6 +90,8 @@ async fn repair_in(
         is_check: false,
         limit: None,
         extra_vars: Vars::new(),
+        tags: TagChoice::default(),
+        approvals: Approvals::none(),
         seed: args.lab.seed,
         limits,
         show: if args.json { Show::Json } else { Show::People },

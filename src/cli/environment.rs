@@ -39,6 +39,39 @@ pub(super) fn has_screen() -> bool {
         && variable("TERM").as_deref() != Some("dumb")
 }
 
+/// The user of the operating system: the owner of this process, else what the environment says.
+/// Behind `sudo`, both are named.
+pub(super) fn user() -> String {
+    let owner = process_owner()
+        .or_else(|| variable("USER"))
+        .or_else(|| variable("LOGNAME"))
+        .or_else(|| variable("USERNAME"))
+        .unwrap_or_else(|| "unknown".to_owned());
+    match variable("SUDO_USER").filter(|sudo| *sudo != owner) {
+        Some(sudo) => format!("{owner} for {sudo}"),
+        None => owner,
+    }
+}
+
+/// The name of the user that owns this process, which its environment cannot change.
+#[cfg(unix)]
+fn process_owner() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let user = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == user).then(|| name.to_owned())
+    });
+    name.or_else(|| Some(format!("user {user}")))
+}
+
+#[cfg(not(unix))]
+fn process_owner() -> Option<String> {
+    None
+}
+
 /// Whether an operator can be asked.
 pub(super) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

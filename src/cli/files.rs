@@ -8,7 +8,9 @@ use super::environment;
 use super::error::Failure;
 use super::output;
 use crate::action;
-use crate::load::{Diagnostic, LoadedInventory, Severity, load_inventory, load_playbook, render};
+use crate::load::{
+    Diagnostic, LoadedInventory, Severity, load_inventory, load_playbook_with, render,
+};
 use crate::model::Playbook;
 
 /// The largest file that is read, in bytes.
@@ -51,7 +53,12 @@ pub(super) fn playbook(
 ) -> Result<Playbook, Failure> {
     let (name, text) = read(path, "playbook")?;
     let inventory = inventory.map(|file| &file.loaded);
-    let loaded = load_playbook(&name, &text, action::registry(), inventory)
+    let included = |path: &Path| {
+        read(path, "file")
+            .map(|(_, text)| text)
+            .map_err(|failure| failure.causes.last().cloned().unwrap_or(failure.message))
+    };
+    let loaded = load_playbook_with(&name, &text, action::registry(), inventory, &included)
         .map_err(|found| refuse("playbook", &name, &found))?;
     note(&loaded.notes);
     // A resume from another directory must find it.

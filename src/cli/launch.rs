@@ -47,10 +47,12 @@ pub(super) fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
 /// What the planner must know of an action.
 pub(super) fn action_traits(name: &str) -> ActionTraits {
     action::find(name).map_or(
-        ActionTraits { within: std::time::Duration::from_secs(600), replay_is_safe: false },
+        ActionTraits::of_host(std::time::Duration::from_secs(600), false),
         |action| ActionTraits {
             within: action.within(),
             replay_is_safe: action.replay() == Replay::Safe,
+            is_once: action.is_once(),
+            is_idle: action.is_idle(),
         },
     )
 }

@@ -1,6 +1,7 @@
 //! Arguments, screens, exit codes, signals, the environment: the edge of the program.
 
 mod actions;
+mod approvals;
 mod args;
 mod credentials;
 mod demo;

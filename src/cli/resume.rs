@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::approvals::Approvals;
 use super::args::{Cli, ResumeArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
@@ -10,7 +11,7 @@ use super::{files, fleet, output, past};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult};
 use crate::model::{Host, HostName, Selector};
-use crate::plan::{self, Answers, Draft, DraftRequest, InDoubt};
+use crate::plan::{self, Answers, Delegates, Draft, DraftRequest, InDoubt};
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
 
@@ -28,6 +29,14 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         Some(pattern) => Some(super::inventory::selector(pattern, &inventory.loaded.inventory)?),
         None => None,
     };
+    let approvals = Approvals::read(&args.approve, &playbook)?;
+    let delegates = Delegates::of(
+        &playbook,
+        &inventory.loaded.inventory,
+        limit.as_ref(),
+        &run.header.extra_vars,
+    )
+    .map_err(|error| Failure::input("could not go on with the run").because(&error))?;
     let draft = Draft::new(
         &DraftRequest {
             playbook: &playbook,
@@ -35,6 +44,8 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
             inventory_sha256: &inventory.sha256,
             limit: limit.as_ref(),
             limits: &run.header.limits,
+            tags: &run.header.tags,
+            delegates: &delegates,
             mode: run.header.mode,
             seed: run.header.seed,
             scale: run.header.scale,
@@ -55,7 +66,9 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
 
     let is_touched = |host: &Host| {
         let within = |pattern: &Selector| pattern.matches(&host.name, &inventory.loaded.inventory);
-        limit.as_ref().is_none_or(within) && playbook.plays.iter().any(|play| within(&play.hosts))
+        let is_meant = limit.as_ref().is_none_or(within)
+            && playbook.plays.iter().any(|play| within(&play.hosts));
+        is_meant || delegates.hosts().contains(&host.name)
     };
     let fleet =
         fleet::fleet(&inventory, |host| is_touched(host) || host.vars.contains_key("cmdb"))?;
@@ -84,6 +97,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         endpoints: fleet.endpoints,
         limit: limit.clone(),
         extra_vars: run.header.extra_vars,
+        operator: Arc::new(approvals),
         connector: launch::connector(),
     };
     let state = launch::drive(Launch {

@@ -1,9 +1,11 @@
 //! `fleetmend run`: a playbook on an inventory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::approvals::Approvals;
 use super::args::{Cli, RunArgs};
 use super::error::Failure;
 use super::files::InventoryFile;
@@ -11,8 +13,8 @@ use super::launch::{self, Launch, Show};
 use super::{files, fleet, inventory};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
-use crate::model::{Host, Limits, Playbook, RunId, Selector, TimeScale, Vars};
-use crate::plan::{Draft, DraftRequest};
+use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
+use crate::plan::{Delegates, Draft, DraftRequest};
 use crate::report::file_name;
 use crate::scheduler::Scheduler;
 use crate::store::StateDir;
@@ -29,6 +31,10 @@ pub(super) struct RunRequest {
     pub limit: Option<Selector>,
     /// Variables that win over all others.
     pub extra_vars: Vars,
+    /// Only tasks that these tags choose.
+    pub tags: TagChoice,
+    /// Who answers what the playbook asks.
+    pub approvals: Approvals,
     /// The seed of everything random.
     pub seed: u64,
     /// The limits that hold.
@@ -50,6 +56,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         Some(seed) => seed,
         None => launch::random_seed()?,
     };
+    let tags = tags(args, &playbook)?;
+    let approvals = Approvals::read(&args.approve, &playbook)?;
     let state_dir = launch::state_dir(cli)?;
     let request = RunRequest {
         limits: inventory_file.loaded.settings.limits.clone(),
@@ -58,6 +66,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         is_check: args.check,
         limit,
         extra_vars,
+        tags,
+        approvals,
         seed,
         show: if args.json { Show::Json } else { Show::People },
     };
@@ -97,9 +107,19 @@ fn is_touched(request: &RunRequest, host: &Host) -> bool {
 ///
 /// A credential cannot be found, another run holds a host, or the journal failed.
 pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
+    let delegates = Delegates::of(
+        &request.playbook,
+        &request.inventory.loaded.inventory,
+        request.limit.as_ref(),
+        &request.extra_vars,
+    )
+    .map_err(|error| Failure::input("could not start the run").because(&error))?;
+    let delegated = delegates.hosts();
     let fleet = fleet::fleet(&request.inventory, |host| {
         // A CMDB is asked for work and oracle even where its server is not touched.
-        is_touched(&request, host) || host.vars.contains_key("cmdb")
+        is_touched(&request, host)
+            || delegated.contains(&host.name)
+            || host.vars.contains_key("cmdb")
     })?;
     let scale = request.inventory.loaded.settings.time_scale;
     let mode = if request.is_check { RunMode::Check } else { RunMode::Run };
@@ -110,6 +130,8 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
             inventory_sha256: &request.inventory.sha256,
             limit: request.limit.as_ref(),
             limits: &request.limits,
+            tags: &request.tags,
+            delegates: &delegates,
             mode,
             seed: request.seed,
             scale,
@@ -118,7 +140,9 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
     );
     let run = RunId::new(uuid::Uuid::new_v4());
     let header = header(&request, run, mode, scale);
-    let hosts: Vec<_> = touched(&request).map(|host| host.name).collect();
+    let mut hosts: Vec<_> = touched(&request).map(|host| host.name).collect();
+    let more = delegated.iter().filter(|name| !hosts.contains(name)).copied().cloned();
+    hosts.extend(more.collect::<Vec<_>>());
     let live = state_dir
         .start(&header, launch::wall_clock(), &hosts)
         .map_err(|error| Failure::input("could not start the run").because(&error))?;
@@ -132,6 +156,7 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
         endpoints: fleet.endpoints,
         limit: request.limit,
         extra_vars: request.extra_vars,
+        operator: Arc::new(request.approvals),
         connector: launch::connector(),
     };
     launch::drive(Launch {
@@ -164,11 +189,34 @@ fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> 
         inventory_sha256: request.inventory.sha256.clone(),
         limit: request.limit.as_ref().map(ToString::to_string),
         extra_vars: request.extra_vars.clone(),
+        tags: request.tags.clone(),
         seed: request.seed,
         scale,
         limits: request.limits.clone(),
         plays: plays.collect(),
     }
+}
+
+/// Reads `--tags` and `--skip-tags`, which must be tags of the playbook.
+fn tags(args: &RunArgs, playbook: &Playbook) -> Result<TagChoice, Failure> {
+    let mut known: BTreeSet<&str> =
+        playbook.tasks().flat_map(|task| &task.flow.tags).map(String::as_str).collect();
+    known.extend([TagChoice::ALWAYS, TagChoice::NEVER]);
+    let given = args.tags.iter().chain(&args.skip_tags);
+    if let Some(lost) = given.into_iter().find(|tag| !known.contains(tag.as_str())) {
+        let known: Vec<&str> = known.into_iter().collect();
+        return Err(Failure::input(format!("no task of the playbook has the tag `{lost}`"))
+            .hint(format!("its tags are {}", known.join(", "))));
+    }
+    let choice = TagChoice {
+        only: args.tags.iter().cloned().collect(),
+        skip: args.skip_tags.iter().cloned().collect(),
+    };
+    if !playbook.tasks().any(|task| choice.takes(&task.flow.tags)) {
+        return Err(Failure::input("no task is left: nothing would be done")
+            .hint("check --tags and --skip-tags"));
+    }
+    Ok(choice)
 }
 
 /// Reads `-e name=value`; the value is JSON where it is that, else a text.

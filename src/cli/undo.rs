@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::approvals::Approvals;
 use super::args::{Cli, UndoArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
 use super::{fleet, output, past};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
-use crate::model::{HostName, RunId};
+use crate::model::{HostName, RunId, TagChoice};
 use crate::plan;
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
@@ -68,6 +69,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
     });
     let header = RunStarted {
         run,
+        tags: TagChoice::default(),
         mode: RunMode::Undo { of: past.id },
         program: env!("CARGO_PKG_VERSION").to_owned(),
         plays: plays.collect(),
@@ -93,6 +95,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
         endpoints: fleet.endpoints,
         limit: None,
         extra_vars: past.header.extra_vars,
+        operator: Arc::new(Approvals::none()),
         connector: launch::connector(),
     };
     let state = launch::drive(Launch {

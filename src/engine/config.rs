@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::operator::Operator;
 use crate::model::{Host, HostName, Inventory, Playbook, RunId, Selector, TimeScale, Vars};
 use crate::plan::Takeback;
 use crate::transport::{Connector, Target};
@@ -49,6 +50,8 @@ pub struct DriverConfig {
     pub limit: Option<Selector>,
     /// The variables of `-e`.
     pub extra_vars: Vars,
+    /// Answers what a playbook asks a person.
+    pub operator: Arc<dyn Operator>,
     /// Makes connections.
     pub connector: Arc<dyn Connector>,
 }

@@ -13,14 +13,15 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use super::clock::Clock;
 use super::config::{DriverConfig, Orders};
 use super::message::{Message, StepEnd, TaskEnd};
+use super::scope::OnceResults;
 use super::sessions::Sessions;
 use super::step::{Errand, Job};
 use super::{cmdb, scope, step};
 use crate::event::{
-    Ack, ChangeRecord, Event, EventKind, IllegalEvent, Journal, JournalError, Observer, RunResult,
-    RunState, StopStage,
+    self, Ack, Answer, AnsweredBy, ChangeRecord, Event, EventKind, IllegalEvent, Journal,
+    JournalError, Observer, Reply, RunResult, RunState, StopStage,
 };
-use crate::model::{Cost, FailureClass, Outcome, PlayNo, StepFailure, StepId};
+use crate::model::{Cost, FailureClass, HostName, Outcome, PlayNo, StepFailure, StepId};
 use crate::scheduler::{Command, Input, Scheduler};
 
 /// How often readers are shown the gauge.
@@ -58,6 +59,13 @@ struct Question {
     abort: AbortHandle,
 }
 
+/// A question to the operator.
+struct Ask {
+    reply: oneshot::Sender<(Answer, Ack)>,
+    /// Ends the asking, once it has begun.
+    abort: Option<AbortHandle>,
+}
+
 /// Executes one run.
 pub struct Driver {
     config: Arc<DriverConfig>,
@@ -73,6 +81,10 @@ pub struct Driver {
     questions: HashMap<Id, Question>,
     cancels: HashMap<StepId, oneshot::Sender<()>>,
     waiting: HashMap<StepId, Waiting>,
+    /// Results of tasks that one host did for all.
+    once: OnceResults,
+    /// Questions of steps to the operator.
+    asks: HashMap<StepId, Ask>,
     /// Events on their way to the disk, in order.
     unwritten: FuturesOrdered<BoxFuture<'static, Result<Event, JournalError>>>,
     inbox: mpsc::Receiver<Message>,
@@ -93,6 +105,11 @@ impl Driver {
         let config = Arc::new(config);
         Self {
             clock: Clock::start_at(state.elapsed),
+            once: match &config.orders {
+                Orders::Playbook(playbook) => scope::once_results(playbook, &state),
+                Orders::TakeBack(_) => OnceResults::new(),
+            },
+            asks: HashMap::new(),
             sessions: Sessions::new(Arc::clone(&config)),
             config,
             scheduler,
@@ -126,6 +143,9 @@ impl Driver {
             let _ended = cancel.send(());
         }
         self.waiting.clear();
+        for ask in self.asks.drain().filter_map(|(_, ask)| ask.abort) {
+            ask.abort();
+        }
         for question in self.questions.values() {
             question.abort.abort();
         }
@@ -176,7 +196,7 @@ impl Driver {
     fn execute(&mut self, command: Command) -> Result<bool, DriveError> {
         match command {
             Command::FindWork { play } => self.find_work(play),
-            Command::Start { step, deadline } => self.start(step, deadline)?,
+            Command::Start { step, on, deadline } => self.start(step, on, deadline)?,
             Command::Apply { step } => self.grant(&step)?,
             Command::CheckOracle { play } => self.check_oracle(play),
             Command::Cancel { step } => {
@@ -201,10 +221,22 @@ impl Driver {
         Ok(false)
     }
 
-    fn start(&mut self, step: StepId, within: Duration) -> Result<(), DriveError> {
-        self.record(EventKind::StepStarted { step: step.clone() })?;
+    fn start(
+        &mut self,
+        step: StepId,
+        on: Option<HostName>,
+        within: Duration,
+    ) -> Result<(), DriveError> {
+        self.record(EventKind::StepStarted { step: step.clone(), on: on.clone() })?;
+        let play = step.task.play;
+        let session = match &on {
+            Some(host) => self.sessions.delegated(host, play, &self.state),
+            None => self.sessions.get(&step.host, play, &self.state),
+        };
         let errand = match &self.config.orders {
-            Orders::Playbook(playbook) => scope::errand(&self.config, playbook, &self.state, &step),
+            Orders::Playbook(playbook) => {
+                scope::errand(&self.config, playbook, &self.state, &self.once, &step)
+            }
             Orders::TakeBack(takeback) => {
                 let inverses = takeback
                     .inverses(&step)
@@ -212,9 +244,7 @@ impl Driver {
                 Some(Errand::TakeBack(inverses.collect()))
             }
         };
-        let Some((errand, session)) =
-            errand.zip(self.sessions.get(&step.host, step.task.play, &self.state))
-        else {
+        let Some((errand, session)) = errand.zip(session) else {
             let failure = StepFailure::new(
                 FailureClass::Bug,
                 format!("step {step} is not part of the playbook or its host not of the inventory"),
@@ -226,7 +256,12 @@ impl Driver {
             errand,
             is_check: self.config.is_check,
             session,
-            prior: scope::prior_changes(&self.state, &step),
+            prior: scope::prior_changes(&self.state, on.as_ref().unwrap_or(&step.host)),
+            parts: self
+                .state
+                .step(&step)
+                .map(|state| state.parts.clone().into())
+                .unwrap_or_default(),
             within,
             inbox: self.outbox.clone(),
         };
@@ -292,6 +327,22 @@ impl Driver {
                 // A step that was cancelled meanwhile does not listen and changes nothing more.
                 let _cancelled = on_disk.send(written);
             }
+            Message::WentOn { step, item, attempt, settled, end, pause } => {
+                let StepEnd { outcome, failure, note, value } = end;
+                let went_on = EventKind::StepWentOn {
+                    step: step.clone(),
+                    item,
+                    attempt,
+                    settled,
+                    outcome,
+                    failure,
+                    note,
+                    value,
+                };
+                self.record(went_on)?;
+                self.tell(Input::WentOn { step, pause });
+            }
+            Message::Asks { step, question, reply } => self.wants_to_ask(step, question, reply)?,
             Message::WouldChange { step, record, cost } => {
                 self.record(EventKind::StepDecided { step, change: record, cost })?;
             }
@@ -317,6 +368,7 @@ impl Driver {
                     TaskEnd::Oracle(play, Err(failure)) => {
                         self.tell(Input::OracleFailed { play, failure });
                     }
+                    TaskEnd::Answered(step, answer) => self.answered(&step, answer)?,
                     TaskEnd::Closed => {}
                 }
             }
@@ -336,6 +388,11 @@ impl Driver {
                 end.outcome = Outcome::Unknown;
             }
             self.finished(step, end)?;
+        }
+        let is_ask = |ask: &Ask| ask.abort.as_ref().is_some_and(|abort| abort.id() == error.id());
+        if let Some(step) = self.asks.iter().find(|(_, ask)| is_ask(ask)).map(|(s, _)| s.clone()) {
+            let (user, by) = (String::new(), AnsweredBy::Terminal);
+            self.answered(&step, Answer { reply: Reply::NobodyThere, user, by })?;
         }
         if let Some(Question { play, is_oracle, .. }) = self.questions.remove(&error.id()) {
             let failure = StepFailure::caused_by(FailureClass::Bug, "the question panicked", error);
@@ -357,8 +414,51 @@ impl Driver {
         Ok(())
     }
 
+    /// A step asks. What was confirmed before, in this process or an earlier one, stays so.
+    fn wants_to_ask(
+        &mut self,
+        step: StepId,
+        question: event::Question,
+        reply: oneshot::Sender<(Answer, Ack)>,
+    ) -> Result<(), DriveError> {
+        let asked = self.state.plays.get(&step.task.play);
+        let asked = asked.and_then(|play| play.confirmations.get(&step.task.task));
+        if let Some((answer, _)) = asked.and_then(|asked| asked.answer.as_ref())
+            && answer.reply == Reply::Confirmed
+        {
+            let on_disk = std::future::ready(Ok(())).boxed();
+            let _cancelled = reply.send((answer.clone(), on_disk));
+            return Ok(());
+        }
+        self.asks.insert(step.clone(), Ask { reply, abort: None });
+        self.record(EventKind::ConfirmAsked { step, question })
+    }
+
+    /// Asks, now that the question is on disk and was shown.
+    fn ask(&mut self, step: &StepId, question: event::Question) {
+        let Some(ask) = self.asks.get_mut(step) else { return };
+        let (operator, step) = (Arc::clone(&self.config.operator), step.clone());
+        ask.abort = Some(self.tasks.spawn(async move {
+            let answer = operator.ask(&question).await;
+            TaskEnd::Answered(step, answer)
+        }));
+    }
+
+    fn answered(&mut self, step: &StepId, answer: Answer) -> Result<(), DriveError> {
+        // A step that was cancelled meanwhile does not listen any more.
+        let Some(ask) = self.asks.remove(step) else { return Ok(()) };
+        let told = EventKind::ConfirmAnswered { step: step.clone(), answer: answer.clone() };
+        let on_disk = self.emit(told)?;
+        let _cancelled = ask.reply.send((answer, on_disk));
+        Ok(())
+    }
+
     fn finished(&mut self, step: StepId, end: StepEnd) -> Result<(), DriveError> {
         self.cancels.remove(&step);
+        if let Some(abort) = self.asks.remove(&step).and_then(|ask| ask.abort) {
+            abort.abort();
+        }
+        self.note_once(&step, &end);
         self.waiting.remove(&step);
         let class = end.failure.as_ref().map(|failure| failure.class);
         let outcome = end.outcome;
@@ -371,6 +471,17 @@ impl Driver {
         })?;
         self.tell(Input::Finished { step, outcome, class });
         Ok(())
+    }
+
+    /// Keeps the result of a task that one host does for all.
+    fn note_once(&mut self, step: &StepId, end: &StepEnd) {
+        let Orders::Playbook(playbook) = &self.config.orders else { return };
+        let play = playbook.plays.get(usize::from(step.task.play.0));
+        let task = play.and_then(|play| play.tasks.get(usize::from(step.task.task)));
+        let is_done = end.outcome.is_well() && end.outcome != Outcome::Skipped;
+        if is_done && task.is_some_and(scope::is_once) {
+            self.once.insert(step.task, end.value.clone());
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -405,6 +516,9 @@ impl Driver {
         let event = written?;
         let state = &self.state;
         self.observers.retain_mut(|observer| survives(|| observer.observe(&event, state)));
+        if let EventKind::ConfirmAsked { step, question } = event.kind {
+            self.ask(&step, question);
+        }
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! What the tasks of the driver tell it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::event::{Ack, ChangeRecord, OracleReport};
+use crate::event::{Ack, Answer, ChangeRecord, OracleReport, Question};
 use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure, StepId};
 
 /// A word from a task.
@@ -15,6 +17,18 @@ pub(super) enum Message {
     /// A step that takes back several changes comes to its next one: it has its grant, but the
     /// intent must be on disk.
     AlsoDecided { step: StepId, record: ChangeRecord, cost: Cost, on_disk: oneshot::Sender<Ack> },
+    /// An attempt or an item ended, and the step goes on with the next one after a pause of real
+    /// time.
+    WentOn {
+        step: StepId,
+        item: Option<u32>,
+        attempt: u32,
+        settled: bool,
+        end: StepEnd,
+        pause: Duration,
+    },
+    /// A step asks the operator; the answer comes with what tells when it is on disk.
+    Asks { step: StepId, question: Question, reply: oneshot::Sender<(Answer, Ack)> },
     /// In check mode: a step knows what it would change.
     WouldChange { step: StepId, record: ChangeRecord, cost: Cost },
 }
@@ -24,6 +38,8 @@ pub(super) enum TaskEnd {
     Step(StepId, StepEnd),
     Work(PlayNo, Result<MatchedWork, StepFailure>),
     Oracle(PlayNo, Result<OracleReport, StepFailure>),
+    /// The operator answered the question of a step.
+    Answered(StepId, Answer),
     /// A session was closed.
     Closed,
 }
@@ -45,6 +61,10 @@ impl StepEnd {
             note: None,
             value: Value::Null,
         }
+    }
+
+    pub(super) fn unchanged(note: String, value: Value) -> Self {
+        Self { outcome: Outcome::Unchanged, failure: None, note: Some(note), value }
     }
 
     pub(super) fn skipped() -> Self {

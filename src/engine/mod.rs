@@ -6,10 +6,13 @@ mod config;
 mod driver;
 mod logon;
 mod message;
+mod operator;
 mod scope;
 mod sessions;
 mod step;
+mod task;
 
 pub use config::{DriverConfig, Endpoints, Orders};
 pub use driver::{DriveError, Driver};
 pub use logon::GuardedConnector;
+pub use operator::{NobodyThere, Operator};

@@ -1,19 +1,24 @@
 //! What a step may know: the names of its expressions, and what this run already did to its host.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::config::DriverConfig;
 use super::step::Errand;
-use crate::event::RunState;
+use crate::action;
+use crate::event::{PlayState, RunState, StepState};
 use crate::expression::Scope;
 use crate::host::PriorChange;
-use crate::model::{Playbook, StepId};
+use crate::model::{HostName, Outcome, Play, PlayNo, Playbook, StepId, Task, TaskId};
 
 /// The errand of a step of a playbook; `None` when there is no such task or host.
 pub(super) fn errand(
     config: &DriverConfig,
     playbook: &Playbook,
     state: &RunState,
+    once: &OnceResults,
     step: &StepId,
 ) -> Option<Errand> {
     let play = playbook.plays.get(usize::from(step.task.play.0))?;
@@ -25,26 +30,84 @@ pub(super) fn errand(
         .as_ref()
         .and_then(|work| work.by_host.get(&step.host))
         .map_or_else(|| Arc::from([]), |rows| rows.clone().into());
-    let steps = play_state.hosts.get(&step.host).map(|host| &host.steps);
     let vars = Arc::new(play.vars.clone());
     let mut scope =
         Scope::new(host.clone(), vars, Arc::new(config.extra_vars.clone())).with_work(work);
-    for task in &play.tasks {
-        let ended = steps.and_then(|steps| steps.get(&task.id.task));
-        if let Some((name, ended)) = task.register.as_ref().zip(ended) {
-            scope.register(name, ended.value.clone());
+    for (number, earlier) in (0..).map(PlayNo).zip(&playbook.plays) {
+        if number > step.task.play {
+            break;
         }
+        let steps = state.plays.get(&number).and_then(|play| play.hosts.get(&step.host));
+        for task in &earlier.tasks {
+            let own = steps.and_then(|host| host.steps.get(&task.id.task));
+            let own = own.filter(|ended| ended.outcome.is_some()).map(|ended| &ended.value);
+            // What one host did for all is known to all.
+            let Some(value) = once.get(&task.id).or(own) else { continue };
+            if let Some(name) = task.register.as_ref().filter(|_| number == step.task.play) {
+                scope.register(name, value.clone());
+            }
+            if is_open(&task.action.action)
+                && let Value::Object(facts) = value
+            {
+                facts.iter().for_each(|(name, fact)| scope.register(name, fact.clone()));
+            }
+        }
+    }
+    if let Some(failure) = latest_failure(play, play_state, &step.host) {
+        scope.set_failure(failure);
     }
     Some(Errand::Task { task: Arc::new(task.clone()), scope: Box::new(scope) })
 }
 
-/// The changes that earlier steps of this run decided on for the host, in any play, oldest first.
-pub(super) fn prior_changes(state: &RunState, step: &StepId) -> Arc<[PriorChange]> {
-    state
+fn is_open(name: &str) -> bool {
+    action::find(name).is_some_and(|action| action.is_open())
+}
+
+/// The latest step of the host that failed in this play, for `failure`.
+fn latest_failure(play: &Play, state: &PlayState, host: &HostName) -> Option<Value> {
+    let steps = state.hosts.get(host)?.steps.iter();
+    let failed = steps.filter_map(|(task, step)| {
+        Some((step.finished?, play.tasks.get(usize::from(*task))?, step.failure.as_ref()?))
+    });
+    let (_, task, failure) = failed.max_by_key(|(at, task, _)| (*at, task.id.task))?;
+    Some(json!({ "task": task.name, "class": failure.class, "message": failure.to_string() }))
+}
+
+/// The results of tasks that one host did for all.
+pub(super) type OnceResults = HashMap<TaskId, Value>;
+
+/// Whether one host does a task for all.
+pub(super) fn is_once(task: &Task) -> bool {
+    task.flow.run_once || action::find(&task.action.action).is_some_and(|action| action.is_once())
+}
+
+/// The results that a run has so far of tasks that one host did for all.
+pub(super) fn once_results(playbook: &Playbook, state: &RunState) -> OnceResults {
+    let mut results = OnceResults::new();
+    for task in playbook.tasks().filter(|task| is_once(task)) {
+        let hosts = state.plays.get(&task.id.play).into_iter().flat_map(|play| play.hosts.values());
+        let steps = hosts.filter_map(|host| host.steps.get(&task.id.task));
+        let done = |step: &&StepState| {
+            step.outcome.is_some_and(|end| end.is_well() && end != Outcome::Skipped)
+        };
+        if let Some(step) = steps.into_iter().find(done) {
+            results.insert(task.id, step.value.clone());
+        }
+    }
+    results
+}
+
+/// The changes that earlier steps of this run decided on for the host on which a step acts, in any
+/// play, oldest first; those that other hosts delegated to it come last.
+pub(super) fn prior_changes(state: &RunState, host: &HostName) -> Arc<[PriorChange]> {
+    let own = state
         .plays
         .values()
-        .filter_map(|play| play.hosts.get(&step.host))
+        .filter_map(|play| play.hosts.get(host))
         .flat_map(|host| host.steps.values())
+        .filter(|step| step.on.is_none());
+    let delegated = state.delegated.get(host).into_iter().flatten();
+    own.chain(delegated.filter_map(|step| state.step(step)))
         .flat_map(|step| &step.changes)
         .map(|(record, _)| PriorChange {
             action: record.action.clone(),

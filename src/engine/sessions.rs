@@ -13,6 +13,9 @@ pub(super) struct Sessions {
     config: Arc<DriverConfig>,
     open: HashMap<HostName, Arc<Session>>,
     cmdbs: Vec<(HostName, Arc<Session>)>,
+    /// Those of delegated steps, by play, apart from the host's own: they outlast its share of the
+    /// play.
+    delegated: HashMap<(PlayNo, HostName), Arc<Session>>,
 }
 
 impl Sessions {
@@ -23,7 +26,7 @@ impl Sessions {
             .filter(|host| config.endpoints.get(&host.name).is_some_and(|e| e.cmdb.is_some()))
             .map(|host| (host.name.clone(), Arc::new(make(&config, host, Arc::from([])))))
             .collect();
-        Self { config, open: HashMap::new(), cmdbs }
+        Self { config, open: HashMap::new(), cmdbs, delegated: HashMap::new() }
     }
 
     /// The session of a host in a play, made when first asked for.
@@ -36,6 +39,28 @@ impl Sessions {
         if let Some(session) = self.open.get(name) {
             return Some(Arc::clone(session));
         }
+        let session = self.made(name, play, state)?;
+        self.open.insert(name.clone(), Arc::clone(&session));
+        Some(session)
+    }
+
+    /// The session of a host on which other hosts' tasks act, made when first asked for.
+    pub(super) fn delegated(
+        &mut self,
+        name: &HostName,
+        play: PlayNo,
+        state: &RunState,
+    ) -> Option<Arc<Session>> {
+        let key = (play, name.clone());
+        if let Some(session) = self.delegated.get(&key) {
+            return Some(Arc::clone(session));
+        }
+        let session = self.made(name, play, state)?;
+        self.delegated.insert(key, Arc::clone(&session));
+        Some(session)
+    }
+
+    fn made(&self, name: &HostName, play: PlayNo, state: &RunState) -> Option<Arc<Session>> {
         let host = self.config.hosts.get(name)?;
         let work: Arc<[WorkRow]> = state
             .plays
@@ -43,9 +68,7 @@ impl Sessions {
             .and_then(|play| play.work.as_ref())
             .and_then(|work| work.by_host.get(name))
             .map_or_else(|| Arc::from([]), |rows| rows.clone().into());
-        let session = Arc::new(make(&self.config, host, work));
-        self.open.insert(name.clone(), Arc::clone(&session));
-        Some(session)
+        Some(Arc::new(make(&self.config, host, work)))
     }
 
     /// Takes a session out, to be closed by the caller.
@@ -61,6 +84,7 @@ impl Sessions {
     /// Closes whatever is open, all at once.
     pub(super) async fn close_all(&mut self) {
         let open = self.open.drain().map(|(_, session)| session);
+        let open = open.chain(self.delegated.drain().map(|(_, session)| session));
         let all = open.chain(self.cmdbs.drain(..).map(|(_, session)| session));
         futures::future::join_all(all.map(|session| async move { session.close().await })).await;
     }

@@ -1,4 +1,4 @@
-//! One step on one host: fill in templates, probe, decide, wait for the grant, apply. Where reading
+//! One step on one host, attempt by attempt: fill in templates, probe, decide, wait for the grant, apply. Where reading
 //! draws from limits, the grant is waited for before it.
 
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{Message, StepEnd, orphaned};
+use super::task::{self, refused};
 use crate::action::{self, ActionKind, Decision};
-use crate::event::{Ack, ChangeRecord};
+use crate::event::{Ack, ChangeRecord, Question, Reply, StepPart};
 use crate::expression::{Scope, render, truth};
 use crate::host::{PriorChange, Session};
 use crate::model::{Cost, FailureClass, Outcome, StepFailure, StepId, Task};
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) is_check: bool,
     pub(super) session: Arc<Session>,
     pub(super) prior: Arc<[PriorChange]>,
+    /// Its attempts and items that ended before the run was cut.
+    pub(super) parts: Arc<[StepPart]>,
     /// Real time for probing, and again for applying: the wait for a limit does not count.
     pub(super) within: Duration,
     pub(super) inbox: mpsc::Sender<Message>,
@@ -63,15 +66,21 @@ pub(super) async fn run(job: Job, cancel: oneshot::Receiver<()>) -> StepEnd {
 
 async fn walk(job: &Job, applying: &AtomicBool) -> StepEnd {
     match &job.errand {
-        Errand::Task { task, scope } => run_task(job, task, scope, applying).await,
+        Errand::Task { task, scope } => task::run(job, task, scope, applying).await,
         Errand::TakeBack(inverses) => take_back(job, inverses, applying).await,
     }
 }
 
-async fn run_task(job: &Job, task: &Task, scope: &Scope, applying: &AtomicBool) -> StepEnd {
+/// One attempt of a task, or of an item of its loop.
+pub(super) async fn attempt(
+    job: &Job,
+    task: &Task,
+    scope: &Scope,
+    applying: &AtomicBool,
+) -> StepEnd {
     let (action, decision) = match decide(job, task, scope).await {
-        Ok(Some(decided)) => decided,
-        Ok(None) => return StepEnd::skipped(),
+        Ok(Decided::Go(action, decision)) => (action, decision),
+        Ok(Decided::Ends(end)) => return end,
         Err(failure) => return StepEnd::failed(failure),
     };
     let (record, cost) = match decision {
@@ -115,23 +124,30 @@ async fn take_back(job: &Job, inverses: &[(String, Value)], applying: &AtomicBoo
     end
 }
 
-/// Fills in the task and lets the action read the host; `None` when the task is not for this host.
-async fn decide(
-    job: &Job,
-    task: &Task,
-    scope: &Scope,
-) -> Result<Option<(&'static dyn ActionKind, Decision)>, StepFailure> {
-    let refused = |error: &(dyn std::error::Error + 'static)| {
-        StepFailure::from_error(FailureClass::Refused, error)
-    };
+/// What came of reading.
+enum Decided {
+    /// The step ends without having read its host.
+    Ends(StepEnd),
+    /// The action decided.
+    Go(&'static dyn ActionKind, Decision),
+}
+
+/// Fills in the task and lets the action read the host, or asks the operator.
+async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFailure> {
     if let Some(condition) = &task.when
         && !truth(condition, scope).map_err(|error| refused(&error))?
     {
-        return Ok(None);
+        return Ok(Decided::Ends(StepEnd::skipped()));
     }
     let params = render(&task.action.params, scope).map_err(|error| refused(&error))?;
     let action = find(&task.action.action)?;
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
+    if let Some(note) = prepared.rehearse().filter(|_| job.is_check) {
+        return Ok(Decided::Ends(StepEnd::unchanged(note, Value::Null)));
+    }
+    if let Some(question) = prepared.question() {
+        return ask(job, question).await.map(Decided::Ends);
+    }
     let with_uses = |cost: Cost| {
         task.uses.draws().fold(cost, |cost, (name, draw)| cost.and(name.clone(), draw))
     };
@@ -158,7 +174,26 @@ async fn decide(
         }
         *cost = with_uses(std::mem::take(cost));
     }
-    Ok(Some((action, decision)))
+    Ok(Decided::Go(action, decision))
+}
+
+/// Asks the operator and waits for the answer to be on disk.
+async fn ask(job: &Job, question: Question) -> Result<StepEnd, StepFailure> {
+    let (reply, answered) = oneshot::channel();
+    let name = question.name.clone();
+    let message = Message::Asks { step: job.step.clone(), question, reply };
+    job.inbox.send(message).await.map_err(|_| orphaned())?;
+    let (answer, on_disk) = answered.await.map_err(|_| orphaned())?;
+    on_disk.await.map_err(|error| StepFailure::from_error(FailureClass::Bug, &error))?;
+    let why = match answer.reply {
+        Reply::Confirmed => {
+            let value = serde_json::to_value(&answer).unwrap_or_default();
+            return Ok(StepEnd::unchanged(format!("confirmed by {}", answer.user), value));
+        }
+        Reply::Declined => format!("`{name}` was not confirmed by {}", answer.user),
+        Reply::NobodyThere => format!("nobody was there to confirm `{name}`"),
+    };
+    Err(StepFailure::new(FailureClass::Unconfirmed, why))
 }
 
 async fn would_change(job: &Job, record: ChangeRecord, cost: Cost) -> StepEnd {

@@ -7,6 +7,8 @@ use crate::model::{Elapsed, LimitName, StepId};
 pub enum Phase {
     /// Reads the host.
     Probing,
+    /// Lets time pass, or waits for a person.
+    Pausing,
     /// Knows its change and waits for a limit.
     Waiting,
     /// Changes the host and waits for the effect.
@@ -31,6 +33,10 @@ pub enum WaitReason {
     Limit(LimitName, Option<String>),
     /// As many hosts are in flight as `throttle` or the slow start allows.
     Throttle,
+    /// Another host does the task for all.
+    Once,
+    /// A step of another host acts on the host that the task is delegated to.
+    Delegate,
     /// The wave before is not through.
     Wave,
 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChangeRecord, RunResult};
+use super::{Answer, ChangeRecord, Question, RunResult};
 use crate::model::{
     Cost, Elapsed, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo, RunId, StepFailure,
-    StepId, TimeScale, Vars, WaveNo,
+    StepId, TagChoice, TimeScale, Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -61,6 +61,9 @@ pub struct RunStarted {
     /// The variables of `-e`.
     #[serde(default, skip_serializing_if = "Vars::is_empty")]
     pub extra_vars: Vars,
+    /// The choice of `--tags` and `--skip-tags`.
+    #[serde(default, skip_serializing_if = "TagChoice::is_all")]
+    pub tags: TagChoice,
     /// The seed of everything random.
     pub seed: u64,
     /// How fast the world runs.
@@ -174,6 +177,9 @@ pub enum EventKind {
     StepStarted {
         /// The step.
         step: StepId,
+        /// The host on which it acts, where that is another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<HostName>,
     },
     /// A step knows what it will change. No effect takes place before this is on disk.
     StepDecided {
@@ -183,6 +189,43 @@ pub enum EventKind {
         change: ChangeRecord,
         /// What it draws from limits.
         cost: Cost,
+    },
+    /// An attempt, or an item of a loop, ended, and the step goes on with the next one.
+    StepWentOn {
+        /// The step.
+        step: StepId,
+        /// The item, from 0; none in a task without a loop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Whether the item is through; if not, it is tried again.
+        settled: bool,
+        /// How it ended.
+        outcome: Outcome,
+        /// Why it ended badly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<StepFailure>,
+        /// What was seen or done, in a few words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+        /// The value that it came to.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        value: Value,
+    },
+    /// An operator is asked to confirm something.
+    ConfirmAsked {
+        /// The step that asks.
+        step: StepId,
+        /// What he is asked.
+        question: Question,
+    },
+    /// An operator answered, or nobody was there.
+    ConfirmAnswered {
+        /// The step that asked.
+        step: StepId,
+        /// What he said.
+        answer: Answer,
     },
     /// A step ended.
     StepFinished {
@@ -226,6 +269,12 @@ pub enum EventKind {
         bad: u32,
         /// Hosts that may.
         tolerated: u32,
+    },
+    /// A task that one host does for all failed after it may have changed something: nothing new
+    /// starts.
+    OnceFailed {
+        /// The step.
+        step: StepId,
     },
     /// A logon was rejected: nothing is tried with that credential any more.
     BreakerOpened {

@@ -5,6 +5,7 @@ mod gauge;
 mod journal;
 mod kind;
 mod observer;
+mod question;
 mod result;
 mod state;
 
@@ -16,5 +17,8 @@ pub use kind::{
     TaskHeader,
 };
 pub use observer::Observer;
+pub use question::{Answer, AnsweredBy, Question, Reply};
 pub use result::RunResult;
-pub use state::{HostState, IllegalEvent, PlayState, RunState, StepState, WaveState};
+pub use state::{
+    Confirmation, HostState, IllegalEvent, PlayState, RunState, StepPart, StepState, WaveState,
+};

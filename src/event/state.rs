@@ -4,7 +4,10 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{ChangeRecord, Event, EventKind, OracleReport, RunResult, RunStarted, StopStage};
+use super::{
+    Answer, ChangeRecord, Event, EventKind, OracleReport, Question, RunResult, RunStarted,
+    StopStage,
+};
 use crate::model::{
     Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId,
     TaskId, WaveNo,
@@ -32,6 +35,12 @@ pub struct StepState {
     pub changes: Vec<(ChangeRecord, Cost)>,
     /// Whether a decided change has no recorded end: after a crash, it is in doubt.
     pub open: bool,
+    /// The host on which it acts, where that is another one.
+    pub on: Option<HostName>,
+    /// Its attempts and items that ended and after which it went on.
+    pub parts: Vec<StepPart>,
+    /// How many of the changes belong to those.
+    pub settled: usize,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it ended.
@@ -42,6 +51,34 @@ pub struct StepState {
     pub note: Option<String>,
     /// The value that `register` keeps.
     pub value: Value,
+}
+
+/// An attempt of a step, or an item of its loop, that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPart {
+    /// The item, from 0; none in a task without a loop.
+    pub item: Option<u32>,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// Whether the item is through.
+    pub settled: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended badly.
+    pub failure: Option<StepFailure>,
+    /// The value that it came to.
+    pub value: Value,
+}
+
+/// A question to an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmation {
+    /// The step that asked.
+    pub step: StepId,
+    /// What was asked.
+    pub question: Question,
+    /// What was said, and when.
+    pub answer: Option<(Answer, jiff::Timestamp)>,
 }
 
 /// A host's share of one play.
@@ -93,6 +130,10 @@ pub struct PlayState {
     pub hosts: IndexMap<HostName, HostState>,
     /// Whether its budget tripped.
     pub tripped: Option<(u32, u32)>,
+    /// The step that one host did for all and that failed.
+    pub once_failed: Option<StepId>,
+    /// What an operator was asked, by the task's place in the play.
+    pub confirmations: IndexMap<u16, Confirmation>,
     /// The latest word of the CMDB.
     pub oracle: Option<OracleReport>,
     /// Whether it was the last word.
@@ -104,6 +145,11 @@ pub struct PlayState {
 }
 
 impl PlayState {
+    /// Whether it stopped by itself: nothing after it may run.
+    pub fn is_stopped(&self) -> bool {
+        self.tripped.is_some() || self.once_failed.is_some()
+    }
+
     fn reopen(&mut self, is_check: bool) {
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
         for host in self.hosts.values_mut() {
@@ -125,6 +171,9 @@ impl PlayState {
         }
         self.oracle_done &= self.finished;
         let has_hosts_left = self.hosts.values().any(|host| host.outcome.is_none());
+        if has_hosts_left {
+            self.once_failed = None;
+        }
         if has_hosts_left && self.tripped.take().is_some() {
             for (wave, bad) in self.waves.iter_mut().zip(bad) {
                 wave.forgiven = bad;
@@ -135,12 +184,20 @@ impl PlayState {
 
 impl StepState {
     fn reopen(&mut self, host_is_through: bool, is_check: bool) {
-        let is_cancelled = !host_is_through
-            && self.failure.as_ref().is_some_and(|f| f.class == FailureClass::Cancelled);
+        let is_left = |class| matches!(class, FailureClass::Cancelled | FailureClass::Unconfirmed);
+        let is_cancelled =
+            !host_is_through && self.failure.as_ref().is_some_and(|f| is_left(f.class));
         if self.outcome == Some(Outcome::Unknown) || is_cancelled {
-            let (started, changes) = (self.started, std::mem::take(&mut self.changes));
-            let open = !changes.is_empty() && !is_check;
-            *self = Self { started, changes, open, ..Self::default() };
+            let before = std::mem::take(self);
+            *self = Self {
+                started: before.started,
+                open: before.changes.len() > before.settled && !is_check,
+                changes: before.changes,
+                settled: before.settled,
+                parts: before.parts,
+                on: before.on,
+                ..Self::default()
+            };
         }
     }
 }
@@ -154,6 +211,8 @@ pub struct RunState {
     pub plays: IndexMap<PlayNo, PlayState>,
     /// Units booked by limit: now and later together.
     pub booked: IndexMap<String, u64>,
+    /// The steps that act on another host than their own, by that host.
+    pub delegated: IndexMap<HostName, Vec<StepId>>,
     /// Whether the operator asked for an end.
     pub stopping: Option<StopStage>,
     /// The host that rejected a logon.
@@ -197,7 +256,7 @@ impl RunState {
         if self.result.is_some() && !matches!(event.kind, EventKind::RunResumed { .. }) {
             return refuse("the run has ended".to_owned());
         }
-        if let Err(reason) = self.take(&event.kind, event.elapsed) {
+        if let Err(reason) = self.take(&event.kind, event.elapsed, event.at) {
             return refuse(reason);
         }
         self.next_seq += 1;
@@ -260,7 +319,12 @@ impl RunState {
         }
     }
 
-    fn take(&mut self, kind: &EventKind, elapsed: Elapsed) -> Result<(), String> {
+    fn take(
+        &mut self,
+        kind: &EventKind,
+        elapsed: Elapsed,
+        at: jiff::Timestamp,
+    ) -> Result<(), String> {
         match kind {
             EventKind::RunStarted(header) => self.header = Some(header.clone()),
             EventKind::RunResumed { .. } => {
@@ -277,7 +341,7 @@ impl RunState {
             }
             EventKind::PlayStarted { play, waves } => self.start_play(*play, waves)?,
             EventKind::WaveStarted { play, wave } => self.wave(*play, *wave)?.started = true,
-            EventKind::StepStarted { step } => self.start_step(step, elapsed)?,
+            EventKind::StepStarted { step, on } => self.start_step(step, on.as_ref(), elapsed)?,
             EventKind::StepDecided { step, change, cost } => {
                 let is_check = self.is_check();
                 let state = self.open_step(step)?;
@@ -289,6 +353,32 @@ impl RunState {
                         *booked += u64::from(draw.total());
                     }
                 }
+            }
+            EventKind::StepWentOn {
+                step, item, attempt, settled, outcome, failure, value, ..
+            } => {
+                let state = self.open_step(step)?;
+                state.open = false;
+                state.settled = state.changes.len();
+                state.parts.push(StepPart {
+                    item: *item,
+                    attempt: *attempt,
+                    settled: *settled,
+                    outcome: *outcome,
+                    failure: failure.clone(),
+                    value: value.clone(),
+                });
+            }
+            EventKind::ConfirmAsked { step, question } => {
+                self.open_step(step)?;
+                let asked =
+                    Confirmation { step: step.clone(), question: question.clone(), answer: None };
+                self.play(step.task.play)?.confirmations.insert(step.task.task, asked);
+            }
+            EventKind::ConfirmAnswered { step, answer } => {
+                let asked = self.play(step.task.play)?.confirmations.get_mut(&step.task.task);
+                let asked = asked.ok_or_else(|| format!("step {step} did not ask"))?;
+                asked.answer = Some((answer.clone(), at));
             }
             EventKind::StepFinished { step, outcome, failure, note, value } => {
                 let state = self.open_step(step)?;
@@ -305,6 +395,9 @@ impl RunState {
             EventKind::WaveFinished { play, wave } => self.wave(*play, *wave)?.finished = true,
             EventKind::BudgetTripped { play, bad, tolerated, .. } => {
                 self.play(*play)?.tripped = Some((*bad, *tolerated));
+            }
+            EventKind::OnceFailed { step } => {
+                self.play(step.task.play)?.once_failed = Some(step.clone());
             }
             EventKind::BreakerOpened { host } => self.breaker = Some(host.clone()),
             EventKind::OracleChecked { play, report, last } => {
@@ -379,7 +472,12 @@ impl RunState {
         Ok(())
     }
 
-    fn start_step(&mut self, step: &StepId, elapsed: Elapsed) -> Result<(), String> {
+    fn start_step(
+        &mut self,
+        step: &StepId,
+        on: Option<&HostName>,
+        elapsed: Elapsed,
+    ) -> Result<(), String> {
         let host = self.host(step.task.play, &step.host)?;
         if host.outcome.is_some() {
             return Err(format!("host {} is through with the play", step.host));
@@ -389,6 +487,13 @@ impl RunState {
             return Err(format!("step {step} has ended"));
         }
         state.started = elapsed;
+        state.on = on.cloned();
+        if let Some(on) = on {
+            let steps = self.delegated.entry(on.clone()).or_default();
+            if !steps.contains(step) {
+                steps.push(step.clone());
+            }
+        }
         Ok(())
     }
 

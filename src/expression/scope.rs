@@ -12,7 +12,7 @@ use crate::model::{Host, Vars, WorkRow};
 
 /// Names that a playbook cannot give to its own variables.
 pub const RESERVED: &[&str] =
-    &["work", "inventory_hostname", "inventory_hostname_short", "group_names"];
+    &["work", "item", "failure", "inventory_hostname", "inventory_hostname_short", "group_names"];
 
 /// How deep a variable may refer to other variables.
 const MAX_DEPTH: u8 = 16;
@@ -32,12 +32,22 @@ struct Layers {
     extra: Arc<Vars>,
     work: Option<Arc<[WorkRow]>>,
     registered: IndexMap<String, Value>,
+    item: Option<Value>,
+    failure: Option<Value>,
 }
 
 impl Scope {
     /// The scope of a host: its own variables, the play's and those of the command line.
     pub fn new(host: Host, play: Arc<Vars>, extra: Arc<Vars>) -> Self {
-        Self(Arc::new(Layers { host, play, extra, work: None, registered: IndexMap::new() }))
+        Self(Arc::new(Layers {
+            host,
+            play,
+            extra,
+            work: None,
+            registered: IndexMap::new(),
+            item: None,
+            failure: None,
+        }))
     }
 
     /// Adds the rows of the play's work query as `work`: `package_ids` (each once, in braces),
@@ -53,6 +63,19 @@ impl Scope {
         Arc::make_mut(&mut self.0).registered.insert(name.to_owned(), value);
     }
 
+    /// Makes an item of a loop known as `item`.
+    #[must_use]
+    pub fn with_item(mut self, item: Value) -> Self {
+        Arc::make_mut(&mut self.0).item = Some(item);
+        self
+    }
+
+    /// Makes the latest failure of the host that the playbook went on after known as `failure`:
+    /// `task`, `class` and `message`.
+    pub fn set_failure(&mut self, failure: Value) {
+        Arc::make_mut(&mut self.0).failure = Some(failure);
+    }
+
     /// The context of one evaluation.
     pub(super) fn context(&self, depth: u8) -> Arc<Context> {
         Arc::new(Context { scope: self.clone(), depth, failure: Mutex::new(None) })
@@ -65,6 +88,8 @@ impl Layers {
             "inventory_hostname" => Some(json!(self.host.name.as_str())),
             "inventory_hostname_short" => Some(json!(self.host.name.short())),
             "group_names" => Some(json!(self.host.groups.as_ref())),
+            "item" => self.item.clone(),
+            "failure" => self.failure.clone(),
             "work" => self.work.as_deref().map(describe_work),
             _ => None,
         }

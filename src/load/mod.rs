@@ -6,6 +6,7 @@
 mod ambiguous;
 mod diagnostic;
 mod fields;
+mod flow;
 mod inventory;
 mod lint;
 mod params;
@@ -18,6 +19,7 @@ mod secrets;
 mod settings;
 mod source;
 mod task;
+mod tasks;
 mod templates;
 mod variables;
 mod yaml;
@@ -27,6 +29,6 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity, Snippet};
 pub use inventory::{InventorySettings, LoadedInventory, load_inventory};
-pub use playbook::{LoadedPlaybook, load_playbook};
+pub use playbook::{LoadedPlaybook, load_playbook, load_playbook_with};
 pub use render::render;
 pub use settings::{CmdbSettings, HostSettings, SettingError, WinrmSettings, WinrmTransport};

@@ -4,11 +4,12 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::fields;
+use super::fields::{self, Ambiguity};
 use super::source::Source;
 use super::templates::{self, Known};
 use super::yaml::{Entry, Kind, Node, Span};
-use crate::action::{ActionKind, ParamDoc, ParamKind};
+use super::{flow, task, variables};
+use crate::action::{self, ActionKind, ParamDoc, ParamKind};
 use crate::expression::is_template;
 use crate::model::Guid;
 
@@ -21,6 +22,9 @@ pub(super) fn read(
 ) -> Value {
     let name = action.name();
     let docs = action.params();
+    if action.is_open() {
+        return names_and_values(&call.value, known, source);
+    }
     let params = match &call.value.kind {
         Kind::Map(entries) => mapping(entries, call.key_span, name, docs, known, source),
         _ if fields::is_nothing(&call.value) => {
@@ -52,6 +56,28 @@ pub(super) fn read(
         source.error("refused", call.value.span, why);
     }
     params
+}
+
+/// Variables and what they are to hold.
+fn names_and_values(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Value {
+    let entries = match &node.kind {
+        Kind::Map(entries) if !entries.is_empty() => entries,
+        _ => {
+            fields::mismatch(node, "a mapping of names and values", source);
+            return Value::Null;
+        }
+    };
+    let mut map = Map::with_capacity(entries.len());
+    for entry in entries {
+        let key = Node { span: entry.key_span, kind: Kind::Broken };
+        if task::is_variable_name(&entry.key, &key, source)
+            && !variables::refuse_secret(&entry.key, entry.key_span, &entry.value, source)
+        {
+            let value = parameter(&entry.value, ParamKind::Any, known, source);
+            map.insert(entry.key.clone().into_owned(), value);
+        }
+    }
+    Value::Object(map)
 }
 
 fn mapping(
@@ -139,11 +165,21 @@ fn parameter(
     source: &mut Source<'_>,
 ) -> Value {
     if let Kind::Scalar(scalar) = &node.kind
+        && kind != ParamKind::Expressions
         && templates::template(node, &scalar.text, known, source)
     {
         return Value::String(scalar.text.clone().into_owned());
     }
     let read = match kind {
+        ParamKind::Any => {
+            flow::check_templates(node, known, source);
+            Some(fields::value(node, Ambiguity::Refuse, source))
+        }
+        ParamKind::Expressions => {
+            let parts = fields::one_or_more(node).iter();
+            let texts = parts.filter_map(|part| task::condition(part, known, source));
+            Some(Value::Array(texts.map(|text| action::claim(&text)).collect()))
+        }
         ParamKind::Text => text(node, source),
         ParamKind::OneOf(words) => one_of(node, words, source),
         ParamKind::Texts => list(node, kind, source, |item, source| {

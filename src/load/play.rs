@@ -8,11 +8,11 @@ use super::fields::{self, Ambiguity, Keys};
 use super::settings;
 use super::source::Source;
 use super::task::{self, Surroundings};
-use super::templates::{self, Known};
-use super::yaml::{Entry, Kind, Node};
-use super::{LoadedInventory, lint, variables};
+use super::tasks::{self, Inherited, Reading, Shared};
+use super::templates::Known;
+use super::yaml::{Kind, Node};
+use super::{LoadedInventory, flow, lint, variables};
 use crate::action::ActionKind;
-use crate::expression::is_template;
 use crate::model::{
     Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Selector, TimeScale, Vars,
     WorkQuery,
@@ -31,6 +31,7 @@ const PLAY: Keys = Keys {
         "oracle",
         "limits",
         "vars",
+        "tags",
         "tasks",
     ],
     later: &[
@@ -39,14 +40,14 @@ const PLAY: Keys = Keys {
         ("strict", "a small `serial` keeps few hosts in flight"),
         ("window", "start the run inside the window; `resume` continues it in the next one"),
         ("handlers", "write the task where it should run, with a `when`"),
-        ("tags", "put these tasks into a playbook of their own"),
-        ("loop", "name several things in the action's own list"),
-        ("run_once", "put the tasks into a play for that one host"),
-        ("ignore_errors", "`max_fail_percentage` says how many hosts may fail"),
-        ("include_tasks", "write the tasks into this playbook"),
         ("soak", "end the playbook here and continue with a second one"),
     ],
     foreign: &[
+        ("loop", "it is a key of a task"),
+        ("run_once", "it is a key of a task"),
+        ("ignore_errors", "it is a key of a task or of a block"),
+        ("include_tasks", "it stands under `tasks`"),
+        ("block", "it stands under `tasks`"),
         ("gather_facts", "leave it out: what an action must know it reads itself"),
         ("strategy", "leave it out: inside a wave no host waits for the slowest"),
         ("any_errors_fatal", "write `max_fail_percentage: 0`"),
@@ -74,6 +75,7 @@ pub(super) fn read(
     node: &Node<'_>,
     number: PlayNo,
     against: &Against<'_>,
+    shared: &mut Shared<'_>,
     source: &mut Source<'_>,
 ) -> Option<Play> {
     let entries = fields::entries(node, "a play", source)?;
@@ -98,35 +100,37 @@ pub(super) fn read(
     let mut known = Known {
         has_work: get("work").is_some(),
         own: vars.keys().cloned().collect(),
+        late: HashSet::new(),
+        has_item: false,
         hosts: against.variables,
     };
+    known.registers(shared.facts.iter().cloned());
     if let Some(node) = get("vars") {
-        check_templates(node, &known, source);
+        flow::check_templates(node, &known, source);
     }
     let defaults = Limits::default();
     let declared = against.inventory.map_or(&defaults, |loaded| &loaded.settings.limits);
     let around = Surroundings {
         registry: against.registry,
         limits: task::limit_names(&[&declared.0, &limits]),
+        inventory: against.inventory,
     };
-    let tasks = match get("tasks").map(|node| (node, &node.kind)) {
-        Some((_, Kind::List(items))) if !items.is_empty() => items
-            .iter()
-            .zip(0..)
-            .filter_map(|(item, at)| task::read(item, number, at, &around, &mut known, source))
-            .collect(),
-        Some((_, Kind::Broken)) => Vec::new(),
-        Some((node, Kind::Map(_) | Kind::Scalar(_) | Kind::List(_))) => {
-            fields::mismatch(node, "a list of tasks, each after `- `", source);
-            Vec::new()
-        }
-        None if fields::is_misspelt(entries, "tasks", PLAY.known) => Vec::new(),
+    let has_work = known.has_work;
+    let mut reading =
+        Reading { play: number, around: &around, known, tasks: Vec::new(), blocks: Vec::new() };
+    let inherited = Inherited {
+        tags: get("tags").into_iter().flat_map(|node| flow::tags(node, source)).collect(),
+        ..Inherited::default()
+    };
+    match get("tasks") {
+        Some(node) => tasks::list(node, &inherited, &mut reading, shared, source),
+        None if fields::is_misspelt(entries, "tasks", PLAY.known) => {}
         None => {
             let help = "a play has at least one task: `tasks:` and a list";
             fields::missing(start, "this play", "tasks", help, source);
-            Vec::new()
         }
-    };
+    }
+    let Reading { tasks, blocks, .. } = reading;
 
     let play = Play {
         name: get("name")
@@ -144,9 +148,10 @@ pub(super) fn read(
             .unwrap_or(Play::DEFAULT_THROTTLE),
         max_fail_percentage: get("max_fail_percentage").and_then(|node| percentage(node, source)),
         limits,
-        oracle: get("oracle").and_then(|node| oracle(node, known.has_work, source)),
+        oracle: get("oracle").and_then(|node| oracle(node, has_work, source)),
         vars,
         tasks,
+        blocks,
     };
     if source.error_count() == errors_before {
         lint::play(&play, entries, start, against.inventory, source);
@@ -354,20 +359,4 @@ fn vars(node: &Node<'_>, source: &mut Source<'_>) -> Vars {
         }
     }
     vars
-}
-
-/// Checks the templates in all texts below a node.
-fn check_templates(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) {
-    match &node.kind {
-        Kind::Scalar(scalar) if is_template(&scalar.text) => {
-            templates::template(node, &scalar.text, known, source);
-        }
-        Kind::Scalar(_) | Kind::Broken => {}
-        Kind::List(items) => items.iter().for_each(|item| check_templates(item, known, source)),
-        Kind::Map(entries) => {
-            entries
-                .iter()
-                .for_each(|entry: &Entry<'_>| check_templates(&entry.value, known, source));
-        }
-    }
 }

@@ -21,6 +21,8 @@ pub(super) struct Source<'t> {
     masked: Vec<Span>,
     beyond: usize,
     errors: usize,
+    /// What was found in files that this one includes.
+    included: Vec<Diagnostic>,
 }
 
 /// Something found at a place.
@@ -65,7 +67,15 @@ impl<'t> Source<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
         // Editors of Windows put a mark before the text that is no part of it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { file, text, findings: Vec::new(), masked: Vec::new(), beyond: 0, errors: 0 }
+        Self {
+            file,
+            text,
+            findings: Vec::new(),
+            masked: Vec::new(),
+            beyond: 0,
+            errors: 0,
+            included: Vec::new(),
+        }
     }
 
     pub(super) fn text(&self) -> &'t str {
@@ -80,6 +90,12 @@ impl<'t> Source<'t> {
     /// The number of mistakes so far.
     pub(super) fn error_count(&self) -> usize {
         self.errors
+    }
+
+    /// Takes in what was found in a file that this one includes: its mistakes are this one's too.
+    pub(super) fn adopt(&mut self, included: Source<'_>) {
+        self.errors += included.errors;
+        self.included.extend(included.into_diagnostics());
     }
 
     /// Notes a mistake.
@@ -145,7 +161,7 @@ impl<'t> Source<'t> {
         count(before.iter().filter(|byte| **byte == b'\n').count() + 1)
     }
 
-    /// What was found, by position.
+    /// What was found, by position; what was found in included files comes after it.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.findings.truncate(MAX_FINDINGS);
         let mut findings = std::mem::take(&mut self.findings);
@@ -161,6 +177,7 @@ impl<'t> Source<'t> {
             last.help =
                 Some(last.help.take().map_or(note.clone(), |help| format!("{help}\n{note}")));
         }
+        shown.append(&mut self.included);
         shown
     }
 

@@ -5,44 +5,47 @@ use serde_json::Value;
 
 use super::fields::{self, Keys};
 use super::source::{Source, nearest};
+use super::tasks::{Inherited, Reading};
 use super::templates::{self, Known};
 use super::yaml::{Entry, Kind, Node};
-use super::{params, scalar};
+use super::{LoadedInventory, flow, params, scalar};
 use crate::action::ActionKind;
 use crate::expression::RESERVED;
-use crate::model::{ActionCall, Cost, Draw, LimitName, PlayNo, Task, TaskId};
+use crate::model::{ActionCall, Cost, Draw, LimitName, Task, TaskFlow, TaskId};
 
-const TASK: Keys = Keys {
+pub(super) const TASK: Keys = Keys {
     what: "a task",
-    known: &["name", "when", "register", "uses", "within"],
+    known: &[
+        "name",
+        "when",
+        "register",
+        "tags",
+        "ignore_errors",
+        "loop",
+        "until",
+        "retries",
+        "delay",
+        "run_once",
+        "delegate_to",
+        "uses",
+        "within",
+    ],
     later: &[
-        ("loop", "name several things in the action's own list"),
-        ("tags", "put these tasks into a playbook of their own"),
-        ("block", "write the tasks one below the other, each with its `when`"),
-        ("rescue", "a failed step ends the host's play; `undo` takes back what was changed"),
-        ("always", "a failed step ends the host's play; `undo` takes back what was changed"),
-        ("retries", "what is safe to repeat is repeated without being told"),
-        ("until", "`wait_until` waits for files of the product"),
-        ("delay", "what is safe to repeat is repeated without being told"),
         ("check", "run the playbook with `--check`"),
         ("check_mode", "run the playbook with `--check`"),
-        ("ignore_errors", "`max_fail_percentage` says how many hosts may fail"),
-        ("run_once", "put the task into a play for that one host"),
-        ("delegate_to", "put the task into a play for that host"),
         ("notify", "write the task where it should run, with a `when`"),
-        ("include_tasks", "write the tasks into this playbook"),
-        ("confirm", "end the playbook here and continue with a second one"),
-        ("pause", "end the playbook here and continue with a second one"),
         ("causes", "`uses` takes what is drawn later as well: `{ now: 1, later: 2 }`"),
-        ("vars", "put the variables into the `vars` of the play"),
+        ("vars", "put the variables into the `vars` of the play, or into a `set_fact` before"),
         ("throttle", "the play has a `throttle`, and limits hold for all hosts together"),
+        ("loop_control", "the item is known as `item`"),
     ],
     foreign: &[
         ("timeout", "write `within: 15 min`"),
         ("changed_when", "an action knows itself whether it changed something"),
-        ("failed_when", "an action knows itself whether it failed"),
-        ("with_items", "name several things in the action's own list"),
-        ("import_tasks", "write the tasks into this playbook"),
+        ("failed_when", "write an `assert` after it, over what it registers"),
+        ("with_items", "write `loop`"),
+        ("import_tasks", "write `include_tasks`: it is read when the playbook is loaded"),
+        ("any_errors_fatal", "write `max_fail_percentage: 0` at the play"),
         ("become", "the credential says as whom fleetmend logs on"),
         ("no_log", "secrets are never shown"),
         ("async", "steps of different hosts run side by side already"),
@@ -54,37 +57,59 @@ const TASK: Keys = Keys {
 pub(super) struct Surroundings<'c> {
     pub(super) registry: &'c [&'c dyn ActionKind],
     pub(super) limits: Vec<String>,
+    pub(super) inventory: Option<&'c LoadedInventory>,
 }
 
 /// Reads a task; what it registers is known to the tasks after it.
 pub(super) fn read(
+    entries: &[Entry<'_>],
     node: &Node<'_>,
-    play: PlayNo,
-    position: u16,
-    around: &Surroundings<'_>,
-    known: &mut Known<'_>,
+    id: TaskId,
+    inherited: &Inherited,
+    reading: &mut Reading<'_>,
     source: &mut Source<'_>,
 ) -> Option<Task> {
-    let entries = fields::entries(node, "a task", source)?;
+    let around = reading.around;
     let call = action_of(entries, node, around, source)?;
     let get = |key| fields::get(entries, key);
+    let known = &mut reading.known;
+    let each = get("loop").and_then(|node| flow::each(node, known, source));
+    known.has_item = get("loop").is_some();
     let when = get("when").and_then(|node| condition(node, known, source));
     let params = params::read(call.0, call.1, known, source);
     let uses = get("uses").map_or_else(Cost::none, |node| uses(node, around, source));
     let within = get("within").and_then(|node| fields::span_of_time(node, source));
     let name = get("name").and_then(|node| fields::text(node, "a text", source));
     let register = get("register").and_then(|node| variable_name(node, source));
-    known.own.extend(register.clone());
-    Some(Task {
-        id: TaskId { play, task: position },
+    known.registers(register.iter().cloned());
+    let retry = flow::retry(entries, known, source);
+    known.has_item = false;
+    let own_delegate =
+        get("delegate_to").and_then(|node| flow::delegate(node, known, around.inventory, source));
+    let task = Task {
+        id,
         name: name.unwrap_or_else(|| call.1.name().to_owned()),
         action: ActionCall { action: call.1.name().to_owned(), params },
-        when,
+        when: inherited.condition(when),
         register,
         uses,
-        within,
+        within: within.or_else(|| flow::patience(call.0, call.1)),
         line: source.line(node.span),
-    })
+        flow: TaskFlow {
+            file: inherited.file.clone(),
+            tags: inherited.tags_with(get("tags"), source),
+            ignore_errors: get("ignore_errors")
+                .and_then(|node| fields::flag(node, source))
+                .unwrap_or(inherited.ignore_errors),
+            run_once: get("run_once").and_then(|node| fields::flag(node, source)).unwrap_or(false),
+            delegate_to: own_delegate
+                .or_else(|| inherited.delegate_to.clone().filter(|_| call.1.needs_host())),
+            each,
+            retry,
+        },
+    };
+    flow::check(&task, call.1, entries, inherited, reading, source);
+    Some(task)
 }
 
 /// The one entry of a task that is its action.
@@ -121,7 +146,7 @@ fn action_of<'n, 't, 'c>(
     found
 }
 
-fn refuse_key(entry: &Entry<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) {
+pub(super) fn refuse_key(entry: &Entry<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) {
     let key = &*entry.key;
     let actions: Vec<&str> = around.registry.iter().map(|action| action.name()).collect();
     let is_listed = TASK.later.iter().chain(TASK.foreign).any(|(name, _)| *name == key);
@@ -144,7 +169,11 @@ fn refuse_key(entry: &Entry<'_>, around: &Surroundings<'_>, source: &mut Source<
 }
 
 /// A condition; a list of conditions must all hold.
-fn condition(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Option<String> {
+pub(super) fn condition(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<String> {
     let mut parts = Vec::new();
     for item in fields::one_or_more(node) {
         if let Kind::Scalar(scalar) = &item.kind

@@ -18,8 +18,22 @@ pub(super) struct Known<'v> {
     pub(super) has_work: bool,
     /// Variables of the play and results that earlier tasks register.
     pub(super) own: HashSet<String>,
+    /// Those of `own` that only have a value when the task before was done.
+    pub(super) late: HashSet<String>,
+    /// Whether the task has a `loop`, and so an `item`.
+    pub(super) has_item: bool,
     /// Variables of any host; none when there is no inventory to ask.
     pub(super) hosts: Option<&'v HashSet<&'v str>>,
+}
+
+impl Known<'_> {
+    /// Adds names that a task gives values to.
+    pub(super) fn registers(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            self.late.insert(name.clone());
+            self.own.insert(name);
+        }
+    }
 }
 
 /// Checks a bare expression, as `when` has it.
@@ -107,6 +121,12 @@ fn look_up(names: &Names, node: &Node<'_>, text: &str, known: &Known<'_>, source
             }
             continue;
         }
+        if root == "item" && !known.has_item {
+            source
+                .error("no-item", span, "`item` is used in a task that has no `loop`")
+                .help("write `loop: [a, b]` at the task, or give the variable another name");
+            continue;
+        }
         let Some(hosts) = known.hosts else { continue };
         if guarded || RESERVED.contains(&root) || known.own.contains(root) || hosts.contains(root) {
             continue;
@@ -127,7 +147,7 @@ fn look_up(names: &Names, node: &Node<'_>, text: &str, known: &Known<'_>, source
     }
 }
 
-fn name_place(node: &Node<'_>, name: &str, source: &Source<'_>) -> Span {
+pub(super) fn name_place(node: &Node<'_>, name: &str, source: &Source<'_>) -> Span {
     let whole = node.span;
     let raw = source.text().get(whole.start()..whole.end()).unwrap_or_default();
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';

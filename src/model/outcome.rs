@@ -14,6 +14,9 @@ pub enum Outcome {
     Changed,
     /// `when` said no, or an earlier step of the host ended badly.
     Skipped,
+    /// A step of the host failed, and the playbook provides for that: a block rescued it, or it is
+    /// to be ignored. Only hosts end so.
+    Rescued,
     /// The step ended and the task is not done.
     Failed,
     /// The host could not be reached, or refused the logon.
@@ -25,7 +28,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the host goes on with its next task.
     pub fn is_well(self) -> bool {
-        matches!(self, Self::Unchanged | Self::Changed | Self::Skipped)
+        matches!(self, Self::Unchanged | Self::Changed | Self::Skipped | Self::Rescued)
     }
 
     /// The word that screens and JSON use.
@@ -34,6 +37,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Changed => "changed",
             Self::Skipped => "skipped",
+            Self::Rescued => "rescued",
             Self::Failed => "failed",
             Self::Unreachable => "unreachable",
             Self::Unknown => "unknown",
@@ -67,6 +71,8 @@ pub enum FailureClass {
     InDoubt,
     /// The operator stopped the run.
     Cancelled,
+    /// The operator did not confirm, or nobody was there to be asked.
+    Unconfirmed,
     /// A mistake in this program.
     Bug,
 }
@@ -82,8 +88,23 @@ impl FailureClass {
             | Self::RemoteFault
             | Self::Refused
             | Self::Cancelled
+            | Self::Unconfirmed
             | Self::Bug => Outcome::Failed,
         }
+    }
+}
+
+impl FailureClass {
+    /// Whether a playbook may go on after it: the host answered, and is known not to be in the
+    /// middle of something. A host that is lost, or that nobody knows the state of, is not rescued.
+    pub fn is_rescuable(self) -> bool {
+        matches!(self, Self::Throttled | Self::TimedOut | Self::RemoteFault | Self::Refused)
+    }
+
+    /// Whether another attempt may help and does no harm by itself: a rejected logon that is tried
+    /// again could lock the account.
+    pub fn may_be_tried_again(self) -> bool {
+        self.is_rescuable() || matches!(self, Self::Unreachable | Self::InDoubt)
     }
 }
 

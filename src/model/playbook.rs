@@ -1,5 +1,6 @@
 //! A playbook in its meant form: parsed, checked and numbered.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -13,7 +14,8 @@ use super::{Batch, Cost, LimitName, LimitSpec, Order, Selector, TaskId, Vars};
 pub struct Playbook {
     /// The file's name as the operator gave it.
     pub path: String,
-    /// SHA-256 of its text, lower-case hexadecimal: a resume with another text is refused.
+    /// SHA-256 of its text and of the texts that it includes, lower-case hexadecimal: a resume with
+    /// another text is refused.
     pub sha256: String,
     /// The plays.
     pub plays: Vec<Play>,
@@ -42,8 +44,11 @@ pub struct Play {
     pub oracle: Option<Oracle>,
     /// Variables of the play.
     pub vars: Vars,
-    /// The tasks, in order.
+    /// The tasks, in order: those of blocks as body, rescue and always of each, one after the other.
     pub tasks: Vec<Task>,
+    /// The blocks among the tasks, outer ones before those inside of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
 }
 
 /// A named query whose rows are the play's work.
@@ -83,7 +88,7 @@ pub struct Task {
     pub name: String,
     /// The verb and its parameters.
     pub action: ActionCall,
-    /// A condition; hosts for which it is false skip the task.
+    /// A condition, those of its blocks included; hosts for which it is false skip the task.
     pub when: Option<String>,
     /// The variable that keeps the step's result.
     pub register: Option<String>,
@@ -91,8 +96,69 @@ pub struct Task {
     pub uses: Cost,
     /// The longest a step may take, in the world's time; none means the action's own deadline.
     pub within: Option<Duration>,
-    /// The line of the playbook where it starts, from 1.
+    /// The line of its file where it starts, from 1.
     pub line: u32,
+    /// What else its author said about how it runs.
+    #[serde(default, skip_serializing_if = "TaskFlow::is_plain")]
+    pub flow: TaskFlow,
+}
+
+/// How a task runs, where that is not once for each host.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskFlow {
+    /// The included file that it stands in, as the playbook names it.
+    pub file: Option<String>,
+    /// Its tags, those of its play, blocks and includes among them.
+    pub tags: BTreeSet<String>,
+    /// Whether a failure of it does not end the host's play.
+    pub ignore_errors: bool,
+    /// Whether one host does it for all hosts of the play.
+    pub run_once: bool,
+    /// The host that it acts on instead, or a template that names one.
+    pub delegate_to: Option<String>,
+    /// The items that it is done for, or a template that makes them.
+    pub each: Option<Value>,
+    /// When and how often it is repeated.
+    pub retry: Option<Retry>,
+}
+
+impl TaskFlow {
+    /// Whether its author said nothing about it.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// When and how often a task is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// What must hold over its result; without it, the task is repeated while it fails.
+    pub until: Option<String>,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// The world's time between two attempts.
+    pub delay: Duration,
+}
+
+impl Retry {
+    /// Further attempts when the playbook says nothing.
+    pub const DEFAULT_RETRIES: u32 = 3;
+    /// The pause between attempts when the playbook says nothing.
+    pub const DEFAULT_DELAY: Duration = Duration::from_secs(5);
+}
+
+/// Tasks that are one thing: what to do, what to do when that fails, and what to do in any case.
+/// Each part is a range of the play's tasks, and each begins where the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its first task.
+    pub start: u16,
+    /// The first task of `rescue`; where `always` begins when there is none.
+    pub rescue: u16,
+    /// The first task of `always`; the end when there is none.
+    pub always: u16,
+    /// The task after its last one.
+    pub end: u16,
 }
 
 /// A verb with its parameters; texts in them may be templates.

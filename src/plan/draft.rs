@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{cut, in_order};
+use super::{Course, Delegates, cut, in_order};
 use crate::event::RunMode;
 use crate::model::{
-    Batch, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Order, Play,
-    PlayNo, Playbook, Selector, TaskId, TimeScale, WaveNo, WorkQuery,
+    Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Order,
+    Play, PlayNo, Playbook, Selector, TagChoice, TaskId, TimeScale, WaveNo, WorkQuery,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -20,6 +20,17 @@ pub struct ActionTraits {
     /// Whether a change whose end was never recorded may be probed and decided again; otherwise
     /// the operator must say.
     pub replay_is_safe: bool,
+    /// Whether one host does it for all hosts of the play.
+    pub is_once: bool,
+    /// Whether it only lets time pass, so that the end of a run does not wait for it.
+    pub is_idle: bool,
+}
+
+impl ActionTraits {
+    /// Those of an action that acts on each host.
+    pub fn of_host(within: Duration, replay_is_safe: bool) -> Self {
+        Self { within, replay_is_safe, is_once: false, is_idle: false }
+    }
 }
 
 /// What a draft is made from.
@@ -35,6 +46,10 @@ pub struct DraftRequest<'a> {
     pub limit: Option<&'a Selector>,
     /// The limits that hold for all plays.
     pub limits: &'a Limits,
+    /// The choice of `--tags` and `--skip-tags`.
+    pub tags: &'a TagChoice,
+    /// Where delegated tasks act.
+    pub delegates: &'a Delegates,
     /// What the run is for.
     pub mode: RunMode,
     /// The seed of everything random; a resume takes that of the run.
@@ -56,6 +71,36 @@ pub struct DraftTask {
     pub within: Duration,
     /// Whether a change whose end was never recorded may be probed and decided again.
     pub replay_is_safe: bool,
+    /// How it runs.
+    pub flow: DraftFlow,
+}
+
+/// How a task runs, as far as scheduling goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DraftFlow {
+    /// Whether the run takes it: see `--tags`.
+    pub is_taken: bool,
+    /// Whether one host does it for all hosts of the play.
+    pub is_once: bool,
+    /// Whether it only lets time pass.
+    pub is_idle: bool,
+    /// Whether a failure of it does not end the host's play.
+    pub ignores_errors: bool,
+    /// Whether it is done for items, one after the other.
+    pub is_loop: bool,
+}
+
+impl Default for DraftFlow {
+    /// Each host does it once.
+    fn default() -> Self {
+        Self {
+            is_taken: true,
+            is_once: false,
+            is_idle: false,
+            ignores_errors: false,
+            is_loop: false,
+        }
+    }
 }
 
 /// A host that a play may touch.
@@ -65,6 +110,8 @@ pub struct DraftHost {
     pub name: HostName,
     /// Its values of the variables that split limits or order hosts; absent where it has none.
     pub values: BTreeMap<String, String>,
+    /// For tasks, by their place, that act on another host: that host.
+    pub delegates: BTreeMap<u16, HostName>,
 }
 
 /// A play, as far as scheduling goes.
@@ -74,6 +121,10 @@ pub struct DraftPlay {
     pub name: String,
     /// The tasks, in order.
     pub tasks: Vec<DraftTask>,
+    /// The blocks among them, outer ones before those inside of them.
+    pub blocks: Vec<Block>,
+    /// The values of hosts on which delegated tasks act.
+    pub delegate_values: BTreeMap<HostName, BTreeMap<String, String>>,
     /// The hosts it may touch, in inventory order.
     pub hosts: Vec<DraftHost>,
     /// The query that says which of them have work; without one all have.
@@ -113,14 +164,16 @@ pub struct Draft {
 impl Draft {
     /// Puts a playbook and an inventory together; `traits` answers for every action in it.
     pub fn new(request: &DraftRequest<'_>, traits: &dyn Fn(&str) -> ActionTraits) -> Self {
-        let plays = request.playbook.plays.iter().map(|play| draft_play(play, request, traits));
+        let mut plays: Vec<DraftPlay> =
+            request.playbook.plays.iter().map(|play| draft_play(play, request, traits)).collect();
+        keep_gates(&mut plays);
         Self {
             mode: request.mode,
             seed: request.seed,
             scale: request.scale,
             playbook_sha256: request.playbook.sha256.clone(),
             inventory_sha256: request.inventory_sha256.to_owned(),
-            plays: plays.collect(),
+            plays,
         }
     }
 
@@ -144,7 +197,23 @@ impl Draft {
     }
 }
 
+/// What must be confirmed cannot be left out while something after it runs.
+fn keep_gates(plays: &mut [DraftPlay]) {
+    let mut is_anything_after = false;
+    for task in plays.iter_mut().rev().flat_map(|play| play.tasks.iter_mut().rev()) {
+        let flow = &mut task.flow;
+        flow.is_taken |= flow.is_once && flow.is_idle && is_anything_after;
+        is_anything_after |= flow.is_taken;
+    }
+}
+
 impl DraftPlay {
+    /// The way through its tasks.
+    pub fn course(&self) -> Course {
+        let is_taken = self.tasks.iter().map(|task| task.flow.is_taken).collect();
+        Course::new(self.blocks.clone(), is_taken)
+    }
+
     /// Bad hosts that a wave of this size tolerates, rounded down; the next one stops the play.
     pub fn tolerated(&self, wave_hosts: usize) -> u32 {
         let share = self.max_fail_percentage.unwrap_or(0.0).clamp(0.0, 100.0);
@@ -185,7 +254,19 @@ fn draft_play(
         .into_iter()
         .filter(|name| request.limit.is_none_or(|limit| limit.matches(name, request.inventory)))
         .filter_map(|name| request.inventory.host(&name))
-        .map(|host| draft_host(&host, &vars))
+        .map(|host| {
+            let to = |task: &crate::model::Task| {
+                Some((task.id.task, request.delegates.of_step(task.id, &host.name)?.clone()))
+            };
+            let delegates = play.tasks.iter().filter_map(to).collect();
+            DraftHost { delegates, ..draft_host(&host, &vars) }
+        })
+        .collect::<Vec<DraftHost>>();
+    let delegate_values = hosts
+        .iter()
+        .flat_map(|host| host.delegates.values())
+        .filter_map(|name| request.inventory.host(name))
+        .map(|host| (host.name.clone(), draft_host(&host, &vars).values))
         .collect();
     let tasks = play.tasks.iter().map(|task| {
         let traits = traits(&task.action.action);
@@ -195,11 +276,20 @@ fn draft_play(
             action: task.action.action.clone(),
             within: task.within.unwrap_or(traits.within),
             replay_is_safe: traits.replay_is_safe,
+            flow: DraftFlow {
+                is_taken: request.tags.takes(&task.flow.tags),
+                is_once: traits.is_once || task.flow.run_once,
+                is_idle: traits.is_idle,
+                ignores_errors: task.flow.ignore_errors,
+                is_loop: task.flow.each.is_some(),
+            },
         }
     });
     DraftPlay {
         name: play.name.clone(),
         tasks: tasks.collect(),
+        blocks: play.blocks.clone(),
+        delegate_values,
         hosts,
         work: play.work,
         order: play.order.clone(),
@@ -221,7 +311,7 @@ pub(super) fn draft_host(host: &Host, vars: &BTreeSet<&str>) -> DraftHost {
         .iter()
         .filter_map(|var| Some(((*var).to_owned(), host.vars.get(*var).and_then(text)?)))
         .collect();
-    DraftHost { name: host.name.clone(), values }
+    DraftHost { name: host.name.clone(), values, delegates: BTreeMap::new() }
 }
 
 /// The run's limits under those of a play: the tighter value of each field holds, so that a play
@@ -275,6 +365,8 @@ mod tests {
         let play = |share| DraftPlay {
             name: String::new(),
             tasks: Vec::new(),
+            blocks: Vec::new(),
+            delegate_values: BTreeMap::new(),
             hosts: Vec::new(),
             work: None,
             order: Order::Inventory,

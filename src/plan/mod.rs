@@ -4,13 +4,19 @@
 //! is left of a run that was cut, [`Takeback`] what must be done to undo one. Nothing here reads a
 //! clock, a file or a host.
 
+mod attempt;
+mod course;
+mod delegates;
 mod draft;
 mod order;
 mod resume;
 mod undo;
 mod waves;
 
-pub use draft::{ActionTraits, Draft, DraftHost, DraftPlay, DraftRequest, DraftTask};
+pub use attempt::{AfterAttempt, Attempt};
+pub use course::{Course, Onward, Spot};
+pub use delegates::{DelegateError, Delegates};
+pub use draft::{ActionTraits, Draft, DraftFlow, DraftHost, DraftPlay, DraftRequest, DraftTask};
 pub use order::{in_order, turn};
 pub use resume::{Answers, InDoubt, Resolution, ResumeError, Resumption, resume};
 pub use undo::{Inverse, NotTakenBack, Takeback, TakebackError, takeback};

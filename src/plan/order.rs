@@ -82,6 +82,7 @@ mod tests {
             .map(|(name, site)| DraftHost {
                 name: HostName::new(*name),
                 values: BTreeMap::from([("site".to_owned(), (*site).to_owned())]),
+                delegates: BTreeMap::new(),
             })
             .collect()
     }

@@ -134,7 +134,7 @@ pub fn resume(
 fn is_through(draft: &Draft, state: &RunState) -> bool {
     for number in (0..).map(PlayNo).take(draft.plays.len()) {
         match state.plays.get(&number) {
-            Some(play) if play.finished && play.tripped.is_some() => return true,
+            Some(play) if play.finished && play.is_stopped() => return true,
             Some(play) if play.finished => {}
             Some(_) | None => return false,
         }

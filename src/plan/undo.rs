@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{ActionTraits, Draft, DraftHost, DraftPlay, DraftTask};
+use super::{ActionTraits, Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use crate::event::{RunMode, RunState, StepState, Undo};
 use crate::model::{
     HostName, Inventory, Limits, Order, Outcome, Play, PlayNo, RunId, StepId, TaskId, TimeScale,
@@ -89,13 +89,15 @@ pub fn takeback(
     let mut touched = BTreeSet::new();
     let mut tasks = BTreeSet::new();
     for (id, step) in state.steps() {
-        if only.is_some_and(|hosts| !hosts.contains(&id.host)) {
+        // What was delegated is taken back where it was done.
+        let host = step.on.as_ref().unwrap_or(&id.host);
+        if only.is_some_and(|hosts| !hosts.contains(host)) {
             continue;
         }
-        touched.insert(id.host.clone());
+        touched.insert(host.clone());
         for inverse in inverses(&id, step, &mut back.stays) {
             tasks.insert(id.task);
-            back.hosts.entry(id.host.clone()).or_default().push(inverse);
+            back.hosts.entry(host.clone()).or_default().push(inverse);
         }
     }
     if let Some(host) = only.into_iter().flatten().find(|host| !touched.contains(*host)) {
@@ -123,7 +125,8 @@ fn inverses(id: &StepId, step: &StepState, stays: &mut Vec<NotTakenBack>) -> Vec
                 action: record.action.clone(),
                 change: change.clone(),
                 lines: record.lines.clone(),
-                is_certain: number == newest && step.outcome == Some(Outcome::Changed),
+                is_certain: number < step.settled
+                    || (number == newest && step.outcome == Some(Outcome::Changed)),
             }),
             Undo::Nothing => stays.push(stay(None)),
             Undo::Impossible(why) => stays.push(stay(Some(why.clone()))),
@@ -169,11 +172,14 @@ impl Takeback {
                 action,
                 within: traits.within,
                 replay_is_safe: traits.replay_is_safe,
+                flow: DraftFlow::default(),
             }
         };
         let play = DraftPlay {
             name: format!("Take back run {}", header.run),
             tasks: (0..).zip(&self.tasks).map(task).collect(),
+            blocks: Vec::new(),
+            delegate_values: BTreeMap::new(),
             hosts: self.hosts.keys().map(|name| host(name, inventory, limits)).collect(),
             work: None,
             order: Order::Inventory,
@@ -197,7 +203,7 @@ impl Takeback {
 fn host(name: &HostName, inventory: &Inventory, limits: &Limits) -> DraftHost {
     let vars: BTreeSet<&str> = limits.0.values().filter_map(|spec| spec.by.as_deref()).collect();
     inventory.host(name).map_or_else(
-        || DraftHost { name: name.clone(), values: BTreeMap::new() },
+        || DraftHost { name: name.clone(), values: BTreeMap::new(), delegates: BTreeMap::new() },
         |host| super::draft::draft_host(&host, &vars),
     )
 }

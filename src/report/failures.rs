@@ -15,15 +15,17 @@ pub struct FailureGroup {
     pub task: String,
     /// The failure, with each host's own name taken out, cleaned.
     pub message: String,
+    /// Whether their hosts went on and ended well: a block rescued them, or they were to be ignored.
+    pub is_rescued: bool,
     /// How many steps have it.
     pub count: usize,
     /// The hosts, folded.
     pub hosts: String,
 }
 
-/// Folds all failures of a run, the most frequent first.
+/// Folds all failures of a run, the most frequent first; those that were rescued come last.
 pub fn group_failures(state: &RunState) -> Vec<FailureGroup> {
-    let mut groups: IndexMap<(Outcome, String, String), Vec<String>> = IndexMap::new();
+    let mut groups: IndexMap<(Outcome, bool, String, String), Vec<String>> = IndexMap::new();
     for (id, step) in state.steps() {
         let Some(outcome) = step.outcome.filter(|outcome| !outcome.is_well()) else { continue };
         let task = state
@@ -36,18 +38,22 @@ pub fn group_failures(state: &RunState) -> Vec<FailureGroup> {
         // The same failure on two hosts differs in the host's name.
         let text = text.replace(id.host.as_str(), "the host");
         let message = clean_line(&text, 400);
-        groups.entry((outcome, task, message)).or_default().push(id.host.to_string());
+        let play = state.plays.get(&id.task.play);
+        let host = play.and_then(|play| play.hosts.get(&id.host)).and_then(|host| host.outcome);
+        let is_rescued = host.is_some_and(Outcome::is_well);
+        groups.entry((outcome, is_rescued, task, message)).or_default().push(id.host.to_string());
     }
     let mut groups: Vec<FailureGroup> = groups
         .into_iter()
-        .map(|((outcome, task, message), hosts)| FailureGroup {
+        .map(|((outcome, is_rescued, task, message), hosts)| FailureGroup {
             outcome,
+            is_rescued,
             task,
             message,
             count: hosts.len(),
             hosts: fold_hosts(hosts.iter().map(String::as_str)),
         })
         .collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups.sort_by_key(|group| (group.is_rescued, std::cmp::Reverse(group.count)));
     groups
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use super::confirm::answered;
 use super::{clean_line, file_name, fold_hosts};
 use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage};
 use crate::model::{Elapsed, Now, Outcome, PlayNo};
@@ -49,6 +50,7 @@ impl<W: Write + Send> PlainLines<W> {
         for outcome in [
             Outcome::Changed,
             Outcome::Unchanged,
+            Outcome::Rescued,
             Outcome::Failed,
             Outcome::Unreachable,
             Outcome::Unknown,
@@ -102,6 +104,19 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 let why = clean_line(&why, 300);
                 self.line(at, &format!("{outcome}  step {step}: {why}"));
             }
+            EventKind::ConfirmAsked { step, question } => {
+                let say = clean_line(&question.say, 300);
+                let name = clean_line(&question.name, 80);
+                self.line(at, &format!("step {step} asks to confirm {name}: {say}"));
+            }
+            EventKind::ConfirmAnswered { answer, .. } => {
+                self.line(at, &answered(answer));
+            }
+            EventKind::OnceFailed { step } => {
+                let text =
+                    format!("step {step} was to be done once, and failed; nothing new starts");
+                self.line(at, &text);
+            }
             EventKind::HostFinished { play, .. } => self.progress(*play, at, state),
             EventKind::BudgetTripped { play, wave, bad, tolerated } => {
                 let text = format!(
@@ -139,6 +154,7 @@ impl<W: Write + Send> Observer for PlainLines<W> {
             }
             EventKind::RunFinished { result } => self.line(at, result.phrase()),
             EventKind::StepStarted { .. }
+            | EventKind::StepWentOn { .. }
             | EventKind::StepDecided { .. }
             | EventKind::StepFinished { .. } => {}
         }

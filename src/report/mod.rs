@@ -1,6 +1,7 @@
 //! Readers of events: the live screen, plain lines, JSON, the recap.
 
 mod clean;
+mod confirm;
 mod failures;
 mod hosts;
 mod json;

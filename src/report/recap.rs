@@ -5,9 +5,12 @@ use std::fmt::Write;
 use console::measure_text_width;
 use indexmap::IndexMap;
 
+use super::confirm::answered;
 use super::screen::outcomes;
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
-use crate::event::{NotReady, PlayState, RunMode, RunResult, RunStarted, RunState};
+use crate::event::{
+    Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState,
+};
 use crate::model::{HostName, Outcome, PlayNo, format_span};
 
 /// Writes the recap of a run, from its events alone: the live run and `show` print the same.
@@ -85,6 +88,11 @@ fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Pai
         Some(_) if state.breaker.is_some() => {
             paint.bad("STOPPED: A LOGON WAS REJECTED, AND MORE TRIES COULD LOCK THE ACCOUNT")
         }
+        Some(RunResult::BudgetTripped)
+            if state.plays.values().any(|play| play.once_failed.is_some()) =>
+        {
+            paint.bad("STOPPED: A TASK THAT RUNS ONCE FOR ALL HOSTS FAILED")
+        }
         None => paint.bad("not finished"),
         Some(RunResult::Done) => paint.good("DONE"),
         Some(result) => paint.bad(&result.phrase().to_uppercase()),
@@ -153,10 +161,31 @@ fn one_play(
             &paint.bad(&format!("{} bad, {tolerated} tolerated", count(bad as usize, "host"))),
         );
     }
+    if let Some(step) = &play.once_failed {
+        let what = format!("step {step} was to be done once for all hosts, and failed");
+        line(text, "once", &paint.bad(&what));
+    }
+    for confirmation in play.confirmations.values() {
+        confirmed(text, confirmation, paint);
+    }
     if state.is_check() {
         would_change(text, number, state);
     }
     oracle(text, play, number, state, paint);
+}
+
+/// What an operator was asked, and what he said when.
+fn confirmed(text: &mut String, asked: &Confirmation, paint: Paint) {
+    let (name, say) = (&asked.question.name, &asked.question.say);
+    line(text, "confirm", &format!("{}: {}", clean_line(name, 80), clean_line(say, 300)));
+    let said = match &asked.answer {
+        Some((answer, at)) if answer.reply == Reply::Confirmed => {
+            paint.good(&format!("{}, {}", answered(answer), at.strftime("%Y-%m-%d %H:%M:%S UTC")))
+        }
+        Some((answer, _)) => paint.bad(&answered(answer)),
+        None => paint.bad("not answered"),
+    };
+    line(text, "", &said);
 }
 
 /// What a run would change, by task.
@@ -245,8 +274,12 @@ fn all_failures(text: &mut String, state: &RunState, paint: Paint) {
     }
     let _infallible = writeln!(text, "{}", paint.strong("failures"));
     for group in groups.iter().take(20) {
-        let count = format!("{} {}", group.count, group.outcome.word());
-        line(text, &count, &paint.bad(&group.task));
+        let (word, task) = if group.is_rescued {
+            (Outcome::Rescued.word(), paint.change(&group.task))
+        } else {
+            (group.outcome.word(), paint.bad(&group.task))
+        };
+        line(text, &format!("{} {word}", group.count), &task);
         line(text, "", &group.message);
         line(text, "", &format!("on {}", group.hosts));
     }
@@ -271,10 +304,20 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
         .count();
     let resumable = matches!(
         state.result,
-        None | Some(RunResult::Stopped | RunResult::BudgetTripped | RunResult::Bug)
+        None | Some(
+            RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed | RunResult::Bug
+        )
     );
     if resumable && header.mode == RunMode::Run {
-        line(text, "go on", &format!("fleetmend resume {}", header.run));
+        let confirmations = state.plays.values().flat_map(|play| play.confirmations.values());
+        let is_open = |asked: &&Confirmation| {
+            asked.answer.as_ref().is_none_or(|(answer, _)| answer.reply != Reply::Confirmed)
+        };
+        let approve: String = confirmations
+            .filter(is_open)
+            .map(|asked| format!(" --approve {}", clean_line(&asked.question.name, 80)))
+            .collect();
+        line(text, "go on", &format!("fleetmend resume {}{approve}", header.run));
     }
     if header.mode == RunMode::Run && undoable > 0 {
         line(

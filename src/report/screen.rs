@@ -136,6 +136,8 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Limit(name, Some(value)) => format!("{count} on {name} {value}"),
         WaitReason::Limit(name, None) => format!("{count} on {name}"),
         WaitReason::Throttle => format!("{count} on slow start"),
+        WaitReason::Once => format!("{count} on a task that runs once"),
+        WaitReason::Delegate => format!("{count} on the host they delegate to"),
         WaitReason::Wave => format!("{count} on the wave"),
     }
 }
@@ -144,7 +146,7 @@ fn oldest(lines: &mut Vec<String>, now: Now, gauge: &Gauge, state: &RunState, wi
     for (at, flight) in gauge.in_flight.iter().take(OLDEST).enumerate() {
         let phase = match flight.phase {
             Phase::Probing => "reading",
-            Phase::Waiting => "waiting",
+            Phase::Waiting | Phase::Pausing => "waiting",
             Phase::Applying => "changing",
         };
         let age = format_span(now.elapsed.since(flight.since));
@@ -159,7 +161,8 @@ fn oldest(lines: &mut Vec<String>, now: Now, gauge: &Gauge, state: &RunState, wi
 }
 
 fn failures(lines: &mut Vec<String>, state: &RunState, width: usize, paint: Paint) {
-    let groups = group_failures(state);
+    let mut groups = group_failures(state);
+    groups.retain(|group| !group.is_rescued);
     for (at, group) in groups.iter().take(FAILURES).enumerate() {
         let text = format!("{} × {}  {}", group.count, group.hosts, group.message);
         let label = if at == 0 { "failures" } else { "" };
@@ -192,7 +195,7 @@ pub(super) fn outcomes(counts: impl Iterator<Item = (Outcome, usize)>, paint: Pa
         let text = format!("{outcome} {count}");
         match outcome {
             Outcome::Unchanged => paint.good(&text),
-            Outcome::Changed => paint.change(&text),
+            Outcome::Changed | Outcome::Rescued => paint.change(&text),
             Outcome::Skipped => paint.faint(&text),
             Outcome::Failed | Outcome::Unreachable | Outcome::Unknown => paint.bad(&text),
         }
@@ -218,6 +221,8 @@ fn fit(line: &str, width: usize) -> String {
 pub struct Screen {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
+    /// An operator is asked something: the screen is his.
+    is_asking: bool,
     paint: Paint,
     width: Box<dyn Fn() -> usize + Send>,
 }
@@ -229,7 +234,7 @@ impl Screen {
     /// Draws to standard error; `width` tells the columns of the terminal now.
     pub fn new(paint: Paint, width: Box<dyn Fn() -> usize + Send>) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        Self { lines, bars: Vec::new(), paint, width }
+        Self { lines, bars: Vec::new(), is_asking: false, paint, width }
     }
 
     /// Takes the screen away, so that the recap stands alone.
@@ -259,12 +264,23 @@ fn plain_style() -> ProgressStyle {
 
 impl Observer for Screen {
     fn observe(&mut self, event: &Event, _state: &RunState) {
-        if matches!(event.kind, EventKind::RunFinished { .. }) {
-            self.clear();
+        match &event.kind {
+            EventKind::RunFinished { .. } => self.clear(),
+            EventKind::ConfirmAsked { .. } => {
+                self.is_asking = true;
+                self.clear();
+            }
+            EventKind::ConfirmAnswered { .. } | EventKind::Stopping { .. } => {
+                self.is_asking = false;
+            }
+            _ => {}
         }
     }
 
     fn tick(&mut self, now: Now, gauge: &Gauge, state: &RunState) {
+        if self.is_asking {
+            return;
+        }
         let width = (self.width)().clamp(40, 200);
         self.draw(frame(now, gauge, state, width.saturating_sub(1), self.paint));
     }

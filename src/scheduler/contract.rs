@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::event::{EventKind, OracleReport, RunResult, StopStage};
-use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure, StepId};
+use crate::model::{
+    Cost, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId,
+};
 
 /// Something that happened. An input that fits nothing under way is late and changes nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,13 +25,21 @@ pub enum Input {
         failure: StepFailure,
     },
     /// A step has read its host and has something to change, or its reading itself draws from
-    /// limits; it waits for them from here on. Sent once for a step at most, and not in check mode,
-    /// where nothing would be changed.
+    /// limits; it waits for them from here on. Sent once for an attempt at most, and not in check
+    /// mode, where nothing would be changed.
     Decided {
         /// The step.
         step: StepId,
         /// All that the change draws, the task's `uses` included: what `StepDecided` records.
         cost: Cost,
+    },
+    /// An attempt of a step, or an item of its loop, ended, and the step begins the next one after
+    /// a pause. Sent after its `StepWentOn` is written; the limits that it drew from are free again.
+    WentOn {
+        /// The step.
+        step: StepId,
+        /// The pause, in real time.
+        pause: Duration,
     },
     /// A step ended. Sent once for each started step, after its `StepFinished` is written.
     Finished {
@@ -72,6 +82,8 @@ pub enum Command {
     Start {
         /// The step.
         step: StepId,
+        /// The host on which it acts, where that is another one than the step's.
+        on: Option<HostName>,
         /// The longest that reading may take, and then again the longest that changing may take
         /// once it is allowed, in real time. Waiting for limits does not count.
         deadline: Duration,

@@ -1,6 +1,6 @@
 //! What the scheduler would tell an operator now.
 
-use super::play::{PlayRun, Stay};
+use super::play::{PlayRun, Stay, WaitsFor};
 use super::scheduler::{Scheduler, Stage};
 use crate::event::{Gauge, InFlight, WaitReason};
 use crate::model::Now;
@@ -35,7 +35,7 @@ fn in_flight(play: &PlayRun) -> Vec<InFlight> {
                 since: running.since,
                 phase: running.phase,
             }),
-            Stay::Pending | Stay::Left | Stay::Ended(_) => None,
+            Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
         })
         .collect();
     steps.sort_by_key(|step| step.since);
@@ -54,6 +54,12 @@ fn waiting_hosts(play: &PlayRun) -> Vec<(WaitReason, usize)> {
             None => throttled += hosts,
         }
     }
+    let count = |what| {
+        let waits = |place: &&usize| play.hosts[**place].stay == Stay::Waits(what);
+        play.active.iter().filter(waits).count()
+    };
+    waiting.push((WaitReason::Once, count(WaitsFor::Once)));
+    waiting.push((WaitReason::Delegate, count(WaitsFor::Delegate)));
     let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();
     waiting.extend([(WaitReason::Throttle, throttled), (WaitReason::Wave, later)]);
     waiting.retain(|(_, hosts)| *hosts > 0);

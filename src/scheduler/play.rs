@@ -1,14 +1,14 @@
 //! A play under way: its waves, and where each of its hosts stands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::admission::Admission;
 use super::budget::Budget;
 use super::ramp::Ramp;
 use crate::event::Phase;
-use crate::model::{Elapsed, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo};
-use crate::plan::DraftPlay;
+use crate::model::{Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo};
+use crate::plan::{Course, DraftHost, DraftPlay, Onward, Spot};
 
 /// Where a host stands in a play.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +17,30 @@ pub(super) enum Stay {
     Pending,
     /// Is at a step.
     At(Running),
+    /// Is between two steps, in flight, and waits for another host.
+    Waits(WaitsFor),
     /// Has tasks left that this run does not start any more.
     Left,
     /// Is through.
     Ended(Outcome),
+}
+
+/// What a host in flight waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Another host does the task for all.
+    Once,
+    /// A step of another host acts on the host that this one's step would act on.
+    Delegate,
+}
+
+/// How far a task is that one host does for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Once {
+    /// The host at this place does it.
+    Taken(usize),
+    /// It is done.
+    Done,
 }
 
 /// A step under way.
@@ -32,6 +52,10 @@ pub(super) struct Running {
     pub(super) overdue: Option<Elapsed>,
     pub(super) is_cancelled: bool,
     pub(super) deadline: Duration,
+    /// Whether it was allowed to change something.
+    pub(super) has_applied: bool,
+    /// Whether it went on after an attempt or an item.
+    pub(super) has_gone_on: bool,
 }
 
 /// A host of a play.
@@ -43,6 +67,10 @@ pub(super) struct HostRun {
     pub(super) group: usize,
     /// The task it is at, or that it starts with.
     pub(super) task: u16,
+    /// Where that is among blocks.
+    pub(super) spot: Spot,
+    /// For tasks that act on another host: that host.
+    pub(super) delegates: BTreeMap<u16, HostName>,
     /// The worst of its steps so far.
     pub(super) so_far: Option<Outcome>,
     pub(super) stay: Stay,
@@ -63,7 +91,7 @@ pub(super) struct WaveRun {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlayRun {
     pub(super) number: PlayNo,
-    pub(super) tasks: u16,
+    pub(super) course: Course,
     pub(super) hosts: Vec<HostRun>,
     places: HashMap<HostName, usize>,
     pub(super) waves: Vec<WaveRun>,
@@ -73,18 +101,27 @@ pub(super) struct PlayRun {
     queued: Option<usize>,
     pub(super) admission: Admission,
     pub(super) ramp: Ramp,
-    /// Hosts at a step, in the order in which they were admitted.
+    /// Hosts in flight, in the order in which they were admitted.
     pub(super) active: Vec<usize>,
+    /// Tasks that one host does for all, when it is under way or done.
+    pub(super) once: BTreeMap<u16, Once>,
+    /// Hosts on which a step acts, where any task of the play is delegated.
+    busy: BTreeSet<HostName>,
+    has_delegates: bool,
+    /// The values of hosts on which delegated tasks act.
+    delegate_values: BTreeMap<HostName, BTreeMap<String, String>>,
+    /// Whether hosts that wait for another host may go on.
+    pub(super) is_stirred: bool,
 }
 
 impl PlayRun {
     pub(super) fn new(number: PlayNo, draft: &DraftPlay, waves: &[Vec<HostName>]) -> Self {
-        let mut values: HashMap<&HostName, &BTreeMap<String, String>> =
-            draft.hosts.iter().map(|host| (&host.name, &host.values)).collect();
+        let mut drafted: HashMap<&HostName, &DraftHost> =
+            draft.hosts.iter().map(|host| (&host.name, host)).collect();
         let mut admission = Admission::new(&draft.limits);
         let mut play = Self {
             number,
-            tasks: u16::try_from(draft.tasks.len()).unwrap_or(u16::MAX),
+            course: draft.course(),
             hosts: Vec::new(),
             places: HashMap::new(),
             waves: Vec::new(),
@@ -93,11 +130,17 @@ impl PlayRun {
             admission: Admission::default(),
             ramp: Ramp::new(draft.throttle),
             active: Vec::new(),
+            once: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            has_delegates: draft.hosts.iter().any(|host| !host.delegates.is_empty()),
+            delegate_values: draft.delegate_values.clone(),
+            is_stirred: false,
         };
         for (wave, names) in waves.iter().enumerate() {
             let first = play.hosts.len();
             for name in names {
-                let values = values.remove(name).cloned().unwrap_or_default();
+                let host = drafted.remove(name);
+                let values = host.map(|host| host.values.clone()).unwrap_or_default();
                 play.places.insert(name.clone(), play.hosts.len());
                 play.hosts.push(HostRun {
                     name: name.clone(),
@@ -105,6 +148,8 @@ impl PlayRun {
                     values,
                     wave,
                     task: 0,
+                    spot: Spot::default(),
+                    delegates: host.map(|host| host.delegates.clone()).unwrap_or_default(),
                     so_far: None,
                     stay: Stay::Pending,
                 });
@@ -138,34 +183,83 @@ impl PlayRun {
         StepId { task, host: host.name.clone() }
     }
 
-    /// Marks the host's step as begun with reading.
+    /// Marks the host's step as begun.
     pub(super) fn start(
         &mut self,
         place: usize,
+        phase: Phase,
         now: Elapsed,
         deadline: Duration,
-        grace: Duration,
+        overdue: Option<Elapsed>,
     ) {
+        if self.has_delegates {
+            self.busy.insert(self.target(place).clone());
+        }
         self.hosts[place].stay = Stay::At(Running {
             since: now,
-            phase: Phase::Probing,
-            overdue: Some(now.plus(deadline).plus(grace)),
+            phase,
+            overdue,
             is_cancelled: false,
             deadline,
+            has_applied: false,
+            has_gone_on: false,
         });
+    }
+
+    /// The host on which the step at a place acts.
+    pub(super) fn target(&self, place: usize) -> &HostName {
+        let host = &self.hosts[place];
+        host.delegates.get(&host.task).unwrap_or(&host.name)
+    }
+
+    /// The host on which the step at a place acts, where that is another one.
+    pub(super) fn delegate(&self, place: usize) -> Option<&HostName> {
+        let host = &self.hosts[place];
+        host.delegates.get(&host.task)
+    }
+
+    /// The values by which limits are split for the step at a place.
+    pub(super) fn values(&self, place: usize) -> &BTreeMap<String, String> {
+        let delegate = self.delegate(place).and_then(|name| self.delegate_values.get(name));
+        delegate.unwrap_or(&self.hosts[place].values)
+    }
+
+    /// Whether another step acts on the host on which the step at a place would act.
+    pub(super) fn is_busy(&self, place: usize) -> bool {
+        self.has_delegates && self.busy.contains(self.target(place))
+    }
+
+    /// Lets a host wait for another one.
+    pub(super) fn wait(&mut self, place: usize, what: WaitsFor) {
+        self.hosts[place].stay = Stay::Waits(what);
+    }
+
+    /// Hosts in flight that wait for another one, in the order in which they were admitted.
+    pub(super) fn waiters(&self) -> Vec<usize> {
+        let waits = |place: &usize| matches!(self.hosts[*place].stay, Stay::Waits(_));
+        self.active.iter().copied().filter(waits).collect()
+    }
+
+    /// The step at a place has ended: nothing acts on its target any more.
+    pub(super) fn free_target(&mut self, place: usize) {
+        if self.has_delegates {
+            let target = self.target(place).clone();
+            self.busy.remove(&target);
+            self.is_stirred = true;
+        }
     }
 
     /// The step under way at a place, if any.
     pub(super) fn at(&mut self, place: usize) -> Option<&mut Running> {
         match &mut self.hosts[place].stay {
             Stay::At(running) => Some(running),
-            Stay::Pending | Stay::Left | Stay::Ended(_) => None,
+            Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
         }
     }
 
     /// Takes a host out of flight; it gives back what it held.
     pub(super) fn leave(&mut self, place: usize, stay: Stay) {
-        if matches!(self.hosts[place].stay, Stay::At(_)) {
+        if matches!(self.hosts[place].stay, Stay::At(_) | Stay::Waits(_)) {
             self.admission.release(self.hosts[place].group);
             self.active.retain(|active| *active != place);
         }
@@ -197,6 +291,46 @@ impl PlayRun {
         }
     }
 
+    /// Puts a host before the first task that the run takes.
+    pub(super) fn begin(&mut self, place: usize) -> Onward {
+        let host = &mut self.hosts[place];
+        let onward = self.course.begin(&mut host.spot);
+        host.arrive(onward)
+    }
+
+    /// Puts a host before the task after the one that it is at.
+    pub(super) fn after(&mut self, place: usize) -> Onward {
+        let host = &mut self.hosts[place];
+        let onward = self.course.after(&mut host.spot);
+        host.arrive(onward)
+    }
+
+    /// Takes in how a step ended and says where its host goes on; `Err` is how a host ends that no
+    /// block may go on with.
+    pub(super) fn pass(
+        &mut self,
+        place: usize,
+        outcome: Outcome,
+        class: Option<FailureClass>,
+        ignores_errors: bool,
+    ) -> Result<Onward, Outcome> {
+        let host = &mut self.hosts[place];
+        if outcome.is_well() {
+            host.add(outcome);
+            return Ok(self.after(place));
+        }
+        if !is_rescuable(outcome, class) {
+            host.add(outcome);
+            return Err(outcome);
+        }
+        host.add(Outcome::Rescued);
+        if ignores_errors {
+            return Ok(self.after(place));
+        }
+        let onward = self.course.after_failure(&mut host.spot);
+        Ok(host.arrive(onward))
+    }
+
     /// Whether every host is through.
     pub(super) fn is_through(&self) -> bool {
         self.waves.iter().all(|wave| wave.open == 0)
@@ -215,7 +349,19 @@ impl PlayRun {
     }
 }
 
+/// Whether a playbook may go on after such an end of a step.
+pub(super) fn is_rescuable(outcome: Outcome, class: Option<FailureClass>) -> bool {
+    outcome == Outcome::Failed && class.is_none_or(FailureClass::is_rescuable)
+}
+
 impl HostRun {
+    fn arrive(&mut self, onward: Onward) -> Onward {
+        if let Onward::At(task) = onward {
+            self.task = task;
+        }
+        onward
+    }
+
     /// Takes in how a step ended.
     pub(super) fn add(&mut self, outcome: Outcome) {
         self.so_far = Some(self.so_far.map_or(outcome, |so_far| worse(so_far, outcome)));
@@ -234,9 +380,10 @@ fn worse(a: Outcome, b: Outcome) -> Outcome {
         Outcome::Skipped => 0,
         Outcome::Unchanged => 1,
         Outcome::Changed => 2,
-        Outcome::Failed => 3,
-        Outcome::Unreachable => 4,
-        Outcome::Unknown => 5,
+        Outcome::Rescued => 3,
+        Outcome::Failed => 4,
+        Outcome::Unreachable => 5,
+        Outcome::Unknown => 6,
     };
     if rank(b) > rank(a) { b } else { a }
 }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::play::PlayRun;
+use super::play::{Once, PlayRun, is_rescuable};
 use super::ramp::Ramp;
 use super::scheduler::{Scheduler, Stage};
-use crate::event::{EventKind, HostState, OracleReport, PlayState};
+use crate::event::{EventKind, HostState, OracleReport, PlayState, StepState};
 use crate::model::{
     Cost, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepFailure, StepId, TaskId,
 };
-use crate::plan::{Resolution, Resumption};
+use crate::plan::{DraftPlay, DraftTask, Onward, Resolution, Resumption};
 
 /// Where a host of the earlier process goes on.
 enum GoesOn {
@@ -40,11 +40,12 @@ impl Scheduler {
         }
         // When a change drew is not recorded, only when its step ended. Booking it then, which is
         // later, leaves less in the bucket than there really was, never more.
-        let mut draws: Vec<(Elapsed, StepId, &Cost)> = state
+        let mut draws: Vec<(Elapsed, StepId, Option<&HostName>, &Cost)> = state
             .steps()
             .flat_map(|(id, step)| {
                 let at = step.finished.unwrap_or(state.elapsed);
-                step.changes.iter().map(move |(_, cost)| (at, id.clone(), cost))
+                let on = step.on.as_ref();
+                step.changes.iter().map(move |(_, cost)| (at, id.clone(), on, cost))
             })
             .collect();
         draws.sort_by_key(|(at, ..)| *at);
@@ -53,13 +54,15 @@ impl Scheduler {
             values.extend(play.hosts.iter().map(|host| ((number, &host.name), &host.values)));
         }
         let mut tuned = None;
-        for (at, step, cost) in draws {
+        for (at, step, on, cost) in draws {
             let Some(play) = self.draft.plays.get(usize::from(step.task.play.0)) else { continue };
             if tuned != Some(step.task.play) {
                 tuned = Some(step.task.play);
                 self.limiter.retune(&play.limits, at);
             }
-            if let Some(values) = values.get(&(step.task.play, &step.host)) {
+            let delegate = on.and_then(|on| play.delegate_values.get(on));
+            let own = values.get(&(step.task.play, &step.host)).copied();
+            if let Some(values) = delegate.or(own) {
                 self.limiter.book(cost, values, at);
             }
         }
@@ -70,7 +73,7 @@ impl Scheduler {
         let Some(resumption) = self.resumption.take() else { return false };
         let is_restored = match resumption.state.plays.get(&number) {
             Some(play) if play.finished => {
-                self.is_tripped |= play.tripped.is_some();
+                self.is_tripped |= play.is_stopped();
                 self.stage = Stage::Before(PlayNo(number.0 + 1));
                 true
             }
@@ -111,6 +114,7 @@ impl Scheduler {
             wave.is_started = told.started;
             wave.is_finished = told.finished;
         }
+        run.once = done_once(draft, state);
         let mut ends = Vec::new();
         for place in 0..run.hosts.len() {
             let name = run.hosts[place].name.clone();
@@ -131,6 +135,9 @@ impl Scheduler {
         if let Some(wave) = spent {
             self.tell_spent(number, wave);
         }
+        if let Some(step) = self.lost_once.take() {
+            self.tell_once_failed(step);
+        }
         for (place, outcome) in ends {
             self.end_host(place, outcome);
         }
@@ -143,28 +150,70 @@ impl Scheduler {
         state: &HostState,
         resumption: &Resumption,
     ) -> GoesOn {
-        for task in 0..run.tasks {
-            run.hosts[place].task = task;
-            let Some(step) = state.steps.get(&task) else { return GoesOn::At };
-            let outcome = match (step.outcome, step.open) {
-                (Some(outcome), _) => outcome,
+        let mut onward = run.begin(place);
+        if state.steps.is_empty() {
+            return GoesOn::At;
+        }
+        while let Onward::At(task) = onward {
+            let flow = self.draft.plays[usize::from(run.number.0)]
+                .tasks
+                .get(usize::from(task))
+                .map(|task| task.flow)
+                .unwrap_or_default();
+            let Some(step) = state.steps.get(&task) else {
+                if flow.is_once && run.once.contains_key(&task) {
+                    onward = run.after(place);
+                    continue;
+                }
+                return GoesOn::At;
+            };
+            let class = step.failure.as_ref().map(|failure| failure.class);
+            let (outcome, class) = match (step.outcome, step.open) {
+                (Some(outcome), _) => (outcome, class),
                 (None, false) => return GoesOn::At,
                 (None, true) => {
                     let task = TaskId { play: run.number, task };
                     let id = StepId { task, host: run.hosts[place].name.clone() };
                     match resumption.resolution(&id) {
                         Some(Resolution::Again) => return GoesOn::At,
-                        Some(Resolution::Accept) => self.accept(id),
-                        Some(Resolution::Unknown) | None => self.mark_unknown(id),
+                        Some(Resolution::Accept) if flow.is_loop => {
+                            self.accept_item(id, step);
+                            return GoesOn::At;
+                        }
+                        Some(Resolution::Accept) => (self.accept(id), None),
+                        Some(Resolution::Unknown) | None => {
+                            if flow.is_once {
+                                self.lost_once.get_or_insert_with(|| id.clone());
+                            }
+                            (self.mark_unknown(id), Some(FailureClass::InDoubt))
+                        }
                     }
                 }
             };
-            run.hosts[place].add(outcome);
-            if !outcome.is_well() {
-                return GoesOn::Ends(outcome);
-            }
+            onward = match run.pass(place, outcome, class, flow.ignores_errors) {
+                Ok(onward) => onward,
+                Err(outcome) => return GoesOn::Ends(outcome),
+            };
         }
-        GoesOn::Ends(run.hosts[place].outcome())
+        match onward {
+            Onward::Failed => GoesOn::Ends(Outcome::Failed),
+            Onward::At(_) | Onward::Through => GoesOn::Ends(run.hosts[place].outcome()),
+        }
+    }
+
+    /// The item of a loop that is in doubt counts as done; the step goes on with the next one.
+    fn accept_item(&mut self, step: StepId, state: &StepState) {
+        let settled = state.parts.iter().filter(|part| part.settled).count();
+        self.emit(EventKind::StepWentOn {
+            step,
+            item: u32::try_from(settled).ok(),
+            attempt: 1,
+            settled: true,
+            outcome: Outcome::Changed,
+            failure: None,
+            note: Some("accepted as done by the operator".to_owned()),
+            value: Value::Null,
+        });
     }
 
     fn accept(&mut self, step: StepId) -> Outcome {
@@ -205,6 +254,24 @@ impl Scheduler {
         self.emit(EventKind::BudgetTripped { play, wave, bad, tolerated });
         self.is_tripped = true;
     }
+}
+
+/// The tasks that one host does for all and that are done.
+fn done_once(draft: &DraftPlay, state: &PlayState) -> BTreeMap<u16, Once> {
+    let is_done = |task: &DraftTask, step: &StepState| {
+        let class = step.failure.as_ref().map(|failure| failure.class);
+        step.outcome.is_some_and(|outcome| {
+            (outcome.is_well() && outcome != Outcome::Skipped)
+                || (task.flow.ignores_errors && is_rescuable(outcome, class))
+        })
+    };
+    let once = draft.tasks.iter().filter(|task| task.flow.is_once);
+    once.filter(|task| {
+        let steps = state.hosts.values().filter_map(|host| host.steps.get(&task.id.task));
+        steps.into_iter().any(|step| is_done(task, step))
+    })
+    .map(|task| (task.id.task, Once::Done))
+    .collect()
 }
 
 fn is_oracle_well(play: &PlayState) -> bool {

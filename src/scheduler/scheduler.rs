@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
-use super::play::{PlayRun, Stay};
+use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, RunResult, StopStage};
 use crate::model::{
     Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
-use crate::plan::{Draft, Resumption};
+use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
 /// The shortest real deadline of a step, however fast the world runs: networks do not run faster.
 const STEP_FLOOR: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Unchanged | Outcome::Changed | Outcome::Skipped => {}
+            Outcome::Unchanged | Outcome::Changed | Outcome::Skipped | Outcome::Rescued => {}
             Outcome::Unreachable => self.unreachable += 1,
             Outcome::Failed | Outcome::Unknown => self.failed += 1,
         }
@@ -62,8 +62,13 @@ pub struct Scheduler {
     pub(super) stage: Stage,
     pub(super) resumption: Option<Resumption>,
     pub(super) stopping: Option<StopStage>,
-    /// A budget or the breaker tripped: nothing new starts.
+    /// A budget or the breaker tripped, or a task that one host does for all failed: nothing new
+    /// starts.
     pub(super) is_tripped: bool,
+    /// Something was to be confirmed and was not: nothing new starts.
+    is_unconfirmed: bool,
+    /// A step that one host does for all and whose outcome was lost with the earlier process.
+    pub(super) lost_once: Option<StepId>,
     pub(super) tally: Tally,
     pub(super) out: VecDeque<Command>,
     /// Nothing happened since the last look at everything, until `wakeup`.
@@ -81,6 +86,8 @@ impl Scheduler {
             resumption: None,
             stopping: None,
             is_tripped: false,
+            is_unconfirmed: false,
+            lost_once: None,
             tally: Tally::default(),
             out: VecDeque::new(),
             is_settled: false,
@@ -107,6 +114,7 @@ impl Scheduler {
             Input::Work { play, matched } => self.on_work(play, matched, now),
             Input::WorkFailed { play, failure } => self.on_work_failed(play, failure),
             Input::Decided { step, cost } => self.on_decided(&step, &cost, now),
+            Input::WentOn { step, pause } => self.on_went_on(&step, pause, now),
             Input::Finished { step, outcome, class } => {
                 self.on_finished(&step, outcome, class, now);
             }
@@ -176,7 +184,7 @@ impl Scheduler {
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
         let Some(running) = play.at(place) else { return };
-        if running.phase != Phase::Probing || running.is_cancelled {
+        if !matches!(running.phase, Phase::Probing | Phase::Pausing) || running.is_cancelled {
             return;
         }
         running.phase = Phase::Waiting;
@@ -186,7 +194,26 @@ impl Scheduler {
             self.out.push_back(Command::Cancel { step: step.clone() });
             return;
         }
-        self.limiter.ask(step.clone(), cost, &play.hosts[place].values, now);
+        self.limiter.ask(step.clone(), cost, play.values(place), now);
+    }
+
+    fn on_went_on(&mut self, step: &StepId, pause: Duration, now: Elapsed) {
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return };
+        let Some(place) = play.running(step) else { return };
+        let Some(running) = play.at(place) else { return };
+        self.limiter.release(step);
+        if running.is_cancelled {
+            return;
+        }
+        running.has_gone_on = true;
+        running.phase = if pause.is_zero() { Phase::Probing } else { Phase::Pausing };
+        running.overdue = Some(now.plus(pause).plus(running.deadline).plus(GRACE));
+        if is_halted {
+            running.is_cancelled = true;
+            running.overdue = None;
+            self.out.push_back(Command::Cancel { step: step.clone() });
+        }
     }
 
     fn on_finished(
@@ -196,35 +223,84 @@ impl Scheduler {
         class: Option<FailureClass>,
         now: Elapsed,
     ) {
-        let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
+        let Some(running) = play.at(place) else { return };
+        // What has ended is not cancelled any more by what follows from its end.
+        running.is_cancelled = true;
+        running.overdue = None;
+        // What could not be reached was not changed, unless an earlier attempt did.
+        let before_change =
+            !running.has_applied || (outcome == Outcome::Unreachable && !running.has_gone_on);
         self.limiter.release(step);
+        play.free_target(place);
         self.tally.has_bug |= class == Some(FailureClass::Bug);
-        if class == Some(FailureClass::Cancelled) && is_halted {
-            play.leave(place, Stay::Left);
+        if class == Some(FailureClass::Unconfirmed) {
+            self.is_unconfirmed = true;
+            self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
+        }
+        let is_left = matches!(class, Some(FailureClass::Cancelled | FailureClass::Unconfirmed));
+        if is_left && self.is_halted() {
+            if let Stage::Running(play) = &mut self.stage {
+                play.leave(place, Stay::Left);
+            }
             return;
         }
-        let host = &mut play.hosts[place];
-        host.add(outcome);
-        if !outcome.is_well() {
-            if class == Some(FailureClass::AuthRejected) && !self.is_tripped {
-                let host = step.host.clone();
-                self.emit(EventKind::BreakerOpened { host });
-                self.trip();
-            }
-            self.end_host(place, outcome);
-        } else if host.task + 1 >= play.tasks {
-            let outcome = host.outcome();
-            self.end_host(place, outcome);
-        } else {
-            host.task += 1;
-            if is_halted {
-                play.leave(place, Stay::Left);
-            } else {
-                self.start_step(place, now);
-            }
+        let task = self.task(place).map(|task| task.flow).unwrap_or_default();
+        let is_ignored = is_rescuable(outcome, class) && task.ignores_errors;
+        if class == Some(FailureClass::AuthRejected) && !self.is_tripped {
+            self.emit(EventKind::BreakerOpened { host: step.host.clone() });
+            self.trip();
         }
+        if task.is_once {
+            self.once_ended(step, outcome, is_ignored, before_change);
+        }
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return };
+        match play.pass(place, outcome, class, task.ignores_errors) {
+            Ok(Onward::At(_)) if is_halted => play.leave(place, Stay::Left),
+            Ok(Onward::At(_)) => self.start_step(place, now),
+            Ok(Onward::Through) => {
+                let outcome = play.hosts[place].outcome();
+                self.end_host(place, outcome);
+            }
+            Ok(Onward::Failed) => self.end_host(place, Outcome::Failed),
+            Err(outcome) => self.end_host(place, outcome),
+        }
+    }
+
+    /// A task that one host does for all has ended there.
+    fn once_ended(
+        &mut self,
+        step: &StepId,
+        outcome: Outcome,
+        is_ignored: bool,
+        before_change: bool,
+    ) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        play.is_stirred = true;
+        let task = step.task.task;
+        if is_ignored || (outcome.is_well() && outcome != Outcome::Skipped) {
+            play.once.insert(task, Once::Done);
+            return;
+        }
+        // Another host takes it over: this one was skipped, or failed untouched.
+        play.once.remove(&task);
+        if !outcome.is_well() && !before_change {
+            self.tell_once_failed(step.clone());
+        }
+    }
+
+    pub(super) fn tell_once_failed(&mut self, step: StepId) {
+        self.emit(EventKind::OnceFailed { step });
+        self.trip();
+    }
+
+    /// The task that a host is at.
+    fn task(&self, place: usize) -> Option<&DraftTask> {
+        let Stage::Running(play) = &self.stage else { return None };
+        let draft = self.draft.plays.get(usize::from(play.number.0))?;
+        draft.tasks.get(usize::from(play.hosts[place].task))
     }
 
     fn on_stop(&mut self, stage: StopStage, now: Elapsed) {
@@ -233,7 +309,9 @@ impl Scheduler {
         }
         self.stopping = Some(stage);
         self.emit(EventKind::Stopping { stage });
-        self.cancel(|phase| stage == StopStage::Cancel || phase == Phase::Waiting);
+        self.cancel(|phase| {
+            stage == StopStage::Cancel || matches!(phase, Phase::Waiting | Phase::Pausing)
+        });
         if let Stage::Asking(_, watch) = &mut self.stage {
             watch.hurry(now);
         }
@@ -309,6 +387,7 @@ impl Scheduler {
         for step in self.limiter.grant(now) {
             if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
                 running.phase = Phase::Applying;
+                running.has_applied = true;
                 running.overdue = Some(now.plus(running.deadline).plus(GRACE));
                 self.out.push_back(Command::Apply { step });
             }
@@ -319,6 +398,7 @@ impl Scheduler {
     /// Returns whether there is more to do at once.
     fn advance(&mut self, now: Elapsed) -> bool {
         let is_halted = self.is_halted();
+        self.stir(now);
         let Stage::Running(play) = &mut self.stage else { return true };
         let number = play.number;
         if let Some(wave) = play.waves.get_mut(play.wave) {
@@ -341,6 +421,23 @@ impl Scheduler {
         }
         self.end_waves(now);
         true
+    }
+
+    /// Lets hosts go on that waited for another one, or leaves them when nothing new starts.
+    fn stir(&mut self, now: Elapsed) {
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &mut self.stage else { return };
+        if !is_halted && !std::mem::take(&mut play.is_stirred) {
+            return;
+        }
+        for place in play.waiters() {
+            if self.is_halted() {
+                let Stage::Running(play) = &mut self.stage else { return };
+                play.leave(place, Stay::Left);
+            } else {
+                self.start_step(place, now);
+            }
+        }
     }
 
     /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through at
@@ -370,19 +467,53 @@ impl Scheduler {
         }
     }
 
+    /// Starts the step of the task that a host is at, lets it wait for another host, or ends it
+    /// when all that is left is done for it.
     fn start_step(&mut self, place: usize, now: Elapsed) {
         let Stage::Running(play) = &mut self.stage else { return };
-        let task = usize::from(play.hosts[place].task);
         let draft = &self.draft.plays[usize::from(play.number.0)];
-        let Some(task) = draft.tasks.get(task) else {
-            play.start(place, now, STEP_FLOOR, GRACE);
-            let outcome = play.hosts[place].outcome();
-            return self.end_host(place, outcome);
+        let mut onward = match draft.tasks.get(usize::from(play.hosts[place].task)) {
+            Some(task) if task.flow.is_taken => Onward::At(task.id.task),
+            // The first task is not one that the run takes, or there is none.
+            Some(_) | None => play.begin(place),
         };
-        let deadline = self.draft.scale.to_real(task.within).max(STEP_FLOOR);
-        play.start(place, now, deadline, GRACE);
-        let step = play.step(place);
-        self.out.push_back(Command::Start { step, deadline });
+        while let Onward::At(task) = onward {
+            let Some(task) = draft.tasks.get(usize::from(task)) else { break };
+            let at = task.id.task;
+            if task.flow.is_once {
+                match play.once.get(&at) {
+                    Some(Once::Done) => {
+                        onward = play.after(place);
+                        continue;
+                    }
+                    Some(Once::Taken(by)) if *by != place => {
+                        return play.wait(place, WaitsFor::Once);
+                    }
+                    Some(Once::Taken(_)) | None => {
+                        play.once.insert(at, Once::Taken(place));
+                    }
+                }
+            }
+            if play.is_busy(place) {
+                return play.wait(place, WaitsFor::Delegate);
+            }
+            let deadline = self.draft.scale.to_real(task.within).max(STEP_FLOOR);
+            let phase = if task.flow.is_idle { Phase::Pausing } else { Phase::Probing };
+            // A person takes the time that he needs.
+            let is_bounded = !(task.flow.is_idle && task.flow.is_once);
+            let overdue = is_bounded.then(|| now.plus(deadline).plus(GRACE));
+            play.start(place, phase, now, deadline, overdue);
+            let (step, on) = (play.step(place), play.delegate(place).cloned());
+            self.out.push_back(Command::Start { step, on, deadline });
+            return;
+        }
+        let outcome = match onward {
+            Onward::Failed => Outcome::Failed,
+            Onward::At(_) | Onward::Through => play.hosts[place].outcome(),
+        };
+        // Its place in flight is given back when it ends.
+        play.wait(place, WaitsFor::Once);
+        self.end_host(place, outcome);
     }
 
     pub(super) fn end_host(&mut self, place: usize, outcome: Outcome) {
@@ -413,11 +544,11 @@ impl Scheduler {
         budget.bad() > budget.tolerated() + 1
     }
 
-    /// Nothing new starts; what reads goes on to its decision, what waits for a limit is
-    /// cancelled, because its host is untouched, and what changes a host ends.
+    /// Nothing new starts; what reads goes on to its decision, what waits for a limit or for time to
+    /// pass is cancelled, because its host is untouched, and what changes a host ends.
     fn trip(&mut self) {
         self.is_tripped = true;
-        self.cancel(|phase| phase == Phase::Waiting);
+        self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
     }
 
     fn cancel(&mut self, is_meant: impl Fn(Phase) -> bool) {
@@ -498,6 +629,7 @@ impl Scheduler {
             (tally.has_bug, RunResult::Bug),
             (self.stopping.is_some(), RunResult::Stopped),
             (self.is_tripped, RunResult::BudgetTripped),
+            (self.is_unconfirmed, RunResult::Unconfirmed),
             (tally.is_oracle_unsatisfied, RunResult::OracleNotSatisfied),
             (tally.unreachable > 0 && tally.failed == 0, RunResult::UnreachableOnly),
             (tally.failed > 0, RunResult::SomeFailed),
@@ -510,7 +642,7 @@ impl Scheduler {
             Stage::Running(play) => {
                 let overdue = play.active.iter().filter_map(|p| match &play.hosts[*p].stay {
                     Stay::At(running) => running.overdue,
-                    Stay::Pending | Stay::Left | Stay::Ended(_) => None,
+                    Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
                 });
                 overdue.chain(self.limiter.next_wakeup(now)).min()
             }
@@ -521,7 +653,7 @@ impl Scheduler {
 
     /// Whether nothing new starts.
     fn is_halted(&self) -> bool {
-        self.is_tripped || self.stopping.is_some()
+        self.is_tripped || self.is_unconfirmed || self.stopping.is_some()
     }
 
     pub(super) fn emit(&mut self, event: EventKind) {

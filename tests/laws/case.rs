@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use fleetmend::event::{RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Order, Outcome,
+    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Order, Outcome,
     PlayNo, Rate, StepId, TaskId, TimeScale, WorkQuery,
 };
-use fleetmend::plan::{Draft, DraftHost, DraftPlay, DraftTask};
+use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
 
 /// All that a run depends on.
@@ -83,6 +83,49 @@ impl Case {
             (Outcome::Changed, None)
         };
         Fate { probe: 1 + roll("probe") % 3_000, decision, apply: 1 + roll("apply") % 8_000, end }
+    }
+
+    /// What the operator answers, where a step asks; the same for whoever asks for a play.
+    pub(crate) fn answer(&self, step: &StepId) -> Option<(Outcome, Option<FailureClass>)> {
+        let flow = self.flow(step);
+        (flow.is_once && flow.is_idle).then(|| {
+            if self.draft.mode == RunMode::Run && self.roll(&(step.task, "answer")) % 4 == 0 {
+                (Outcome::Failed, Some(FailureClass::Unconfirmed))
+            } else {
+                (Outcome::Unchanged, None)
+            }
+        })
+    }
+
+    /// How many items the step has.
+    pub(crate) fn items(&self, step: &StepId) -> usize {
+        if self.flow(step).is_loop && self.draft.mode == RunMode::Run {
+            usize::try_from(self.roll(&(step, "items")) % 4).expect("small")
+        } else {
+            1
+        }
+    }
+
+    /// How long the step pauses between items, in milliseconds.
+    pub(crate) fn pause(&self, step: &StepId) -> u64 {
+        self.roll(&(step, "pause")) % 2 * 700
+    }
+
+    pub(crate) fn flow(&self, step: &StepId) -> DraftFlow {
+        let play = &self.draft.plays[usize::from(step.task.play.0)];
+        play.tasks[usize::from(step.task.task)].flow
+    }
+
+    /// The host on which the step acts.
+    pub(crate) fn target(&self, step: &StepId) -> HostName {
+        let hosts = &self.draft.plays[usize::from(step.task.play.0)].hosts;
+        let host = hosts.iter().find(|host| host.name == step.host).expect("a host of the play");
+        host.delegates.get(&step.task.task).unwrap_or(&step.host).clone()
+    }
+
+    /// Whether a task is done by one host for all: which one depends on timing.
+    pub(crate) fn has_once(&self) -> bool {
+        self.draft.plays.iter().flat_map(|play| &play.tasks).any(|task| task.flow.is_once)
     }
 
     /// Whether the work query names the host.
@@ -176,42 +219,107 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
         prop_oneof![Just(None), (0..=4_u32).prop_map(|share| Some(f64::from(share) * 25.0)),];
     (
         prop::collection::vec(0..5_u8, 0..14),
-        prop::collection::vec(any::<bool>(), 0..4),
+        prop::collection::vec(any::<bool>(), 0..7),
         prop::collection::vec(batch, 0..4),
         order,
         budget,
         1..12_u32,
         any::<bool>(),
         prop::option::of(60..300_u64),
+        any_flow(),
     )
-        .prop_map(move |(sites, tasks, serial, order, budget, throttle, has_work, oracle)| {
-            let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
-                id: TaskId { play: PlayNo(0), task: number },
-                name: format!("Task {number}"),
-                action: "agent".to_owned(),
-                within: Duration::from_secs(600),
-                replay_is_safe,
-            };
-            let host = |(number, site): (usize, u8)| DraftHost {
-                name: HostName::new(format!("ps-{number:02}")),
-                // Site 0 is no site at all.
-                values: if site > 0 {
-                    BTreeMap::from([("site".to_owned(), format!("S{site}"))])
-                } else {
-                    Default::default()
-                },
-            };
-            DraftPlay {
-                name: "A play".to_owned(),
-                tasks: (0..).zip(tasks).map(task).collect(),
-                hosts: sites.into_iter().enumerate().map(host).collect(),
-                work: has_work.then_some(WorkQuery::NotReadyPackages),
-                order,
-                serial,
-                throttle,
-                max_fail_percentage: budget,
-                limits: limits.clone(),
-                oracle: oracle.map(Duration::from_secs),
+        .prop_map(
+            move |(sites, tasks, serial, order, budget, throttle, has_work, oracle, flow)| {
+                let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
+                    id: TaskId { play: PlayNo(0), task: number },
+                    name: format!("Task {number}"),
+                    action: "agent".to_owned(),
+                    within: Duration::from_secs(600),
+                    replay_is_safe,
+                    flow: flow.0[usize::from(number)],
+                };
+                let count = u16::try_from(tasks.len()).expect("few tasks");
+                let blocks: Vec<Block> =
+                    flow.1.iter().filter(|block| block.end <= count).copied().collect();
+                let host = |(number, site): (usize, u8)| DraftHost {
+                    name: HostName::new(format!("ps-{number:02}")),
+                    // Site 0 is no site at all.
+                    values: if site > 0 {
+                        BTreeMap::from([("site".to_owned(), format!("S{site}"))])
+                    } else {
+                        Default::default()
+                    },
+                    delegates: flow
+                        .2
+                        .iter()
+                        .filter(|_| number > 0)
+                        .map(|task| (*task, HostName::new("ps-00")))
+                        .collect(),
+                };
+                let first_values = sites.first().map(|site| host((0, *site)).values);
+                let first_values = first_values.unwrap_or_default();
+                DraftPlay {
+                    name: "A play".to_owned(),
+                    tasks: (0..).zip(tasks).map(task).collect(),
+                    blocks,
+                    delegate_values: BTreeMap::from([(HostName::new("ps-00"), first_values)]),
+                    hosts: sites.into_iter().enumerate().map(host).collect(),
+                    work: has_work.then_some(WorkQuery::NotReadyPackages),
+                    order,
+                    serial,
+                    throttle,
+                    max_fail_percentage: budget,
+                    limits: limits.clone(),
+                    oracle: oracle.map(Duration::from_secs),
+                }
+            },
+        )
+}
+
+/// The flow of up to seven tasks, blocks among them, and tasks that are delegated.
+fn any_flow() -> impl Strategy<Value = (Vec<DraftFlow>, Vec<Block>, Vec<u16>)> {
+    let flow = prop_oneof![
+        8 => Just(DraftFlow::default()),
+        1 => Just(DraftFlow { is_taken: false, ..DraftFlow::default() }),
+        1 => Just(DraftFlow { ignores_errors: true, ..DraftFlow::default() }),
+        1 => Just(DraftFlow { is_loop: true, ..DraftFlow::default() }),
+        1 => Just(DraftFlow { is_idle: true, ..DraftFlow::default() }),
+    ];
+    let once = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(DraftFlow { is_once: true, ..DraftFlow::default() })),
+        1 => Just(Some(DraftFlow { is_once: true, is_idle: true, ..DraftFlow::default() })),
+    ];
+    // The parts of an outer block, and whether a block stands in each of them.
+    let block = (0..3_u16, 1..3_u16, 0..3_u16, 0..3_u16, any::<[bool; 3]>());
+    let blocks = prop::option::weighted(0.6, block).prop_map(|block| {
+        let Some((start, body, rescue, always, inner)) = block else { return Vec::new() };
+        let rescue_at = start + body;
+        let always_at = rescue_at + rescue;
+        let end = always_at + always;
+        let mut blocks = vec![Block { start, rescue: rescue_at, always: always_at, end }];
+        for ((from, to), wanted) in
+            [(start, rescue_at), (rescue_at, always_at), (always_at, end)].into_iter().zip(inner)
+        {
+            if wanted && to - from == 2 {
+                // One task, rescued by the other; or followed by it in any case.
+                let is_rescued = from % 2 == 0;
+                let always = if is_rescued { to } else { from + 1 };
+                blocks.push(Block { start: from, rescue: from + 1, always, end: to });
             }
-        })
+        }
+        blocks
+    });
+    let delegated = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::btree_set(0..7_u16, 1..3).prop_map(|set| set.into_iter().collect()),
+    ];
+    (prop::collection::vec(flow, 7), once, 0..7_usize, blocks, delegated).prop_map(
+        |(mut flows, once, at, blocks, delegated)| {
+            if let Some(once) = once {
+                flows[at] = once;
+            }
+            (flows, blocks, delegated)
+        },
+    )
 }

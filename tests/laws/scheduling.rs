@@ -27,6 +27,10 @@ proptest! {
         budgets_tolerate_exactly_what_they_say(&case, &world);
         a_run_that_nothing_stopped_ends_every_host(&case, &world);
         nothing_is_applied_in_check_mode(&case, &world);
+        blocks_are_walked_as_they_are_written(&case, &world);
+        nothing_starts_once_something_was_not_confirmed(&world);
+        two_steps_never_act_on_one_host(&case, &world);
+        what_one_host_does_for_all_is_done_once(&case, &world);
     }
 
     #[test]
@@ -45,12 +49,17 @@ fn site(case: &Case, step: &StepId) -> Option<String> {
     hosts.iter().find(|host| host.name == step.host)?.values.get("site").cloned()
 }
 
+/// The site where a step acts.
+fn site_of(case: &Case, step: &StepId) -> Option<String> {
+    site(case, &StepId { host: case.target(step), ..step.clone() })
+}
+
 /// What a step draws for its own time.
 fn keys(case: &Case, step: &StepId, cost: &Cost) -> Vec<(Key, fleetmend::model::Draw)> {
     let drawn = cost.draws().filter(|(_, draw)| draw.total() > 0);
     drawn
         .map(|(name, draw)| {
-            let by = (name.as_str() == "wan").then(|| site(case, step)).flatten();
+            let by = (name.as_str() == "wan").then(|| site_of(case, step)).flatten();
             ((name.clone(), by), draw)
         })
         .collect()
@@ -89,7 +98,7 @@ fn caps_are_never_exceeded(case: &Case, world: &World<'_>) {
                     assert!(held <= cap, "{held} in flight of {key:?} at {at}");
                 }
             }
-            Entry::In(Input::Finished { step, .. }) => {
+            Entry::In(Input::Finished { step, .. } | Input::WentOn { step, .. }) => {
                 applying.remove(step);
             }
             Entry::Out(Command::Emit(EventKind::HostFinished { host, .. })) => {
@@ -208,6 +217,7 @@ fn nothing_starts_once_the_run_is_stopped(world: &World<'_>) {
             Entry::Out(Command::Emit(
                 EventKind::BudgetTripped { .. }
                 | EventKind::BreakerOpened { .. }
+                | EventKind::OnceFailed { .. }
                 | EventKind::Stopping { .. },
             )) => is_stopped = true,
             Entry::Out(command @ (Command::Start { .. } | Command::Apply { .. })) => {
@@ -258,7 +268,11 @@ fn a_run_that_nothing_stopped_ends_every_host(case: &Case, world: &World<'_>) {
     let outcomes = world.outcomes();
     let is_bad = |outcome: Option<Outcome>| outcome.is_some_and(|outcome| !outcome.is_well());
     if world.is_cut_short() {
-        assert!(matches!(result, RunResult::Stopped | RunResult::BudgetTripped), "{result:?}");
+        let stopped = matches!(
+            result,
+            RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed
+        );
+        assert!(stopped, "{result:?}");
         return;
     }
     assert!(outcomes.iter().all(|(.., outcome)| outcome.is_some()), "a host was forgotten");
@@ -272,7 +286,7 @@ fn a_run_that_nothing_stopped_ends_every_host(case: &Case, world: &World<'_>) {
             let is_unsure = |play: &fleetmend::event::PlayState| play.oracle_done;
             assert!(plays.into_iter().any(is_unsure));
         }
-        RunResult::Bug | RunResult::Stopped | RunResult::BudgetTripped => {
+        RunResult::Bug | RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed => {
             panic!("{result:?} without a cause")
         }
     }
@@ -292,5 +306,179 @@ fn nothing_is_applied_in_check_mode(case: &Case, world: &World<'_>) {
     assert!(!(case.draft.is_check() && has_changes));
     if case.draft.is_check() {
         assert!(world.state.booked.is_empty() && world.state.in_doubt().next().is_none());
+    }
+}
+
+/// How a list of tasks ended for a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Walked {
+    Well,
+    Failed,
+    Lost,
+    /// The host has not come further.
+    Open,
+}
+
+/// Walks the tasks of a play as a person reads them, block by block, by what became of each step.
+/// It shares nothing with the way that the scheduler goes.
+struct Reader<'c> {
+    play: &'c fleetmend::plan::DraftPlay,
+    host: &'c fleetmend::event::HostState,
+    done: Vec<u16>,
+    has_failed: bool,
+}
+
+impl Reader<'_> {
+    /// The tasks from `from` to before `to`, among the blocks given.
+    fn list(&mut self, from: u16, to: u16, blocks: &[fleetmend::model::Block]) -> Walked {
+        let mut at = from;
+        while at < to {
+            let block = blocks.iter().position(|block| block.start == at);
+            let walked = match block {
+                Some(place) => {
+                    at = blocks[place].end;
+                    self.block(blocks[place], &blocks[place + 1..])
+                }
+                None => {
+                    at += 1;
+                    self.task(at - 1)
+                }
+            };
+            if walked != Walked::Well {
+                return walked;
+            }
+        }
+        Walked::Well
+    }
+
+    fn takes(&self, from: u16, to: u16) -> bool {
+        (from..to).any(|task| self.play.tasks[usize::from(task)].flow.is_taken)
+    }
+
+    fn block(
+        &mut self,
+        block: fleetmend::model::Block,
+        inner: &[fleetmend::model::Block],
+    ) -> Walked {
+        let within = |from: u16, to: u16| {
+            let inside = |b: &&fleetmend::model::Block| b.start >= from && b.end <= to;
+            inner.iter().filter(inside).copied().collect::<Vec<_>>()
+        };
+        let mut walked = self.list(block.start, block.rescue, &within(block.start, block.rescue));
+        if walked == Walked::Failed && self.takes(block.rescue, block.always) {
+            walked = self.list(block.rescue, block.always, &within(block.rescue, block.always));
+        }
+        if matches!(walked, Walked::Well | Walked::Failed) && self.takes(block.always, block.end) {
+            let always = self.list(block.always, block.end, &within(block.always, block.end));
+            if always != Walked::Well {
+                return always;
+            }
+        }
+        walked
+    }
+
+    fn task(&mut self, task: u16) -> Walked {
+        let flow = self.play.tasks[usize::from(task)].flow;
+        let Some(step) = self.host.steps.get(&task) else {
+            // Left out, or done by another host.
+            return if !flow.is_taken || (flow.is_once && self.goes_further(task)) {
+                Walked::Well
+            } else {
+                Walked::Open
+            };
+        };
+        self.done.push(task);
+        let class = step.failure.as_ref().map(|failure| failure.class);
+        match step.outcome {
+            None => Walked::Open,
+            Some(outcome) if outcome.is_well() => Walked::Well,
+            Some(Outcome::Failed) if class.is_none_or(|class| class.is_rescuable()) => {
+                self.has_failed = true;
+                if flow.ignores_errors { Walked::Well } else { Walked::Failed }
+            }
+            Some(_) => Walked::Lost,
+        }
+    }
+
+    /// Whether the host is through, or has a step after this one.
+    fn goes_further(&self, task: u16) -> bool {
+        self.host.outcome.is_some() || self.host.steps.keys().any(|other| *other > task)
+    }
+}
+
+pub(crate) fn blocks_are_walked_as_they_are_written(case: &Case, world: &World<'_>) {
+    for (number, state) in &world.state.plays {
+        let play = &case.draft.plays[usize::from(number.0)];
+        for (name, host) in &state.hosts {
+            let mut reader = Reader { play, host, done: Vec::new(), has_failed: false };
+            let tasks = u16::try_from(play.tasks.len()).expect("few");
+            let walked = reader.list(0, tasks, &play.blocks);
+            let steps: Vec<u16> = host.steps.keys().copied().collect();
+            assert_eq!(reader.done, steps, "{name}: {:?}", play.blocks);
+            let Some(outcome) = host.outcome else { continue };
+            match walked {
+                Walked::Well => {
+                    assert!(outcome.is_well(), "{name} ended as {outcome}");
+                    assert_eq!(outcome == Outcome::Rescued, reader.has_failed, "{name}");
+                }
+                Walked::Failed => assert_eq!(outcome, Outcome::Failed, "{name}"),
+                Walked::Lost => assert!(!outcome.is_well(), "{name}"),
+                Walked::Open => panic!("{name} ended as {outcome} in the middle"),
+            }
+        }
+    }
+}
+
+fn nothing_starts_once_something_was_not_confirmed(world: &World<'_>) {
+    let mut is_unconfirmed = false;
+    for (_, entry) in &world.log {
+        match entry {
+            Entry::In(Input::Finished { class, .. }) => {
+                is_unconfirmed |= *class == Some(fleetmend::model::FailureClass::Unconfirmed);
+            }
+            Entry::Out(command @ (Command::Start { .. } | Command::Apply { .. })) => {
+                assert!(!is_unconfirmed, "{command:?} although nothing was confirmed");
+            }
+            Entry::In(_) | Entry::Out(_) => {}
+        }
+    }
+    assert!(!is_unconfirmed || world.result != Some(RunResult::Done));
+}
+
+fn two_steps_never_act_on_one_host(case: &Case, world: &World<'_>) {
+    let mut busy: BTreeMap<HostName, StepId> = BTreeMap::new();
+    for (_, entry) in &world.log {
+        match entry {
+            Entry::Out(Command::Start { step, on, .. }) => {
+                let target = case.target(step);
+                assert_eq!(on.as_ref().unwrap_or(&step.host), &target);
+                let other = busy.insert(target.clone(), step.clone());
+                assert_eq!(other, None, "{step} acts on {target} as well");
+            }
+            Entry::In(Input::Finished { step, .. }) => {
+                busy.remove(&case.target(step));
+            }
+            Entry::In(_) | Entry::Out(_) => {}
+        }
+    }
+}
+
+fn what_one_host_does_for_all_is_done_once(case: &Case, world: &World<'_>) {
+    let mut done: BTreeSet<fleetmend::model::TaskId> = BTreeSet::new();
+    let mut under_way: BTreeSet<fleetmend::model::TaskId> = BTreeSet::new();
+    for (_, entry) in &world.log {
+        match entry {
+            Entry::Out(Command::Start { step, .. }) if case.flow(step).is_once => {
+                assert!(!done.contains(&step.task), "{step} was done already");
+                assert!(under_way.insert(step.task), "{step} is under way elsewhere");
+            }
+            Entry::In(Input::Finished { step, outcome, .. }) if case.flow(step).is_once => {
+                under_way.remove(&step.task);
+                if outcome.is_well() && *outcome != Outcome::Skipped {
+                    done.insert(step.task);
+                }
+            }
+            Entry::In(_) | Entry::Out(_) => {}
+        }
     }
 }

@@ -8,7 +8,7 @@ use fleetmend::event::{
 };
 use fleetmend::model::{
     Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Now, Outcome, PlayNo, RunId,
-    ServerIdentity, StepFailure, StepId, Vars, WorkRow,
+    ServerIdentity, StepFailure, StepId, TagChoice, Vars, WorkRow,
 };
 use fleetmend::plan::Resumption;
 use fleetmend::scheduler::{Command, Input, Scheduler};
@@ -23,6 +23,14 @@ const TURNS: usize = 200_000;
 enum Next {
     Decides,
     Ends(Outcome, Option<FailureClass>),
+    /// Ends an attempt or an item; it goes on where there is another one.
+    Goes(Outcome, Option<FailureClass>),
+}
+
+impl From<(Outcome, Option<FailureClass>)> for Next {
+    fn from((outcome, class): (Outcome, Option<FailureClass>)) -> Self {
+        Self::Ends(outcome, class)
+    }
 }
 
 /// A run, driven to its end.
@@ -128,19 +136,20 @@ impl<'a> World<'a> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::FindWork { play } => self.find_work(play),
-            Command::Start { step, .. } => {
-                self.write(EventKind::StepStarted { step: step.clone() });
+            Command::Start { step, on, .. } => {
+                self.write(EventKind::StepStarted { step: step.clone(), on });
                 let fate = self.case.fate(&step);
-                let next = match fate.decision {
-                    Ok(_) => Next::Decides,
-                    Err((outcome, class)) => Next::Ends(outcome, class),
+                let next = match (self.case.answer(&step), fate.decision) {
+                    (Some(answer), _) => answer.into(),
+                    (None, Ok(_)) => Next::Decides,
+                    (None, Err((outcome, class))) => Next::Goes(outcome, class),
                 };
                 self.plan_step(step, fate.probe, next);
             }
             Command::Apply { step } => {
                 let Fate { decision, apply, end: (outcome, class), .. } = self.case.fate(&step);
                 self.write_decided(&step, decision.expect("only what was decided is applied"));
-                self.plan_step(step, apply, Next::Ends(outcome, class));
+                self.plan_step(step, apply, Next::Goes(outcome, class));
             }
             Command::CheckOracle { play } => self.ask_oracle(play),
             Command::Cancel { step } => {
@@ -167,7 +176,28 @@ impl<'a> World<'a> {
                     Input::Decided { step, cost }
                 }
             }
-            Happens::Step(step, Next::Ends(outcome, class)) => {
+            Happens::Step(step, Next::Goes(outcome, _)) if self.goes_on(&step, outcome) => {
+                let item = self.state.step(&step).map_or(0, |state| state.parts.len());
+                let pause = self.case.pause(&step);
+                self.write(EventKind::StepWentOn {
+                    step: step.clone(),
+                    item: u32::try_from(item).ok(),
+                    attempt: 1,
+                    settled: true,
+                    outcome,
+                    failure: None,
+                    note: None,
+                    value: Value::Null,
+                });
+                let fate = self.case.fate(&step);
+                let next = match fate.decision {
+                    Ok(_) => Next::Decides,
+                    Err((outcome, class)) => Next::Goes(outcome, class),
+                };
+                self.plan_step(step.clone(), pause + fate.probe, next);
+                Input::WentOn { step, pause: std::time::Duration::from_millis(pause) }
+            }
+            Happens::Step(step, Next::Ends(outcome, class) | Next::Goes(outcome, class)) => {
                 self.steps.remove(&step);
                 self.write_finished(&step, outcome, class);
                 Input::Finished { step, outcome, class }
@@ -176,6 +206,12 @@ impl<'a> World<'a> {
         self.log.push((self.now, Entry::In(input.clone())));
         let now = self.now();
         self.scheduler.handle(now, input);
+    }
+
+    /// Whether a loop has another item.
+    fn goes_on(&self, step: &StepId, outcome: Outcome) -> bool {
+        let done = self.state.step(step).map_or(0, |state| state.parts.len());
+        outcome.is_well() && done + 1 < self.case.items(step)
     }
 
     fn find_work(&mut self, play: PlayNo) {
@@ -287,10 +323,19 @@ impl<'a> World<'a> {
                 event.kind,
                 EventKind::BudgetTripped { .. }
                     | EventKind::BreakerOpened { .. }
+                    | EventKind::OnceFailed { .. }
                     | EventKind::Stopping { stage: StopStage::Drain | StopStage::Cancel }
             )
         };
-        self.events.iter().any(stop)
+        self.events.iter().any(stop) || self.is_unconfirmed()
+    }
+
+    /// Whether something was to be confirmed and was not.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.log.iter().any(|(_, entry)| {
+            let class = Some(FailureClass::Unconfirmed);
+            matches!(entry, Entry::In(Input::Finished { class: told, .. }) if *told == class)
+        })
     }
 }
 
@@ -324,6 +369,7 @@ fn header(case: &Case) -> RunStarted {
         inventory_sha256: case.draft.inventory_sha256.clone(),
         limit: None,
         extra_vars: Vars::new(),
+        tags: TagChoice::default(),
         seed: case.draft.seed,
         scale: case.draft.scale,
         limits: Limits::default(),

@@ -7,14 +7,14 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::*;
-use crate::engine::Endpoints;
+use crate::engine::{Endpoints, NobodyThere};
 use crate::event::{Gauge, PlayHeader, RunMode, RunStarted, TaskHeader};
 use crate::host::queries::whole_schema;
 use crate::model::{
     ActionCall, Credential, Group, Host, HostName, Inventory, Limits, Now, Order, Play, Playbook,
-    RunId, Task, TaskId, TimeScale, Vars, WorkQuery,
+    RunId, TagChoice, Task, TaskFlow, TaskId, TimeScale, Vars, WorkQuery,
 };
-use crate::plan::{ActionTraits, Draft, DraftRequest};
+use crate::plan::{ActionTraits, Delegates, Draft, DraftRequest};
 use crate::secret::Secret;
 use crate::transport::{
     ChangeFiles, ChangeShell, Connector, Deadline, ReadSql, Row, SqlParameter, Statement, Target,
@@ -113,6 +113,7 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         uses: Cost::none(),
         within: None,
         line: 1,
+        flow: TaskFlow::default(),
     };
     let play = Play {
         name: "Read".to_owned(),
@@ -126,6 +127,7 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         oracle: None,
         vars: Vars::default(),
         tasks: vec![task],
+        blocks: Vec::new(),
     };
     let playbook = Playbook { path: "a.yml".to_owned(), sha256: String::new(), plays: vec![play] };
     let scale = TimeScale::REAL;
@@ -136,11 +138,13 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         inventory_sha256: "",
         limit: None,
         limits: &limits,
+        tags: &TagChoice::default(),
+        delegates: &Delegates::default(),
         mode: RunMode::Run,
         seed: 1,
         scale,
     };
-    let traits = |_: &str| ActionTraits { within: Duration::from_secs(60), replay_is_safe: true };
+    let traits = |_: &str| ActionTraits::of_host(Duration::from_secs(60), true);
     let draft = Draft::new(&request, &traits);
     let header = RunStarted {
         run: RunId::new(uuid::Uuid::from_u128(1)),
@@ -152,6 +156,7 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         inventory_sha256: String::new(),
         limit: None,
         extra_vars: Vars::default(),
+        tags: TagChoice::default(),
         seed: 1,
         scale,
         limits: limits.clone(),
@@ -185,6 +190,7 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         hosts,
         limit: None,
         extra_vars: Vars::default(),
+        operator: Arc::new(NobodyThere),
         connector: Arc::new(connector),
     };
     let driver = Driver::new(

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::*;
 use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunMode, TaskHeader, Undo};
 use crate::model::{
-    Cost, Elapsed, FailureClass, Limits, Order, Outcome, StepFailure, TaskId, TimeScale, Vars,
-    WaveNo,
+    Cost, Elapsed, FailureClass, Limits, Order, Outcome, StepFailure, TagChoice, TaskId, TimeScale,
+    Vars, WaveNo,
 };
-use crate::plan::{DraftPlay, DraftTask, takeback};
+use crate::plan::{DraftFlow, DraftPlay, DraftTask, takeback};
 
 fn draft(replay_is_safe: bool) -> Draft {
     let task = |number| DraftTask {
@@ -17,10 +17,13 @@ fn draft(replay_is_safe: bool) -> Draft {
         action: "service".to_owned(),
         within: Duration::from_secs(600),
         replay_is_safe,
+        flow: DraftFlow::default(),
     };
     let play = DraftPlay {
         name: "A play".to_owned(),
         tasks: (0..2).map(task).collect(),
+        blocks: Vec::new(),
+        delegate_values: std::collections::BTreeMap::new(),
         hosts: Vec::new(),
         work: None,
         order: Order::Inventory,
@@ -53,6 +56,7 @@ fn header() -> RunStarted {
         inventory_sha256: "bbbbbbbbbb".to_owned(),
         limit: None,
         extra_vars: Vars::new(),
+        tags: TagChoice::default(),
         seed: 1,
         scale: TimeScale::REAL,
         limits: Limits::default(),
@@ -99,10 +103,10 @@ fn fold(kinds: impl IntoIterator<Item = EventKind>) -> RunState {
 
 fn in_doubt() -> RunState {
     fold([
-        EventKind::StepStarted { step: step(0) },
+        EventKind::StepStarted { step: step(0), on: None },
         decided(0, Undo::With(Value::from("back 0"))),
         finished(0, Outcome::Changed, None),
-        EventKind::StepStarted { step: step(1) },
+        EventKind::StepStarted { step: step(1), on: None },
         decided(1, Undo::With(Value::from("back 1"))),
     ])
 }
@@ -152,7 +156,7 @@ fn an_unknown_step_can_be_answered_by_a_later_resume() {
         EventKind::PlayFinished { play: PlayNo(0) },
     ];
     let state = fold(
-        [EventKind::StepStarted { step: step(1) }, decided(1, Undo::Nothing)]
+        [EventKind::StepStarted { step: step(1), on: None }, decided(1, Undo::Nothing)]
             .into_iter()
             .chain(unknown),
     );
@@ -198,10 +202,10 @@ fn a_run_that_is_through_has_nothing_left() {
 #[test]
 fn undo_takes_back_the_newest_change_first_and_tells_what_stays() {
     let state = fold([
-        EventKind::StepStarted { step: step(0) },
+        EventKind::StepStarted { step: step(0), on: None },
         decided(0, Undo::With(Value::from("back 0"))),
         finished(0, Outcome::Changed, None),
-        EventKind::StepStarted { step: step(1) },
+        EventKind::StepStarted { step: step(1), on: None },
         decided(1, Undo::Impossible("it was sent".to_owned())),
         decided(1, Undo::With(Value::from("back 1"))),
     ]);

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::*;
 use crate::event::{OracleReport, RunMode, WaitReason};
 use crate::model::{HostName, Limits, Order, TaskId, TimeScale};
-use crate::plan::{DraftHost, DraftPlay, DraftTask};
+use crate::plan::{DraftFlow, DraftHost, DraftPlay, DraftTask};
 
 fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
     let task = |number| DraftTask {
@@ -14,12 +14,18 @@ fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
         action: "agent".to_owned(),
         within: Duration::from_secs(600),
         replay_is_safe: true,
+        flow: DraftFlow::default(),
     };
-    let host =
-        |number| DraftHost { name: HostName::new(format!("ps-{number}")), values: BTreeMap::new() };
+    let host = |number| DraftHost {
+        name: HostName::new(format!("ps-{number}")),
+        values: BTreeMap::new(),
+        delegates: BTreeMap::new(),
+    };
     let play = DraftPlay {
         name: "A play".to_owned(),
         tasks: (0..tasks).map(task).collect(),
+        blocks: Vec::new(),
+        delegate_values: BTreeMap::new(),
         hosts: (0..hosts).map(host).collect(),
         work: None,
         order: Order::Inventory,
@@ -102,7 +108,7 @@ fn a_driver_that_says_nothing_is_told_to_cancel() {
     // Ten minutes of a world that runs twenty times as fast.
     let deadline = Duration::from_secs(30);
     let step = started(&first)[0].clone();
-    assert_eq!(first.last(), Some(&Command::Start { step: step.clone(), deadline }));
+    assert_eq!(first.last(), Some(&Command::Start { step: step.clone(), on: None, deadline }));
     assert_eq!(scheduler.next_wakeup(), Some(Elapsed::from_millis(35_000)));
 
     assert_eq!(commands(&mut scheduler, at(34_999)), []);

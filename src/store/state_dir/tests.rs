@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::{EventKind, Journal};
-use crate::model::{Elapsed, Limits, TimeScale, Vars};
+use crate::model::{Elapsed, Limits, TagChoice, TimeScale, Vars};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
@@ -19,6 +19,7 @@ fn header(id: u128) -> RunStarted {
         inventory_sha256: String::new(),
         limit: None,
         extra_vars: Vars::new(),
+        tags: TagChoice::default(),
         seed: 0,
         scale: TimeScale::REAL,
         limits: Limits::default(),

@@ -1,0 +1,167 @@
+//! Confirmations: given beforehand with `--approve`, or asked for at the terminal.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::error::Failure;
+use super::{environment, output};
+use crate::engine::Operator;
+use crate::event::{Answer, AnsweredBy, Question, Reply};
+use crate::model::Playbook;
+use crate::report::clean_line;
+
+/// How much of a text of the playbook is shown.
+const SHOWN: usize = 400;
+
+/// What the operator approved beforehand, and the terminal for what he did not.
+#[derive(Debug)]
+pub(super) struct Approvals {
+    /// By name; the text that was typed, where one was given.
+    given: BTreeMap<String, Option<String>>,
+    user: String,
+    can_ask: bool,
+}
+
+impl Approvals {
+    /// Reads `--approve NAME` and `--approve NAME=TEXT`, which must be confirmations of the
+    /// playbook.
+    ///
+    /// # Errors
+    ///
+    /// The playbook has no confirmation of that name.
+    pub(super) fn read(given: &[String], playbook: &Playbook) -> Result<Self, Failure> {
+        let confirms = playbook.tasks().filter(|task| task.action.action == "confirm");
+        let known: Vec<&str> =
+            confirms.filter_map(|task| task.action.params.get("name")?.as_str()).collect();
+        let mut all = BTreeMap::new();
+        for text in given {
+            let (name, typed) = match text.split_once('=') {
+                Some((name, typed)) => (name, Some(typed.to_owned())),
+                None => (text.as_str(), None),
+            };
+            if !known.contains(&name) {
+                let failure =
+                    Failure::input(format!("the playbook has no confirmation named `{name}`"));
+                return Err(if known.is_empty() {
+                    failure.hint("it asks for none: leave out --approve")
+                } else {
+                    failure.hint(format!("its confirmations are {}", known.join(", ")))
+                });
+            }
+            all.insert(name.to_owned(), typed);
+        }
+        Ok(Self { given: all, user: environment::user(), can_ask: environment::can_ask() })
+    }
+
+    /// Nothing is approved and nobody is asked: for what asks nothing.
+    pub(super) fn none() -> Self {
+        Self { given: BTreeMap::new(), user: environment::user(), can_ask: false }
+    }
+
+    fn answer(&self, reply: Reply, by: AnsweredBy) -> Answer {
+        Answer { reply, user: self.user.clone(), by }
+    }
+}
+
+/// Whether what was typed confirms the question.
+fn reply(question: &Question, typed: &str) -> Reply {
+    let is_confirmed = match &question.typed {
+        Some(text) => typed.trim() == text.trim(),
+        None => matches!(typed.trim(), "y" | "Y" | "yes"),
+    };
+    if is_confirmed { Reply::Confirmed } else { Reply::Declined }
+}
+
+/// The question as text; it holds what the playbook says, which may hold what a host says.
+fn told(question: &Question) -> String {
+    let mut text = format!("\nconfirm {}\n", clean_line(&question.name, SHOWN));
+    if let Some(console) = &question.console {
+        text.push_str(&format!("  in the console: {}\n", clean_line(console, SHOWN)));
+    }
+    let say = clean_line(&question.say, SHOWN);
+    text.push_str(&match &question.typed {
+        Some(typed) => format!("  {say}\n  type \"{}\" to confirm: ", clean_line(typed, SHOWN)),
+        None => format!("  {say} [y/N] "),
+    });
+    text
+}
+
+#[async_trait]
+impl Operator for Approvals {
+    async fn ask(&self, question: &Question) -> Answer {
+        if let Some(given) = self.given.get(&question.name) {
+            let reply = match (given, &question.typed) {
+                (Some(typed), Some(_)) => reply(question, typed),
+                (_, None) => Reply::Confirmed,
+                (None, Some(_)) => Reply::Declined,
+            };
+            return self.answer(reply, AnsweredBy::CommandLine);
+        }
+        if !self.can_ask {
+            return self.answer(Reply::NobodyThere, AnsweredBy::CommandLine);
+        }
+        output::talk(&told(question));
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).map(|_| line)
+        });
+        // A terminal that has gone away has nobody at it.
+        match line.await {
+            Ok(Ok(line)) => self.answer(reply(question, &line), AnsweredBy::Terminal),
+            Ok(Err(_)) | Err(_) => self.answer(Reply::NobodyThere, AnsweredBy::Terminal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(typed: Option<&str>) -> Question {
+        Question {
+            name: "acc-restored".to_owned(),
+            say: "Is it so?\u{1b}[2J".to_owned(),
+            console: None,
+            typed: typed.map(str::to_owned),
+        }
+    }
+
+    fn approvals(given: &[(&str, Option<&str>)]) -> Approvals {
+        let given = given.iter().map(|(name, text)| ((*name).to_owned(), text.map(str::to_owned)));
+        Approvals { given: given.collect(), user: "ana".to_owned(), can_ask: false }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_approved_is_not_confirmed_where_nobody_can_be_asked() {
+        let ask = async |given: &[(&str, Option<&str>)], typed| {
+            approvals(given).ask(&question(typed)).await.reply
+        };
+
+        assert_eq!(ask(&[], None).await, Reply::NobodyThere);
+        assert_eq!(ask(&[("other", None)], None).await, Reply::NobodyThere);
+        assert_eq!(ask(&[("acc-restored", None)], None).await, Reply::Confirmed);
+        assert_eq!(ask(&[("acc-restored", None)], Some("REPLACE")).await, Reply::Declined);
+        assert_eq!(
+            ask(&[("acc-restored", Some("REPLACE"))], Some("REPLACE")).await,
+            Reply::Confirmed
+        );
+        assert_eq!(
+            ask(&[("acc-restored", Some("replace"))], Some("REPLACE")).await,
+            Reply::Declined
+        );
+    }
+
+    #[test]
+    fn a_question_cannot_steer_the_terminal() {
+        assert!(!told(&question(Some("X"))).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for no in ["", "n", "no", "yess", "REPLACE"] {
+            assert_eq!(reply(&question(None), no), Reply::Declined, "{no}");
+        }
+        assert_eq!(reply(&question(None), "y\n"), Reply::Confirmed);
+    }
+}
