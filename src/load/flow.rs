@@ -136,11 +136,9 @@ pub(super) fn delegate(
 }
 
 /// How long a call may take by what its parameters say, when its task has no `within`.
-pub(super) fn patience(call: &Entry<'_>, action: &dyn ActionKind) -> Option<Duration> {
-    let Kind::Map(entries) = &call.value.kind else { return None };
-    let Kind::Scalar(scalar) = &fields::get(entries, "for")?.kind else { return None };
-    let span = action.is_idle().then(|| parse_span(scalar.text.trim()).ok())??;
-    Some(span + PAUSE_MARGIN)
+pub(super) fn patience(params: &Value, action: &dyn ActionKind) -> Option<Duration> {
+    let span = params.get("for").filter(|_| action.is_idle())?;
+    parse_span(span.as_str()?).ok().map(|span| span + PAUSE_MARGIN)
 }
 
 /// Refuses what does not go together.

@@ -89,11 +89,11 @@ pub(super) fn read(
     let task = Task {
         id,
         name: name.unwrap_or_else(|| call.1.name().to_owned()),
+        within: within.or_else(|| flow::patience(&params, call.1)),
         action: ActionCall { action: call.1.name().to_owned(), params },
         when: inherited.condition(when),
         register,
         uses,
-        within: within.or_else(|| flow::patience(call.0, call.1)),
         line: source.line(node.span),
         flow: TaskFlow {
             file: inherited.file.clone(),

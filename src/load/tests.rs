@@ -1,6 +1,7 @@
 //! What people see: every broken file of the fixtures, and every file that is shipped.
 
 mod doubles;
+mod flow;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,6 +26,11 @@ fn files(folder: &str) -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), fs::read_to_string(path).expect("a text"))).collect()
 }
 
+/// The text of a file that a playbook in a folder includes.
+fn included(folder: &str, path: &Path) -> Result<String, String> {
+    fs::read_to_string(root().join(folder).join(path)).map_err(|error| error.to_string())
+}
+
 fn example() -> LoadedInventory {
     let text = fs::read_to_string(root().join("inventory/example.yml")).expect("the example");
     load_inventory("inventory/example.yml", &text)
@@ -32,7 +38,7 @@ fn example() -> LoadedInventory {
 }
 
 fn play(text: &str) -> Result<LoadedPlaybook, Vec<Diagnostic>> {
-    load_playbook("a.yml", text, doubles::ACTIONS, Some(&example()))
+    load_playbook("a.yml", text, &doubles::actions(), Some(&example()))
 }
 
 fn rules(found: &[Diagnostic]) -> Vec<&'static str> {
@@ -44,8 +50,10 @@ fn every_broken_playbook_is_refused_with_a_message_that_helps() {
     let inventory = example();
     let mut screen = String::new();
     for (name, text) in files("tests/fixtures/broken/playbooks") {
+        let read = |path: &Path| included("tests/fixtures/broken/playbooks", path);
+        let actions = doubles::actions();
         let found =
-            load_playbook(&name, &text, doubles::ACTIONS, Some(&inventory)).expect_err(&name);
+            load_playbook_with(&name, &text, &actions, Some(&inventory), &read).expect_err(&name);
         let _ = writeln!(screen, "{}", render(&found, false));
     }
     insta::assert_snapshot!("broken_playbooks", screen);
@@ -98,9 +106,10 @@ fn every_shipped_inventory_and_playbook_is_right_and_has_no_notes() {
     // The real actions, and doubles for those that the registry does not have yet.
     let is_new = |double: &&&dyn ActionKind| action::find(double.name()).is_none();
     let actions: Vec<&dyn ActionKind> =
-        action::registry().iter().chain(doubles::ACTIONS.iter().filter(is_new)).copied().collect();
+        action::registry().iter().chain(doubles::DOUBLES.iter().filter(is_new)).copied().collect();
     for (name, text) in files("playbooks") {
-        let loaded = load_playbook(&name, &text, &actions, Some(&inventory))
+        let read = |path: &Path| included("playbooks", path);
+        let loaded = load_playbook_with(&name, &text, &actions, Some(&inventory), &read)
             .unwrap_or_else(|found| panic!("{}", render(&found, false)));
         assert!(loaded.notes.is_empty(), "{}", render(&loaded.notes, false));
     }
@@ -273,7 +282,7 @@ proptest::proptest! {
         if let Err(found) = load_inventory("i.yml", &text) {
             render(&found, false);
         }
-        if let Err(found) = load_playbook("p.yml", &text, doubles::ACTIONS, None) {
+        if let Err(found) = load_playbook("p.yml", &text, &doubles::actions(), None) {
             render(&found, true);
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::action::ParamKind;
+use crate::action::{ParamKind, claim};
 
 /// The parameters of an action's example, with its templates filled in.
 fn example_params(action: &dyn ActionKind) -> Value {
@@ -14,7 +14,13 @@ fn example_params(action: &dyn ActionKind) -> Value {
     let mut params = task.get(action.name()).expect("the example uses the action").clone();
     if let Value::Object(params) = &mut params {
         for (name, value) in params {
-            let doc = action.params().iter().find(|doc| doc.name == *name).expect(name);
+            let doc = action.params().iter().find(|doc| action.is_open() || doc.name == *name);
+            let doc = doc.expect(name);
+            if doc.kind == ParamKind::Expressions {
+                let texts = value.as_array().expect("a list").iter();
+                let texts = texts.map(|text| claim(text.as_str().expect("an expression")));
+                *value = texts.collect();
+            }
             if value.as_str().is_some_and(|text| text.contains("{{")) {
                 *value = match doc.kind {
                     ParamKind::Guids => json!(["{0562094A-ECBE-4617-9253-5E7FFB5E00C4}"]),
@@ -61,7 +67,7 @@ fn every_example_is_a_task_that_the_action_accepts() {
 
 #[test]
 fn the_documented_parameters_are_those_that_are_read() {
-    for action in registry() {
+    for action in registry().iter().filter(|action| !action.is_open()) {
         let name = action.name();
         let mut params = match example_params(*action) {
             Value::Object(params) => params,
@@ -86,7 +92,7 @@ fn the_documented_parameters_are_those_that_are_read() {
 
 #[test]
 fn a_required_parameter_is_missed_and_an_optional_one_is_not() {
-    for action in registry() {
+    for action in registry().iter().filter(|action| !action.is_open()) {
         let Value::Object(params) = example_params(*action) else { continue };
         for doc in action.params() {
             let mut without = params.clone();

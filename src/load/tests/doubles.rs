@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::action::{ActionKind, Applied, ParamDoc, ParamKind, ParamsError, Prepared, Replay};
+use crate::action::{
+    self, ActionKind, Applied, ParamDoc, ParamKind, ParamsError, Prepared, Replay,
+};
 use crate::event::ChangeRecord;
 use crate::host::Changer;
 use crate::model::{Cost, FailureClass, StepFailure};
@@ -73,7 +75,13 @@ const ROLES: ParamKind =
 const EXPECT: ParamKind =
     ParamKind::Map(&[param("max", ParamKind::Count, true, "The most files that may match.")]);
 
-pub(super) const ACTIONS: &[&dyn ActionKind] = &[
+/// The doubles, and the real verbs that act on no host.
+pub(super) fn actions() -> Vec<&'static dyn ActionKind> {
+    let real = action::registry().iter().filter(|action| !action.needs_host());
+    DOUBLES.iter().chain(real).copied().collect()
+}
+
+pub(super) const DOUBLES: &[&dyn ActionKind] = &[
     &Double {
         name: "acl",
         scalar: None,
