@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{Message, StepEnd, orphaned};
@@ -143,7 +143,10 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
     let action = find(&task.action.action)?;
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
     if let Some(note) = prepared.rehearse().filter(|_| job.is_check) {
-        return Ok(Decided::Ends(StepEnd::unchanged(note, Value::Null)));
+        // What follows is looked at as if the operator had confirmed.
+        let asks = prepared.question().is_some();
+        let value = if asks { json!({ "reply": Reply::Confirmed }) } else { Value::Null };
+        return Ok(Decided::Ends(StepEnd::unchanged(note, value)));
     }
     if let Some(question) = prepared.question() {
         return ask(job, question).await.map(Decided::Ends);

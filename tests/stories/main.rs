@@ -3,6 +3,7 @@
 mod broken_files;
 mod crash_and_resume;
 mod first_run;
+mod flow;
 mod secrets;
 mod stop;
 mod undo;
