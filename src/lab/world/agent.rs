@@ -87,6 +87,8 @@ pub(super) enum Step {
     Store { package: PackageNo, snapshot: Vec<u8> },
     /// Find out which packages are to be reported.
     CollectStatus,
+    /// Post the basic inventory.
+    SendInventory,
     /// Post the reports, one by one.
     Post { left: VecDeque<PackageNo>, sent: usize },
 }

@@ -90,6 +90,7 @@ impl World {
             Step::TakeSnapshot { package } => self.take_snapshot(server, *package),
             Step::Store { package, snapshot } => self.store(server, job, *package, snapshot),
             Step::CollectStatus => self.collect_status(server),
+            Step::SendInventory => self.send_inventory(server, job),
             Step::Post { left, sent } => self.post(server, job, left, *sent),
         }
     }
@@ -300,6 +301,22 @@ impl World {
             }
         }
         Next::Then(Step::Post { left, sent: 0 }, Duration::from_millis(500))
+    }
+
+    fn send_inventory(&mut self, server: ServerNo, job: &Job) -> Next {
+        match self.request(server, job, Cause::StatusPost) {
+            Verdict::Served(_) => {
+                self.enqueue_others(1, Duration::ZERO);
+                let text = "Basic inventory sent";
+                self.log(server, Severity::Information, "Basic Inventory", text);
+                Next::Done
+            }
+            Verdict::Busy => {
+                let text = "Error while posting an event: Server is busy (503), backing off";
+                self.log(server, Severity::Warning, "EventTransport", text);
+                self.back_off(job.refused).map_or(Next::Done, Next::Again)
+            }
+        }
     }
 
     fn post(

@@ -19,7 +19,8 @@ pub enum Cause {
     PackageInfo,
     /// `GetPackageSnapshot.aspx`, as a consequence of that.
     SnapshotDownload,
-    /// `PostEvent.aspx`, because somebody asked an agent to send its package status.
+    /// `PostEvent.aspx`, because somebody asked an agent to send its package status or its
+    /// inventory.
     StatusPost,
     /// Anything that happens without being asked for: schedules and ordinary clients.
     Background,

@@ -16,6 +16,7 @@ mod examine_script;
 mod faults;
 mod fleet;
 mod founding;
+mod host_scripts;
 mod iis;
 mod layout;
 mod ns;
@@ -31,6 +32,8 @@ mod state;
 mod tests;
 mod time;
 mod transport_faults;
+mod web;
+mod windows;
 
 pub use conditions::{
     AGENT_SERVICE, APP_POOL, AppliedCredential, DEFAULT_APP_POOL, DISPATCHER_SERVICE,
@@ -48,3 +51,4 @@ pub use spec::{FleetSpec, IisSpec};
 pub use state::PackageState;
 pub use time::{Calendar, WorldTime};
 pub use transport_faults::TransportFaults;
+pub use web::{WebAnswer, WebRequest};

@@ -5,13 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::WorldTime;
 use super::agent::{Job, Origin, Step};
 use super::descriptors;
 use super::fleet::ServerNo;
 use super::ns::{SNAPSHOTS, Task};
 use super::product_files::Severity;
 use super::simulation::{MachineId, World};
+use super::{HostTask, WorldTime};
 
 /// The version of the scripts that are simulated.
 const VERSION: &str = "1";
@@ -57,7 +57,14 @@ impl World {
             "examine-iis" => Ok(self.examine_iis(machine)),
             "examine-tasks" => self.examine_tasks(machine, input),
             "resolve-account" => resolve_account(text_of(input, "account")?),
-            other => Err(format!("not simulated: the script `{other}`")),
+            "agent-send-inventory" => {
+                let server = self.agent_at(machine)?;
+                self.ask(server, Job::new(Step::SendInventory, Origin::Asked));
+                Ok(json!({"called": true}))
+            }
+            other => self
+                .run_host_script(machine, other, input)
+                .unwrap_or_else(|| Err(format!("not simulated: the script `{other}`"))),
         }
     }
 
@@ -181,6 +188,21 @@ impl World {
 
     fn scheduled_tasks(&self, machine: MachineId, prefix: &str) -> Value {
         let prefix = prefix.to_lowercase();
+        let made: &[HostTask] = match machine {
+            MachineId::Server(server) => &self.conditions(server).tasks,
+            MachineId::NotificationServer => &[],
+        };
+        let leaf = |name: &str| name.rsplit('\\').next().unwrap_or(name).to_lowercase();
+        let made = made.iter().filter(|task| leaf(&task.name).starts_with(&prefix)).map(|task| {
+            json!({
+                "name": task.name.trim_start_matches('\\'),
+                "status": "Ready",
+                "last_run": null,
+                "last_result": 267_011,
+                "run_as": r"NT AUTHORITY\SYSTEM",
+                "action": task.action,
+            })
+        });
         let tasks: Vec<Value> = self
             .tasks_of(machine)
             .iter()
@@ -192,8 +214,10 @@ impl World {
                     "last_run": task.last_run.map(|at| self.iso(at)),
                     "last_result": task.last_result,
                     "run_as": r"NT AUTHORITY\SYSTEM",
+                    "action": schedule_processor(&task.name),
                 })
             })
+            .chain(made)
             .collect();
         json!({ "tasks": tasks })
     }
@@ -205,6 +229,12 @@ impl World {
         self.start_task(number);
         Ok(json!({"started": true}))
     }
+}
+
+/// What a task of the product runs (KB 171870).
+fn schedule_processor(task: &str) -> String {
+    let item = task.rsplit_once('.').map_or(task, |(_, item)| item);
+    format!(r"C:\Program Files\Altiris\Notification Server\bin\ScheduleProcessor.exe {item}")
 }
 
 fn resolve_account(name: &str) -> Result<Value, String> {

@@ -1,7 +1,7 @@
 //! The world: its state, its events, and the passing of its time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::rows::{RowChange, StatusRow};
 use super::spec::FleetSpec;
 use super::time::Calendar;
 use super::transport_faults::{HeldFile, Rule, TransportFaults};
+use super::windows::Windows;
 use super::{WorldTime, founding, place_faults};
 use crate::lab::tree::Tree;
 use crate::model::Guid;
@@ -62,6 +63,8 @@ pub struct World {
     /// Files that another program has open, and for how long after they were touched.
     pub(super) held_files: Vec<Vec<(String, Option<Duration>)>>,
     pub(super) wrong_passwords: Vec<ServerNo>,
+    /// What somebody changed in Windows itself.
+    pub(super) windows: BTreeMap<MachineId, Windows>,
     /// Second rows of pairs, written when the first ones are.
     pub(super) second_rows: Vec<(ServerNo, PackageNo, StatusRow)>,
     events: BinaryHeap<Reverse<Scheduled>>,
@@ -86,6 +89,8 @@ pub(super) enum Event {
     Churn(PackageNo),
     /// Other clients post events.
     Flood,
+    /// The Notification Server has updated a package's distribution points, as it was asked to.
+    DistributionPoints(PackageNo),
     /// An ordinary client asks the Notification Server for something.
     Client,
     /// The Notification Server takes an event out of its queue.
@@ -122,6 +127,7 @@ impl World {
             sql_rules: Vec::new(),
             held_files: vec![Vec::new(); fleet.servers.len()],
             wrong_passwords: Vec::new(),
+            windows: BTreeMap::new(),
             second_rows: Vec::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -280,6 +286,7 @@ impl World {
             Event::Noticed(server, package) => self.notice(server, package),
             Event::Churn(package) => self.churn(package),
             Event::Flood => self.flood(),
+            Event::DistributionPoints(package) => self.distribution_points_updated(package),
             Event::Client => self.client_asks(),
             Event::Drain => self.drain(),
             Event::TaskDue(task) => self.task_due(task),

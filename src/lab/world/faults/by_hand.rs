@@ -92,6 +92,15 @@ impl World {
         }
     }
 
+    /// Ends a share; its folder stays.
+    pub fn end_share(&mut self, server: usize, name: &str) {
+        let conditions = &mut self.agents[server].conditions;
+        if name.eq_ignore_ascii_case(PACKAGE_SHARE) {
+            conditions.has_package_share = false;
+        }
+        conditions.shares.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
     /// The shares of a package server, by name and folder.
     pub fn shares(&self, server: usize) -> Vec<(String, String)> {
         let conditions = &self.agents[server].conditions;
