@@ -22,7 +22,7 @@ const EMBEDDED: u16 = 300;
 /// Sockets that one server of the lab and its share of the controller need, with room to spare.
 const DESCRIPTORS_A_SERVER: u64 = 16;
 /// The ports of `lab up`, so that its inventory is the same each time.
-const PORTS: LabPorts = LabPorts { winrm: 15_985, smb: 14_450, sql: 11_433 };
+const PORTS: LabPorts = LabPorts { winrm: 15_985, smb: 14_450, sql: 11_433, http: 18_080 };
 /// What a lab process writes when it can be used.
 const READY: &str = "ready";
 /// The longest that a lab process may take to come up.

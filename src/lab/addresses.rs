@@ -23,6 +23,8 @@ pub struct Endpoint {
     pub winrm: u16,
     /// The port of SMB.
     pub smb: u16,
+    /// The port of its web server.
+    pub http: u16,
 }
 
 /// The ports that all machines of a lab share; 0 means any that is free.
@@ -34,6 +36,8 @@ pub struct LabPorts {
     pub smb: u16,
     /// The SQL Server.
     pub sql: u16,
+    /// The web servers.
+    pub http: u16,
 }
 
 /// The listeners of one machine.
@@ -41,8 +45,16 @@ pub struct LabPorts {
 pub(super) struct Opened {
     pub(super) machine: MachineId,
     pub(super) endpoint: Endpoint,
-    /// WinRM and SMB; none for a machine that is switched off.
-    pub(super) listeners: Option<(TcpListener, TcpListener)>,
+    /// What listens; nothing on a machine that is switched off.
+    pub(super) listeners: Option<Listeners>,
+}
+
+/// What listens on one machine.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) winrm: TcpListener,
+    pub(super) smb: TcpListener,
+    pub(super) http: TcpListener,
 }
 
 /// A machine of the lab could not listen.
@@ -93,18 +105,19 @@ async fn try_open(
 ) -> Result<Vec<Opened>, ListenError> {
     let own_addresses = cfg!(target_os = "linux");
     // Machines that share an address cannot share ports.
-    let (mut winrm_port, mut smb_port) =
-        if own_addresses { (ports.winrm, ports.smb) } else { (0, 0) };
+    let (mut winrm_port, mut smb_port, mut http_port) =
+        if own_addresses { (ports.winrm, ports.smb, ports.http) } else { (0, 0, 0) };
     let mut opened = Vec::with_capacity(machines.len());
     for (number, (machine, is_on)) in (0..).zip(machines) {
         let address = if own_addresses { numbered(first, number) } else { Ipv4Addr::LOCALHOST };
         let (winrm, winrm_bound) = bind(address, winrm_port).await?;
         let (smb, smb_bound) = bind(address, smb_port).await?;
-        let endpoint = Endpoint { address, winrm: winrm_bound, smb: smb_bound };
+        let (http, http_bound) = bind(address, http_port).await?;
+        let endpoint = Endpoint { address, winrm: winrm_bound, smb: smb_bound, http: http_bound };
         if own_addresses {
-            (winrm_port, smb_port) = (endpoint.winrm, endpoint.smb);
+            (winrm_port, smb_port, http_port) = (endpoint.winrm, endpoint.smb, endpoint.http);
         }
-        let listeners = is_on.then_some((winrm, smb));
+        let listeners = is_on.then_some(Listeners { winrm, smb, http });
         opened.push(Opened { machine: *machine, endpoint, listeners });
     }
     Ok(opened)

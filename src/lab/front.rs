@@ -88,6 +88,8 @@ pub enum Protocol {
     Smb,
     /// TDS.
     Sql,
+    /// HTTP, as a web server speaks it.
+    Http,
 }
 
 impl fmt::Display for Protocol {
@@ -96,6 +98,7 @@ impl fmt::Display for Protocol {
             Self::WinRm => "winrm",
             Self::Smb => "smb",
             Self::Sql => "sql",
+            Self::Http => "http",
         })
     }
 }

@@ -46,10 +46,10 @@ impl Directory<'_> {
         let _ = write!(
             yaml,
             "          ansible_host: {}\n          ansible_port: {}\n          smb_port: {}\n          \
-             itms_guid: '{}'\n          cmdb: {{ server: {}, port: {}, database: {DATABASE}, \
+             http_port: {}\n          itms_guid: '{}'\n          cmdb: {{ server: {}, port: {}, database: {DATABASE}, \
              credential: {CMDB_CREDENTIAL}, writer_credential: {CMDB_WRITER_CREDENTIAL} }}\n    \
              package_servers:\n      children:\n",
-            at.address, at.winrm, at.smb, ns.guid, at.address, self.cmdb_port,
+            at.address, at.winrm, at.smb, at.http, ns.guid, at.address, self.cmdb_port,
         );
         let mut sites: Vec<&str> = Vec::new();
         for server in &self.fleet.servers {
@@ -68,8 +68,14 @@ impl Directory<'_> {
                     let _ = writeln!(
                         yaml,
                         "            {}: {{ ansible_host: {}, ansible_port: {}, smb_port: {}, \
-                         fqdn: {}, itms_guid: '{}' }}",
-                        server.fqdn, at.address, at.winrm, at.smb, server.fqdn, server.guid
+                         http_port: {}, fqdn: {}, itms_guid: '{}' }}",
+                        server.fqdn,
+                        at.address,
+                        at.winrm,
+                        at.smb,
+                        at.http,
+                        server.fqdn,
+                        server.guid
                     );
                 }
             }

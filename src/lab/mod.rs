@@ -10,6 +10,7 @@ mod run;
 pub mod smb;
 pub mod tds;
 pub mod tree;
+pub mod web;
 pub mod winrm;
 pub mod world;
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::addresses::{self, Endpoint, LabPorts, ListenError, Opened};
+use super::addresses::{self, Endpoint, LabPorts, ListenError, Listeners, Opened};
 use super::clock::LiveWorld;
 use super::cmdb::{Cmdb, CmdbError};
 use super::front::{Account, Accounts, Faults};
@@ -20,6 +20,7 @@ use super::inventory::{
 use super::machine::LabMachine;
 use super::smb::{self, NamedShare, Shares, SmbMachine};
 use super::tds::{CMDB_WRITERS, TdsFront, TdsSettings};
+use super::web::{WebConfig, WebFront};
 use super::winrm::{Quotas, WinRmConfig, WinRmFront};
 use super::world::{
     ADMINISTRATOR, Broken, CONNECTIVITY_ACCOUNT, DOMAIN, FaultPlan, FleetSpec, MachineId,
@@ -302,7 +303,7 @@ fn start_machine(
     open: Opened,
     stopped: &watch::Receiver<bool>,
 ) {
-    let Some((winrm, smb)) = open.listeners else { return };
+    let Some(Listeners { winrm, smb, http }) = open.listeners else { return };
     let machine = open.machine;
     let (computer, tree, faults, accounts, shares) = world.with(|world| {
         let faults: Arc<dyn Faults> = Arc::new(world.transport_faults(machine));
@@ -326,6 +327,18 @@ fn start_machine(
     });
     let mut stop = stopped.clone();
     tasks.spawn(front.serve(winrm, async move {
+        // A sender that is gone means the same as "stop".
+        let _ = stop.wait_for(|stop| *stop).await;
+    }));
+    let web = WebFront::new(WebConfig {
+        names: names.clone(),
+        accounts: accounts.clone(),
+        world: Arc::clone(world),
+        machine,
+        faults: Arc::clone(&faults),
+    });
+    let mut stop = stopped.clone();
+    tasks.spawn(web.serve(http, async move {
         // A sender that is gone means the same as "stop".
         let _ = stop.wait_for(|stop| *stop).await;
     }));
