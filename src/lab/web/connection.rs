@@ -71,8 +71,10 @@ async fn handle(front: &WebFront, peer: &mut Peer, request: Request<Incoming>) -
         // The others have no part in this protocol.
         Some(_) | None => {}
     }
+    let web = &front.config;
     let mut last_token = None;
-    if let Some(token) = negotiate_token(head.headers.get(AUTHORIZATION)) {
+    let needs_logon = web.world.with(|world| world.needs_logon(web.machine, path));
+    if let Some(token) = negotiate_token(head.headers.get(AUTHORIZATION)).filter(|_| needs_logon) {
         match log_on(front, peer, token) {
             Ok(Leg::Challenge(token)) => {
                 let mut answer = status(StatusCode::UNAUTHORIZED);
@@ -88,7 +90,6 @@ async fn handle(front: &WebFront, peer: &mut Peer, request: Request<Incoming>) -
         Peer::Known(user) => Some(user.as_str()),
         Peer::Unknown | Peer::Challenged(_) => None,
     };
-    let web = &front.config;
     tokio::time::sleep(web.world.to_real(PAGE)).await;
     let asked = WebRequest { method: head.method.as_str(), path, body: &body, user };
     let said = web.world.with(|world| world.web(web.machine, asked));

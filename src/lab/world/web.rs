@@ -9,6 +9,9 @@ use super::simulation::{Event, MachineId, World};
 use crate::lab::tree::Kind;
 use crate::model::Guid;
 
+/// The page of the Administrator SDK, in lower case.
+const UPDATE: &str =
+    "/altiris/asdk.smf/softwarepackagemanagementservice.asmx/updatedistributionpoints";
 const NO_PAGE: (u16, &str) = (404, "The resource you are looking for has been removed.");
 const NOT_SERVING: (u16, &str) = (503, "Service Unavailable");
 
@@ -57,15 +60,18 @@ impl World {
         }
     }
 
-    /// Whether a path of the Notification Server needs a logon.
+    /// Whether a page is for those who logged on. Others take no notice of a logon.
+    pub fn needs_logon(&self, machine: MachineId, path: &str) -> bool {
+        let path = unescaped(path.split('?').next().unwrap_or_default());
+        machine == MachineId::NotificationServer && path.to_lowercase() == UPDATE && self.has_asdk()
+    }
+
     fn notification_server_page(&mut self, path: &str, request: WebRequest<'_>) -> WebAnswer {
         if let Verdict::Busy = self.iis.request(self.now, Cause::Background, "") {
             return NOT_SERVING.into();
         }
         let lower = path.to_lowercase();
-        let update =
-            "/altiris/asdk.smf/softwarepackagemanagementservice.asmx/updatedistributionpoints";
-        if lower == update {
+        if lower == UPDATE {
             return self.update_distribution_points(request);
         }
         if !is_reading(request.method) {
