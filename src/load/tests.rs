@@ -129,6 +129,20 @@ fn the_example_of_every_action_is_a_task_that_loads() {
 }
 
 #[test]
+fn a_text_that_would_destroy_an_agent_is_refused_before_any_connection() {
+    for (action, param) in [("powershell", "script"), ("command", "line")] {
+        let play = format!(
+            "- hosts: package_servers\n  max_fail_percentage: 5\n  vars: {{ tool: /Clean }}\n  tasks:\n    \
+             - {action}: {{ {param}: 'AeX\"+\"AgentUtil {{{{ tool }}}}' }}\n"
+        );
+        let found = load_playbook("denied.yml", &play, action::registry(), Some(&example()))
+            .expect_err("it is denied");
+        let screen = render(&found, false);
+        assert!(screen.contains("`aexagentutil` is never run"), "{screen}");
+    }
+}
+
+#[test]
 fn a_host_has_its_settings_with_the_usual_ports() {
     let inventory = example().inventory;
     let settings = |name: &str| {
