@@ -145,12 +145,12 @@ fn is_same(a: &SecurityDescriptor, b: &SecurityDescriptor) -> bool {
 fn is_too_much(path: &WindowsPath) -> bool {
     let parts: Vec<String> = path.components().map(str::to_lowercase).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    match parts.as_slice() {
-        [] | ["windows", ..] | ["programdata", "fleetmend", ..] => true,
-        ["users" | "programdata" | "program files" | "program files (x86)"] => true,
-        ["users", ..] => true,
-        _ => false,
-    }
+    matches!(
+        parts.as_slice(),
+        [] | ["windows" | "users", ..]
+            | ["programdata", "fleetmend", ..]
+            | ["programdata" | "program files" | "program files (x86)"]
+    )
 }
 
 #[async_trait]
