@@ -13,6 +13,7 @@ mod carrying;
 mod cmdb_query;
 mod command;
 mod confirm;
+mod collect_files;
 mod contract;
 mod denied;
 mod distribution_points;

@@ -58,6 +58,11 @@ impl FilePattern {
         self.0.eq_ignore_ascii_case(name)
     }
 
+    /// Whether one of its folders has that name.
+    pub(super) fn has_part(&self, name: &str) -> bool {
+        self.0.split('\\').any(|part| part.eq_ignore_ascii_case(name))
+    }
+
     /// The file of a package.
     fn of(&self, package: Guid) -> String {
         self.0.replace(PLACEHOLDER, &package.to_string())

@@ -10,6 +10,7 @@ use super::cmdb_query::CmdbQuery;
 use super::command::Command;
 use super::confirm::Confirm;
 use super::distribution_points::DistributionPoints;
+use super::collect_files::CollectFiles;
 use super::erased::Erased;
 use super::event_log::EventLog;
 use super::examine::Examine;
@@ -43,6 +44,7 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Http>::new(),
     &Erased::<Pause>::new(),
     &Erased::<Powershell>::new(),
+    &Erased::<CollectFiles>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<ReadSetting>::new(),
     &Erased::<Registry>::new(),

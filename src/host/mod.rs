@@ -2,6 +2,7 @@
 //! quarantine.
 
 mod access;
+mod cabinet;
 mod cmdb;
 pub mod cmdb_tables;
 mod descriptor;
@@ -20,6 +21,9 @@ mod session;
 pub mod statements;
 
 pub use access::{Changer, Reader};
+#[cfg(test)]
+pub(crate) use cabinet::below_here;
+pub use cabinet::{Cabinet, EvidenceFolder};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
 pub use descriptor::{DescriptorChange, DescriptorWritten};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
