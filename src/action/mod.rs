@@ -1,6 +1,7 @@
 //! The verbs of playbooks: one file each, one registry.
 
 mod acl;
+mod acl_tree;
 mod agent;
 mod agent_download;
 mod agent_effect;

@@ -9,11 +9,27 @@ use crate::model::{FailureClass, StepFailure, WindowsPath};
 use crate::transport::SecurityInformation;
 use crate::transport::security::{Control, Dacl, SecurityDescriptor};
 
+/// Which folder it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The role's own.
+    #[default]
+    Root,
+    /// A package's folder below it, or one inside that.
+    Package,
+    /// Where the agent keeps a package outside of its store.
+    Alternate,
+}
+
 /// A role's folder gets another list of rights; with both lists, so that it can be taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorChange {
     /// The role.
     pub role: Role,
+    /// Which folder it is.
+    #[serde(default)]
+    pub place: Place,
     /// The folder.
     pub path: WindowsPath,
     /// The descriptor before, self-relative, Base64.
@@ -23,9 +39,16 @@ pub struct DescriptorChange {
 }
 
 impl DescriptorChange {
-    /// Takes two descriptors.
+    /// Takes two descriptors of the role's own folder.
     pub fn new(role: Role, path: WindowsPath, before: &[u8], after: &[u8]) -> Self {
-        Self { role, path, before: STANDARD.encode(before), after: STANDARD.encode(after) }
+        let [before, after] = [before, after].map(|bytes| STANDARD.encode(bytes));
+        Self { role, place: Place::Root, path, before, after }
+    }
+
+    /// The same for a folder at another place.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// The change that takes this one back.
@@ -45,7 +68,7 @@ pub enum DescriptorWritten {
 }
 
 impl Changer<'_> {
-    /// Writes the list of rights of a role's folder, if it is still the one that was seen.
+    /// Writes the list of rights of a folder, if it is still the one that was seen.
     ///
     /// Windows and Samba store what they are given in a form of their own, so that lists are
     /// compared by their entries, in order, and by whether they are closed to inheritance.
@@ -64,14 +87,22 @@ impl Changer<'_> {
             )
         };
         let root = self.root(change.role).await?;
-        if root.path != change.path {
-            return Err(refused(&format!("{} is now {}", change.role, root.path)));
+        let fence = self.fence();
+        let is_there = match change.place {
+            Place::Root if root.path != change.path => {
+                return Err(refused(&format!("{} is now {}", change.role, root.path)));
+            }
+            Place::Root => fence.root(&root).await.map(|()| true)?,
+            Place::Package => fence.package_folder(&root, &change.path).await?,
+            Place::Alternate => fence.alternate(&change.path).await?,
+        };
+        if !is_there {
+            return Err(refused("it is gone"));
         }
-        self.fence().root(&root).await?;
         let before = decode(change, &change.before)?;
         let after = decode(change, &change.after)?;
         let parts = SecurityInformation::DACL;
-        let stored = self.files().descriptor(&root.path, parts).await?;
+        let stored = self.files().descriptor(&change.path, parts).await?;
         let now = parse(change, &stored)?;
         if is_same(&now, &after) {
             return Ok(DescriptorWritten::Already);
@@ -87,7 +118,7 @@ impl Changer<'_> {
         };
         let files = self.change_files().await?;
         let written = files
-            .set_descriptor(&root.path, parts, &stored, &wanted.encode(), self.deadline())
+            .set_descriptor(&change.path, parts, &stored, &wanted.encode(), self.deadline())
             .await;
         self.note_files(&written).await;
         written?;

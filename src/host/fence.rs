@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use tokio::sync::Mutex;
 
+use super::roots::why_not;
 use super::{Reader, Role, Root};
 use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
 use crate::transport::FileMetadata;
@@ -199,6 +200,23 @@ impl Fence<'_> {
         let package = folder.components().nth(root.path.components().count());
         if package.is_none_or(|package| package.parse::<Guid>().is_err()) {
             return Err(not_admitted(root.role, &name, "it belongs to no package"));
+        }
+        self.folder(folder).await
+    }
+
+    /// Admits a folder outside of the store in which the agent keeps a package, for its security
+    /// descriptor; `false` when it is not there. That the agent names it is for the caller to see.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when it is a whole volume or one of the system's folders, or a link is on the way.
+    pub async fn alternate(&self, folder: &WindowsPath) -> Result<bool, StepFailure> {
+        let facts = self.reader.facts().await?;
+        if let Some(reason) = why_not(folder, &facts) {
+            return Err(StepFailure::new(
+                FailureClass::Refused,
+                format!("could not admit {folder} as a package's own place: {reason}"),
+            ));
         }
         self.folder(folder).await
     }

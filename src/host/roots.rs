@@ -184,7 +184,7 @@ const SHARED: [&str; 5] =
 
 /// Why a folder cannot be the product's own, whatever the host says of itself: an effect on it, or
 /// on its rights, would be one on the system. `None` when it can.
-fn why_not(path: &WindowsPath, facts: &HostFacts) -> Option<&'static str> {
+pub(super) fn why_not(path: &WindowsPath, facts: &HostFacts) -> Option<&'static str> {
     let names: Vec<&str> = path.components().collect();
     let Some(first) = names.first() else { return Some("it is a whole volume") };
     let is_any = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(first));

@@ -119,3 +119,136 @@ async fn a_name_is_resolved_by_the_host() {
 
     assert!(record.lines[0].starts_with(&format!("give CORP\\altiris-acc ({ACCOUNT})")));
 }
+
+const A: Guid = Guid::from_u128(0xA);
+const B: Guid = Guid::from_u128(0xB);
+
+fn sid() -> Sid {
+    ACCOUNT.parse().expect("a SID")
+}
+
+fn tree() -> Value {
+    json!({ "role": "ps_delivery", "account": ACCOUNT, "rights": "full_control", "tree": true })
+}
+
+fn folder(package: Guid, below: &str) -> String {
+    format!("{}\\{package}{below}", store())
+}
+
+fn has_rights(host: &MemoryHost, folder: &str) -> bool {
+    let stored = SecurityDescriptor::parse(&host.stored_descriptor(folder)).expect("parsed");
+    holds(&stored, &sid(), FileRights::FULL_CONTROL)
+}
+
+fn agent_says(host: &MemoryHost, status: &str) {
+    host.answer(
+        "agent-packages",
+        json!({ "package_server": true, "packages": [
+            { "id": A, "name": "a", "status": "Ready", "version": "1", "custom_location": true,
+              "location": "E:\\Images\\A" },
+            { "id": B, "name": "b", "status": status, "version": "1" },
+        ] }),
+    );
+}
+
+/// Two packages whose folders only SYSTEM and the administrators may use (KB 179719).
+fn host_with_broken_folders() -> Arc<MemoryHost> {
+    let host = MemoryHost::package_server();
+    for package in [A, B] {
+        host.folder(&folder(package, "\\cache\\lang"));
+        host.describe(&folder(package, ""), &SecurityDescriptor::administrators_only());
+    }
+    host.folder(&format!("{}\\Other", store()));
+    host.folder("E:\\Images\\A");
+    agent_says(&host, "Ready");
+    host
+}
+
+#[tokio::test]
+async fn folders_of_packages_get_an_entry_of_their_own_and_undo_puts_every_byte_back() {
+    let host = host_with_broken_folders();
+    let all: Vec<String> = [A, B]
+        .into_iter()
+        .flat_map(|id| ["", "\\cache", "\\cache\\lang"].map(|below| folder(id, below)))
+        .chain([store()])
+        .collect();
+    let before: Vec<Vec<u8>> = all.iter().map(|path| host.stored_descriptor(path)).collect();
+
+    let record = change(&host, tree()).await;
+    assert_eq!(record.lines.len(), 7, "{:?}", record.lines);
+    let applied = apply(&host, &record.change).await.expect("applied");
+    assert_eq!(applied.note, format!("gave {ACCOUNT} full control on 7 folders"));
+    assert!(all.iter().all(|path| has_rights(&host, path)));
+    assert!(!has_rights(&host, &format!("{}\\Other", store())));
+    assert!(!has_rights(&host, "E:\\Images\\A"), "nobody asked for other places");
+
+    let again = decide(&host, tree()).await;
+    assert!(matches!(again, Ok(Decision::Unchanged { .. })), "{again:?}");
+    let resumed = apply(&host, &record.change).await.expect("resume");
+    assert!(resumed.was_so_already);
+
+    apply(&host, undo_of(&record)).await.expect("undone");
+    let after: Vec<Vec<u8>> = all.iter().map(|path| host.stored_descriptor(path)).collect();
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_package_that_is_downloaded_or_removed_is_left_alone() {
+    for (status, words) in [("Download Pending", "is being downloaded"), ("Deleted", "removed")] {
+        let host = host_with_broken_folders();
+        agent_says(&host, status);
+
+        let record = change(&host, tree()).await;
+        let applied = apply(&host, &record.change).await.expect("applied");
+
+        assert!(applied.note.contains(words), "{}", applied.note);
+        assert!(has_rights(&host, &folder(A, "")));
+        assert!(!has_rights(&host, &folder(B, "")));
+    }
+}
+
+#[tokio::test]
+async fn another_place_is_changed_only_when_the_agent_names_it_and_never_one_of_the_system() {
+    let host = host_with_broken_folders();
+    let params = || {
+        json!({ "role": "ps_delivery", "account": ACCOUNT, "rights": "modify", "packages": [A],
+            "alternate_locations": true })
+    };
+
+    let record = change(&host, params()).await;
+    apply(&host, &record.change).await.expect("applied");
+    let place = SecurityDescriptor::parse(&host.stored_descriptor("E:\\Images\\A"));
+    assert!(holds(&place.expect("parsed"), &sid(), FileRights::MODIFY));
+    assert!(!has_rights(&host, &folder(B, "")), "it was not named");
+
+    host.folder("C:\\Windows\\Temp");
+    host.answer(
+        "agent-packages",
+        json!({ "package_server": true, "packages": [{ "id": A, "name": "a", "status": "Ready",
+            "version": "1", "custom_location": true, "location": "C:\\Windows\\Temp" }] }),
+    );
+    let failure = decide(&host, params()).await.expect_err("a folder of the system");
+    assert!(failure.message.contains("it belongs to the system"), "{failure}");
+}
+
+#[tokio::test]
+async fn one_folder_that_changed_meanwhile_stops_the_rest_and_says_how_far_it_came() {
+    let host = host_with_broken_folders();
+    let record = change(&host, tree()).await;
+    host.describe(&folder(B, ""), &SecurityDescriptor::machine_default());
+
+    let failure = apply(&host, &record.change).await.expect_err("drift");
+
+    assert_eq!(failure.class, FailureClass::Refused);
+    assert!(failure.message.ends_with("(after 4 of 7 folders)"), "{failure}");
+}
+
+#[tokio::test]
+async fn packages_are_looked_for_in_the_store_alone() {
+    let host = host_with_broken_folders();
+    let params = json!({ "role": "ps_status", "account": ACCOUNT, "rights": "read", "tree": true });
+
+    let failure = decide(&host, params).await.expect_err("no packages there");
+
+    assert!(failure.message.contains("only ps_delivery"), "{failure}");
+}
