@@ -100,7 +100,7 @@ impl NamedQuery {
 }
 
 /// Every query, by name in alphabetical order.
-pub const REGISTRY: [&NamedQuery; 21] = [
+pub const REGISTRY: [&NamedQuery; 24] = [
     &servers::AGENT_VERSIONS,
     &codebases::CODEBASES,
     &codebases::CODEBASES_OF_UNKNOWN_HOSTS,
@@ -112,15 +112,18 @@ pub const REGISTRY: [&NamedQuery; 21] = [
     &status::NOT_READY_AS_IN_ARTICLE,
     &NOT_READY_PACKAGES,
     &status::NOT_READY_WITH_ORPHANS,
+    &origins::OFFERED_PACKAGES,
     &origins::ORIGINS,
     &status::ORPHANS,
     &status::PACKAGE_ROW_HISTORY,
     &status::PACKAGE_ROWS,
     &PACKAGE_SERVER_COUNTS,
     &PACKAGE_SERVERS,
+    &status::PACKAGE_STATUS_ROWS,
     &PACKAGES_BY_NAME,
     &READINESS,
     &READY_WITHOUT_CODEBASE,
+    &servers::SERVER_AGENT_VERSIONS,
     &origins::THIS_SERVER,
 ];
 

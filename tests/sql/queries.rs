@@ -185,7 +185,7 @@ async fn each_query_about_one_package_and_about_servers_finds_what_it_is_for() {
         "a duplicate counts once"
     );
     assert_eq!(
-        rows(&client, "agent_versions", &[]).await,
+        rows(&client, "server_agent_versions", &[]).await,
         [
             "A2|PS-OSL-01|ps-osl-01.corp.example|Altiris Agent|8.5.0.0",
             "S1|PS-ZÜRICH-01|ps-zuerich-01.corp.example|Altiris Agent|8.6.3268.0",

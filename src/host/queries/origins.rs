@@ -137,3 +137,29 @@ that is as it should be, and the repair belongs there.",
         THIS_NS,
     ],
 };
+
+/// The packages in their latest version.
+pub(super) const OFFERED_PACKAGES: NamedQuery = NamedQuery {
+    statement: statements::OFFERED_PACKAGES,
+    summary: "The packages in their latest version, with the server that each comes from.",
+    doc: "\
+`origins` says more of where they come from.",
+    source: "after KB 181405, section 1",
+    parameters: &[],
+    columns: &[
+        column("PackageGuid", "The package."),
+        column("PackageName", "Its name."),
+        column("CurrentVersion", "Its version, as text."),
+        column("OriginGuid", "The server that it came from."),
+        column("OriginServer", "The name of that server."),
+    ],
+    needs: &[
+        Needed {
+            table: "SWDPackage",
+            columns: &["PackageId", "Name", "Package Version", "_Latest"],
+        },
+        ITEM_SOURCE,
+        Needed { table: "OriginNSSourceNS", columns: &["Id", "OriginNSGuid"] },
+        FORWARD_SERVER,
+    ],
+};

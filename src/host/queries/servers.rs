@@ -51,9 +51,9 @@ beside task servers.",
 };
 
 /// The versions of all agents on package servers and the Notification Server.
-pub(super) const AGENT_VERSIONS: NamedQuery = NamedQuery {
+pub(super) const SERVER_AGENT_VERSIONS: NamedQuery = NamedQuery {
     statement: Statement {
-        name: "agent_versions",
+        name: "server_agent_versions",
         text: "\
 SELECT
   agent.[_ResourceGuid] AS [ServerGuid],
@@ -88,6 +88,25 @@ busy`. The rows say what the last basic inventory said.",
         IDENTIFICATION,
         AGENT,
     ],
+};
+
+/// The versions of all agents, counted.
+pub(super) const AGENT_VERSIONS: NamedQuery = NamedQuery {
+    statement: statements::AGENT_VERSIONS,
+    summary: "The versions of agents and plug-ins, and how many computers have each.",
+    doc: "\
+`server_agent_versions` says the same of each package server.",
+    source: "after KB 181405, section 5, and published scripts",
+    parameters: &[],
+    columns: &[
+        column("AgentName", "The agent or sub-agent; `Altiris Agent` is the agent itself."),
+        column("ProductVersion", "Its version."),
+        column("Computers", "How many computers have it."),
+    ],
+    needs: &[Needed {
+        table: "Inv_AeX_AC_Client_Agent",
+        columns: &["Agent Name", "Product Version"],
+    }],
 };
 
 /// On how many package servers each package is.

@@ -440,3 +440,15 @@ values that `package_rows` left in the journals of earlier runs (`fleetmend show
     ],
     needs: &[PACKAGE_SERVER, PACKAGE],
 };
+
+/// The rows of all pairs.
+pub(super) const PACKAGE_STATUS_ROWS: NamedQuery = NamedQuery {
+    statement: statements::PACKAGE_STATUS_ROWS,
+    summary: "All pairs of all package servers, well or not.",
+    doc: "\
+This is what a diagnosis compares with the servers' own lists and disks.",
+    source: "after the tables of KB 181405, section 1",
+    parameters: &[],
+    columns: &[SERVER_GUID, SERVER_NAME, PACKAGE_GUID, STATUS, REPORTED_VERSION],
+    needs: &[PACKAGE_SERVER, ITEM],
+};

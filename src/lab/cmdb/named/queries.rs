@@ -431,7 +431,7 @@ ORDER BY pack.[Name], pack.[PackageId]",
         parameters: &[],
     },
     Named {
-        name: "agent_versions",
+        name: "server_agent_versions",
         tsql: "\
 SELECT agent.[_ResourceGuid] AS [ServerGuid], vi.[Name] AS [ServerName],
        ident.[FQDN] AS [ServerFqdn], agent.[Agent Name] AS [AgentName],
