@@ -1,6 +1,6 @@
 //! Asks the CMDBs: what work there is, and whether it is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use indexmap::IndexMap;
 
 use super::config::{DriverConfig, Orders};
 use crate::event::{NotReady, OracleReport, RunState};
-use crate::host::{PairStatus, Session, not_ready_packages, readiness};
+use crate::host::{PairStatus, Session, readiness, work};
 use crate::model::{
-    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkRow, match_work,
+    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkQuery, WorkRow,
+    match_work,
 };
 use crate::transport::Deadline;
 
@@ -32,6 +33,7 @@ pub(super) async fn find_work(
     let Some(play) = playbook.plays.get(usize::from(play.0)) else {
         return Ok(MatchedWork::default());
     };
+    let Some(query) = play.work else { return Ok(MatchedWork::default()) };
     if sessions.is_empty() {
         return Err(StepFailure::new(
             FailureClass::Refused,
@@ -41,7 +43,7 @@ pub(super) async fn find_work(
     let mut by_server: IndexMap<HostName, Vec<WorkRow>> = IndexMap::new();
     for (name, session) in sessions {
         let own = retrying(|deadline| async move {
-            not_ready_packages(&session.reader(deadline, Arc::from([]))).await
+            work(&session.reader(deadline, Arc::from([])), query).await
         })
         .await?;
         by_server.insert(name.clone(), own);
@@ -89,9 +91,20 @@ pub(super) fn pairs_of(state: &RunState, play: PlayNo) -> Vec<(HostName, Vec<Wor
         .collect()
 }
 
-/// Asks for every pair whether it is Ready with the current version. A pair without a row is not.
+/// The query of a play's work.
+pub(super) fn query_of(config: &DriverConfig, play: PlayNo) -> Option<WorkQuery> {
+    match &config.orders {
+        Orders::Playbook(playbook) => playbook.plays.get(usize::from(play.0))?.work,
+        Orders::TakeBack(_) => None,
+    }
+}
+
+/// Asks for every pair whether it is Ready with the current version, and no longer a row of the
+/// work query where that asks for something else. A pair without a row is not, and neither is one
+/// of whose rows any is not.
 pub(super) async fn ask_oracle(
     sessions: &CmdbSessions,
+    query: Option<WorkQuery>,
     pairs: Vec<(HostName, Vec<WorkRow>)>,
 ) -> Result<OracleReport, StepFailure> {
     let servers: IndexMap<Guid, ()> =
@@ -110,22 +123,39 @@ pub(super) async fn ask_oracle(
             .try_collect()
             .await?;
         for (server, pairs) in answers {
-            known.extend(pairs.into_iter().map(|pair| ((server, pair.package), pair)));
+            for pair in pairs {
+                let worst = known.entry((server, pair.package)).or_insert_with(|| pair.clone());
+                if worst.is_ready() {
+                    *worst = pair;
+                }
+            }
         }
     }
-    Ok(judge(&pairs, &known))
+    let mut still = HashSet::new();
+    if let Some(query) = query.filter(|query| query.outlasts_ready()) {
+        for (_, session) in sessions {
+            let rows = retrying(|deadline| async move {
+                work(&session.reader(deadline, Arc::from([])), query).await
+            })
+            .await?;
+            still.extend(rows.iter().map(|row| (row.server.guid, row.package)));
+        }
+    }
+    Ok(judge(&pairs, &known, &still))
 }
 
-/// Compares the work list with what the CMDBs say.
+/// Compares the work list with what the CMDBs say; pairs in `still` are rows of the work query yet.
 fn judge(
     pairs: &[(HostName, Vec<WorkRow>)],
     known: &HashMap<(Guid, Guid), PairStatus>,
+    still: &HashSet<(Guid, Guid)>,
 ) -> OracleReport {
     let mut report = OracleReport::default();
     for (host, row) in pairs.iter().flat_map(|(host, rows)| rows.iter().map(move |r| (host, r))) {
         report.of += 1;
         let status = known.get(&(row.server.guid, row.package));
-        if status.is_some_and(PairStatus::is_ready) {
+        let is_work = still.contains(&(row.server.guid, row.package));
+        if !is_work && status.is_some_and(PairStatus::is_ready) {
             report.ready += 1;
             continue;
         }
@@ -197,10 +227,26 @@ mod tests {
         };
         let known = HashMap::from([((Guid::from_u128(1), Guid::from_u128(1)), ready)]);
 
-        let report = judge(&pairs, &known);
+        let report = judge(&pairs, &known, &HashSet::new());
 
         assert_eq!((report.ready, report.of), (1, 2));
         assert_eq!(report.not_ready[0].status, None);
+    }
+
+    #[test]
+    fn a_pair_that_is_work_yet_is_not_well_although_it_is_ready() {
+        let pairs = [(HostName::new("ps-01"), vec![row(1, 1)])];
+        let key = (Guid::from_u128(1), Guid::from_u128(1));
+        let ready = PairStatus {
+            package: key.1,
+            status: Some("Ready".to_owned()),
+            reported_version: Some("2".to_owned()),
+            current_version: Some("2".to_owned()),
+        };
+        let known = HashMap::from([(key, ready)]);
+
+        assert_eq!(judge(&pairs, &known, &HashSet::from([key])).ready, 0);
+        assert_eq!(judge(&pairs, &known, &HashSet::new()).ready, 1);
     }
 
     #[test]
@@ -234,6 +280,6 @@ mod tests {
 
     #[test]
     fn an_empty_work_list_counts_no_pair_as_ready() {
-        assert_eq!(judge(&[], &HashMap::new()), OracleReport::default());
+        assert_eq!(judge(&[], &HashMap::new(), &HashSet::new()), OracleReport::default());
     }
 }

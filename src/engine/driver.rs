@@ -303,9 +303,10 @@ impl Driver {
 
     fn check_oracle(&mut self, play: PlayNo) {
         let pairs = cmdb::pairs_of(&self.state, play);
+        let query = cmdb::query_of(&self.config, play);
         let sessions = self.sessions.notification_servers();
         let abort = self.tasks.spawn(async move {
-            TaskEnd::Oracle(play, in_time(cmdb::ask_oracle(&sessions, pairs)).await)
+            TaskEnd::Oracle(play, in_time(cmdb::ask_oracle(&sessions, query, pairs)).await)
         });
         self.questions.insert(abort.id(), Question { play, is_oracle: true, abort });
     }

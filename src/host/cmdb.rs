@@ -1,8 +1,9 @@
 //! The named queries with their rows as types.
 
 use super::Reader;
-use super::statements::{NOT_READY_PACKAGES, READINESS};
-use crate::model::{FailureClass, Guid, ServerIdentity, StepFailure, WorkRow};
+use super::queries::{DRIFT, DUPLICATES, NOT_READY_PACKAGES, READY_WITHOUT_CODEBASE};
+use super::statements::READINESS;
+use crate::model::{FailureClass, Guid, ServerIdentity, StepFailure, WorkQuery, WorkRow};
 use crate::transport::{Row, SqlParameter};
 
 /// What the CMDB says of one (server, package) pair.
@@ -42,9 +43,25 @@ impl PairStatus {
 ///
 /// # Errors
 ///
-/// The CMDB could not be asked, or a row does not say which server and package it speaks of.
+/// As [`work`].
 pub async fn not_ready_packages(at: &Reader<'_>) -> Result<Vec<WorkRow>, StepFailure> {
-    let rows = at.query(&NOT_READY_PACKAGES, &[]).await?;
+    work(at, WorkQuery::NotReadyPackages).await
+}
+
+/// The rows of a work query.
+///
+/// # Errors
+///
+/// The CMDB could not be asked or lacks what the query reads, or a row does not say which server
+/// and package it speaks of.
+pub async fn work(at: &Reader<'_>, query: WorkQuery) -> Result<Vec<WorkRow>, StepFailure> {
+    let query = match query {
+        WorkQuery::NotReadyPackages => &NOT_READY_PACKAGES,
+        WorkQuery::Drift => &DRIFT,
+        WorkQuery::Duplicates => &DUPLICATES,
+        WorkQuery::ReadyWithoutCodebase => &READY_WITHOUT_CODEBASE,
+    };
+    let rows = at.query(&query.statement, &[]).await?;
     rows.iter().map(work_row).collect()
 }
 
@@ -52,7 +69,7 @@ pub async fn not_ready_packages(at: &Reader<'_>) -> Result<Vec<WorkRow>, StepFai
 ///
 /// # Errors
 ///
-/// As [`not_ready_packages`].
+/// As [`work`].
 pub async fn readiness(at: &Reader<'_>, server: Guid) -> Result<Vec<PairStatus>, StepFailure> {
     let rows = at.query(&READINESS, &[SqlParameter::Guid(server)]).await?;
     rows.iter()
@@ -97,7 +114,18 @@ fn guid(row: &Row, column: &str) -> Result<Guid, StepFailure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::queries;
     use super::*;
+
+    #[test]
+    fn the_work_of_a_play_is_a_named_query_of_the_same_name() {
+        for work in WorkQuery::ALL {
+            let query = queries::find(work.name()).expect(work.name());
+            for column in ["ServerGuid", "ServerName", "ServerFqdn", "PackageGuid", "Status"] {
+                assert!(query.columns.iter().any(|known| known.name == column), "{column}");
+            }
+        }
+    }
 
     fn pair(status: &str, reported: Option<&str>, current: Option<&str>) -> PairStatus {
         PairStatus {

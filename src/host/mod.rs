@@ -26,6 +26,8 @@ pub(crate) use cabinet::below_here;
 pub use cabinet::{Cabinet, EvidenceFolder};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
 pub use descriptor::{DescriptorChange, DescriptorWritten, Place};
+pub use cmdb::{PairStatus, not_ready_packages, readiness, work};
+pub use descriptor::{DescriptorChange, DescriptorWritten};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
 pub use fence::{Fence, FencedFile};
 pub use files::HostFiles;

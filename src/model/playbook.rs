@@ -57,16 +57,35 @@ pub struct Play {
 pub enum WorkQuery {
     /// Pairs whose row is not Ready, or Ready with another version (KB 181405 section 1).
     NotReadyPackages,
+    /// Pairs that say Ready with another version than the current one.
+    Drift,
+    /// Pairs with more than one row (KB 181405, additional queries).
+    Duplicates,
+    /// Pairs that are Ready, of whose package no codebase names the server (KB 180568).
+    ReadyWithoutCodebase,
 }
 
 impl WorkQuery {
     /// All queries, for messages.
-    pub const ALL: &[Self] = &[Self::NotReadyPackages];
+    pub const ALL: &[Self] =
+        &[Self::NotReadyPackages, Self::Drift, Self::Duplicates, Self::ReadyWithoutCodebase];
 
     /// The name that playbooks use.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotReadyPackages => "not_ready_packages",
+            Self::Drift => "drift",
+            Self::Duplicates => "duplicates",
+            Self::ReadyWithoutCodebase => "ready_without_codebase",
+        }
+    }
+
+    /// Whether a pair that is Ready with the current version can still be work: then the oracle
+    /// asks the query again, too.
+    pub fn outlasts_ready(self) -> bool {
+        match self {
+            Self::NotReadyPackages | Self::Drift => false,
+            Self::Duplicates | Self::ReadyWithoutCodebase => true,
         }
     }
 }
