@@ -11,7 +11,7 @@ use crate::action;
 use crate::load::{
     Diagnostic, LoadedInventory, Severity, load_inventory, load_playbook_with, render,
 };
-use crate::model::Playbook;
+use crate::model::{Playbook, SourcedServer};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -26,9 +26,12 @@ pub(super) struct InventoryFile {
     pub path: PathBuf,
     /// SHA-256 of its text, lower-case hexadecimal.
     pub sha256: String,
+    /// The package servers that its sources had; they are in `loaded` already.
+    pub sourced: Vec<SourcedServer>,
 }
 
-/// Reads an inventory; mistakes and notes go to standard error.
+/// Reads an inventory; mistakes and notes go to standard error. What its sources have is not in it
+/// yet: see [`super::sources::resolve`].
 ///
 /// # Errors
 ///
@@ -39,7 +42,7 @@ pub(super) fn inventory(path: &Path) -> Result<InventoryFile, Failure> {
         load_inventory(&name, &text).map_err(|found| refuse("inventory", &name, &found))?;
     note(&loaded.notes);
     let sha256 = hash(&text);
-    Ok(InventoryFile { loaded, path: absolute(path), name, sha256 })
+    Ok(InventoryFile { loaded, path: absolute(path), name, sha256, sourced: Vec::new() })
 }
 
 /// Reads a playbook; with an inventory, its patterns and limits are checked against it.

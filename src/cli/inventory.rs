@@ -6,14 +6,14 @@ use serde_json::json;
 
 use super::args::InventoryArgs;
 use super::error::Failure;
-use super::{environment, files, output};
+use super::{environment, files, output, sources};
 use crate::event::RunResult;
-use crate::model::{Host, HostName, Inventory, Selector, VarLevel};
+use crate::model::{Host, HostName, HostOrigin, Inventory, Selector, VarLevel};
 use crate::report::clean_line;
 
 /// Shows hosts, as a table or JSON, or explains a variable.
-pub(super) fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
-    let file = files::inventory(&args.inventory)?;
+pub(super) async fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
+    let file = sources::resolve(files::inventory(&args.inventory)?).await?;
     let inventory = &file.loaded.inventory;
     if let Some([host, var]) = args.explain.as_deref() {
         output::result(&explain(inventory, host, var)?);
@@ -21,7 +21,13 @@ pub(super) fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
     }
     let selector = selector(&args.pattern, inventory)?;
     let hosts = selector.select(inventory).into_iter().filter_map(|name| inventory.host(&name));
-    let text = if args.json { as_json(hosts)? } else { as_table(hosts) };
+    let origin = |name: &HostName| match inventory.origin(name) {
+        _ if file.loaded.sources.is_empty() => None,
+        Some(HostOrigin::Source) => Some("cmdb"),
+        Some(HostOrigin::Both) => Some("file, cmdb"),
+        Some(HostOrigin::File) | None => Some("file"),
+    };
+    let text = if args.json { as_json(hosts, origin)? } else { as_table(hosts, origin) };
     output::result(&text);
     Ok(RunResult::Done)
 }
@@ -51,7 +57,11 @@ pub(super) fn selector(pattern: &str, inventory: &Inventory) -> Result<Selector,
     Ok(selector)
 }
 
-fn as_table(hosts: impl Iterator<Item = Host>) -> String {
+/// Where hosts come from is said where there is a choice.
+fn as_table(
+    hosts: impl Iterator<Item = Host>,
+    origin: impl Fn(&HostName) -> Option<&'static str>,
+) -> String {
     let mut text = String::new();
     let mut count = 0_usize;
     for host in hosts {
@@ -64,10 +74,11 @@ fn as_table(hosts: impl Iterator<Item = Host>) -> String {
             .collect();
         let _infallible = writeln!(
             text,
-            "{:<32} {:<20} {:<10} {}",
+            "{:<32} {:<20} {:<10} {}{}",
             host.name,
             clean_line(host.address(), 40),
             clean_line(host.site().unwrap_or("-"), 20),
+            origin(&host.name).map_or_else(String::new, |origin| format!("{origin:<11} ")),
             groups.join(" > ")
         );
     }
@@ -75,9 +86,19 @@ fn as_table(hosts: impl Iterator<Item = Host>) -> String {
     text
 }
 
-fn as_json(hosts: impl Iterator<Item = Host>) -> Result<String, Failure> {
+fn as_json(
+    hosts: impl Iterator<Item = Host>,
+    origin: impl Fn(&HostName) -> Option<&'static str>,
+) -> Result<String, Failure> {
     let list: Vec<_> = hosts
-        .map(|host| json!({"name": host.name, "groups": &*host.groups, "vars": &*host.vars}))
+        .map(|host| {
+            let mut entry =
+                json!({"name": host.name, "groups": &*host.groups, "vars": &*host.vars});
+            if let Some(origin) = origin(&host.name) {
+                entry["origin"] = json!(origin);
+            }
+            entry
+        })
         .collect();
     serde_json::to_string_pretty(&list)
         .map(|text| text + "\n")
@@ -98,6 +119,7 @@ fn explain(inventory: &Inventory, host: &str, var: &str) -> Result<String, Failu
     let winner = origins.len().saturating_sub(1);
     for (at, origin) in origins.iter().enumerate() {
         let level = match &origin.level {
+            VarLevel::Source => "the CMDB".to_owned(),
             VarLevel::All => "all".to_owned(),
             VarLevel::Group { name, .. } => format!("group {name}"),
             VarLevel::Host => format!("host {host}"),

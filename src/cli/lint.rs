@@ -11,7 +11,13 @@ pub(super) fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
     let inventory = match args.inventory.as_deref().map(files::inventory) {
         Some(Ok(file)) => {
             let hosts = file.loaded.inventory.len();
-            output::result(&format!("{}: {hosts} hosts\n", file.name));
+            let more: Vec<String> = file
+                .loaded
+                .sources
+                .iter()
+                .map(|source| format!(", and those of the source `{}`", source.name()))
+                .collect();
+            output::result(&format!("{}: {hosts} hosts{}\n", file.name, more.concat()));
             Some(file)
         }
         Some(Err(failure)) => {

@@ -20,6 +20,7 @@ mod resume;
 mod run;
 mod show;
 mod signals;
+mod sources;
 mod undo;
 
 use std::process::ExitCode;
@@ -57,7 +58,7 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
     match &cli.command {
         Command::Actions(args) => actions::actions(args),
         Command::Lint(args) => lint::lint(args),
-        Command::Inventory(args) => inventory::inventory(args),
+        Command::Inventory(args) => block_on(inventory::inventory(args)),
         Command::Run(args) => block_on(run::run(cli, args)),
         Command::Resume(args) => block_on(resume::resume(cli, args)),
         Command::Undo(args) => block_on(undo::undo(cli, args)),

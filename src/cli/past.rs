@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::error::Failure;
 use super::files::{self, InventoryFile};
+use super::sources;
 use crate::event::{RunStarted, RunState};
 use crate::model::RunId;
 use crate::store::{Recorded, StateDir};
@@ -50,11 +51,12 @@ pub(super) fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failur
     Ok(PastRun { id, recorded, state, header })
 }
 
-/// Reads the inventory that a run was made from.
+/// Reads the inventory that a run was made from, with the hosts that its sources had then.
 ///
 /// # Errors
 ///
 /// It is not there any more, or wrong.
 pub(super) fn inventory_of(header: &RunStarted) -> Result<InventoryFile, Failure> {
-    files::inventory(Path::new(&header.inventory))
+    let file = files::inventory(Path::new(&header.inventory))?;
+    if header.sourced.is_empty() { Ok(file) } else { sources::grown(file, header.sourced.clone()) }
 }

@@ -10,7 +10,7 @@ use super::args::{Cli, RunArgs};
 use super::error::Failure;
 use super::files::InventoryFile;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, inventory};
+use super::{files, fleet, inventory, sources};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
@@ -45,7 +45,7 @@ pub(super) struct RunRequest {
 
 /// Runs a playbook.
 pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
-    let inventory_file = files::inventory(&args.inventory)?;
+    let inventory_file = sources::resolve(files::inventory(&args.inventory)?).await?;
     let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
     let limit = match &args.limit {
         Some(pattern) => Some(inventory::selector(pattern, &inventory_file.loaded.inventory)?),
@@ -187,6 +187,7 @@ fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> 
         playbook_sha256: request.playbook.sha256.clone(),
         inventory: request.inventory.path.display().to_string(),
         inventory_sha256: request.inventory.sha256.clone(),
+        sourced: request.inventory.sourced.clone(),
         limit: request.limit.as_ref().map(ToString::to_string),
         extra_vars: request.extra_vars.clone(),
         tags: request.tags.clone(),

@@ -174,7 +174,7 @@ fn judge(
 
 /// Asks a question that only reads, and once more when it lost against another transaction, or
 /// when a connection that stood idle since the last question turned out to be gone.
-async fn retrying<T, F>(question: impl Fn(Deadline) -> F) -> Result<T, StepFailure>
+pub(super) async fn retrying<T, F>(question: impl Fn(Deadline) -> F) -> Result<T, StepFailure>
 where
     F: Future<Output = Result<T, StepFailure>>,
 {

@@ -537,7 +537,7 @@ impl Driver {
 }
 
 /// Bounds a question to the CMDBs, which could hang one statement after the other.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     question: impl Future<Output = Result<T, StepFailure>>,
 ) -> Result<T, StepFailure> {
     tokio::time::timeout(QUESTION, question).await.unwrap_or_else(|_| {

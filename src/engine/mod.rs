@@ -9,6 +9,7 @@ mod message;
 mod operator;
 mod scope;
 mod sessions;
+mod sources;
 mod step;
 mod task;
 
@@ -16,3 +17,4 @@ pub use config::{DriverConfig, Endpoints, Orders};
 pub use driver::{DriveError, Driver};
 pub use logon::GuardedConnector;
 pub use operator::{NobodyThere, Operator};
+pub use sources::{SourceQuestion, ask_sources};

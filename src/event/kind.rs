@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Answer, ChangeRecord, Question, RunResult};
 use crate::model::{
-    Cost, Elapsed, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo, RunId, StepFailure,
-    StepId, TagChoice, TimeScale, Vars, WaveNo,
+    Cost, Elapsed, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo, RunId, SourcedServer,
+    StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -55,6 +55,9 @@ pub struct RunStarted {
     pub inventory: String,
     /// SHA-256 of the inventory's text.
     pub inventory_sha256: String,
+    /// The package servers that the sources of the inventory had; a resume asks nobody again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sourced: Vec<SourcedServer>,
     /// The pattern of `--limit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::PriorChange;
 use super::queries::{self, SCHEMA, Schema};
 use super::session::{Connection, Session};
-use crate::model::{Host, RunId, TaskId, TimeScale, WorkRow};
+use crate::model::{Host, ReadOnlySelect, RunId, TaskId, TimeScale, WorkRow};
 use crate::transport::{
     ChangeFiles, ChangeScript, ChangeSql, Deadline, HttpAnswer, HttpForm, HttpRequest, ReadScript,
     Row, Selection, SqlParameter, Statement, TransportError,
@@ -139,6 +139,18 @@ impl<'a> Reader<'a> {
             schema?.admit(query, self.host().name.as_str())?;
         }
         let result = database.sql.query(statement, parameters, self.deadline).await;
+        self.note(Connection::Sql, &result).await;
+        result
+    }
+
+    /// Runs an operator's SELECT at the CMDB.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::transport::ReadSql::query_checked`].
+    pub async fn query_checked(&self, select: &ReadOnlySelect) -> Result<Vec<Row>, TransportError> {
+        let database = self.session.sql(self.deadline).await?;
+        let result = database.sql.query_checked(select, self.deadline).await;
         self.note(Connection::Sql, &result).await;
         result
     }

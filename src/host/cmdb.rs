@@ -1,9 +1,16 @@
 //! The named queries with their rows as types.
 
+use std::collections::HashMap;
+
 use super::Reader;
-use super::queries::{DRIFT, DUPLICATES, NOT_READY_PACKAGES, READY_WITHOUT_CODEBASE};
+use super::queries::{
+    DRIFT, DUPLICATES, NOT_READY_PACKAGES, PACKAGE_SERVERS, READY_WITHOUT_CODEBASE,
+};
 use super::statements::READINESS;
-use crate::model::{FailureClass, Guid, ServerIdentity, StepFailure, WorkQuery, WorkRow};
+use crate::model::{
+    FailureClass, Guid, ReadOnlySelect, ServerIdentity, SourcedServer, StepFailure, WorkQuery,
+    WorkRow,
+};
 use crate::transport::{Row, SqlParameter};
 
 /// What the CMDB says of one (server, package) pair.
@@ -82,6 +89,59 @@ pub async fn readiness(at: &Reader<'_>, server: Guid) -> Result<Vec<PairStatus>,
             })
         })
         .collect()
+}
+
+/// The package servers that the CMDB knows. `site_query` is the operator's, with the columns
+/// `ServerGuid` and `Site`.
+///
+/// # Errors
+///
+/// As [`work`]; also when the operator's query does not give its columns, or gives a server two
+/// sites.
+pub async fn package_servers(
+    at: &Reader<'_>,
+    site_query: Option<&ReadOnlySelect>,
+) -> Result<Vec<SourcedServer>, StepFailure> {
+    let rows = at.query(&PACKAGE_SERVERS.statement, &[]).await?;
+    let mut sites = match site_query {
+        Some(select) => sites(&at.query_checked(select).await?)?,
+        None => HashMap::new(),
+    };
+    rows.iter()
+        .map(|row| {
+            let guid = guid(row, "ServerGuid")?;
+            Ok(SourcedServer {
+                guid,
+                name: text(row, "ServerName"),
+                fqdn: text(row, "ServerFqdn"),
+                site: sites.remove(&guid),
+                agent_version: text(row, "AgentVersion"),
+            })
+        })
+        .collect()
+}
+
+/// The sites by server.
+fn sites(rows: &[Row]) -> Result<HashMap<Guid, String>, StepFailure> {
+    let refused = |text: String| StepFailure::new(FailureClass::Refused, text);
+    let mut sites: HashMap<Guid, String> = HashMap::new();
+    for row in rows {
+        if row.get("Site").is_none() {
+            return Err(refused("the rows of `site_query` have no column Site".to_owned()));
+        }
+        let server = row.guid("ServerGuid").ok_or_else(|| {
+            refused("a row of `site_query` has no GUID in its column ServerGuid".to_owned())
+        })?;
+        let Some(site) = row.text("Site").map(str::trim).filter(|site| !site.is_empty()) else {
+            continue;
+        };
+        if let Some(other) = sites.insert(server, site.to_owned()).filter(|other| other != site) {
+            return Err(refused(format!(
+                "`site_query` says that {server} is in {other} and in {site}"
+            )));
+        }
+    }
+    Ok(sites)
 }
 
 fn work_row(row: &Row) -> Result<WorkRow, StepFailure> {

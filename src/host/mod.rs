@@ -24,10 +24,11 @@ pub use access::{Changer, Reader};
 #[cfg(test)]
 pub(crate) use cabinet::below_here;
 pub use cabinet::{Cabinet, EvidenceFolder};
+pub use cmdb::{PairStatus, not_ready_packages, package_servers, readiness, work};
 pub use cmdb::{PairStatus, not_ready_packages, readiness};
-pub use descriptor::{DescriptorChange, DescriptorWritten, Place};
 pub use cmdb::{PairStatus, not_ready_packages, readiness, work};
 pub use descriptor::{DescriptorChange, DescriptorWritten};
+pub use descriptor::{DescriptorChange, DescriptorWritten, Place};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
 pub use fence::{Fence, FencedFile};
 pub use files::HostFiles;

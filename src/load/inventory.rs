@@ -11,7 +11,9 @@ use super::settings;
 use super::source::Source;
 use super::yaml::{self, Entry, Kind, Node, Span};
 use super::{Diagnostic, ranges, variables};
-use crate::model::{Group, HostName, Inventory, LimitName, LimitSpec, Limits, TimeScale, Vars};
+use crate::model::{
+    Group, HostName, Inventory, InventorySource, LimitName, LimitSpec, Limits, TimeScale, Vars,
+};
 
 /// An inventory that can be used.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct LoadedInventory {
     pub inventory: Inventory,
     /// What it says about the run as a whole.
     pub settings: InventorySettings,
+    /// Where more hosts come from; the inventory does not hold those yet.
+    pub sources: Vec<InventorySource>,
     /// What deserves a look.
     pub notes: Vec<Diagnostic>,
 }
@@ -57,10 +61,11 @@ pub fn load_inventory(file: &str, text: &str) -> Result<LoadedInventory, Vec<Dia
         }
         None => {}
     }
+    let sources = walk.sources();
     let (inventory, settings) = walk.finish(&mut source);
     match inventory {
         Some(inventory) if !source.has_errors() => {
-            Ok(LoadedInventory { inventory, settings, notes: source.into_diagnostics() })
+            Ok(LoadedInventory { inventory, settings, sources, notes: source.into_diagnostics() })
         }
         _ => Err(source.into_diagnostics()),
     }
@@ -76,16 +81,60 @@ struct Walk {
     spellings: HashMap<String, HostName>,
     limits: Vec<Value>,
     time_scale: Option<TimeScale>,
+    sources: Vec<InventorySource>,
+    sources_at: Option<Span>,
 }
 
 impl Walk {
+    fn sources(&self) -> Vec<InventorySource> {
+        self.sources.clone()
+    }
+
+    /// Reads where more hosts come from.
+    fn sources_of(&mut self, node: &Node<'_>, source: &mut Source<'_>) {
+        const SOURCE: Keys = Keys { what: "a source", known: &["cmdb"], later: &[], foreign: &[] };
+        const EXAMPLE: &str = "a source is written `- cmdb: package_servers`";
+        let Kind::List(items) = &node.kind else {
+            if let Some(finding) = fields::mismatch(node, "a list of sources", source) {
+                finding.help(EXAMPLE);
+            }
+            return;
+        };
+        for item in items {
+            let Some(entries) = fields::entries(item, "a source", source) else { continue };
+            SOURCE.refuse_unknown(entries, source);
+            let Some(node) = fields::get(entries, "cmdb") else {
+                if !fields::is_misspelt(entries, "cmdb", SOURCE.known) {
+                    fields::missing(item.span, "this source", "cmdb", EXAMPLE, source);
+                }
+                continue;
+            };
+            let Some(written) = fields::written(node, "`package_servers`", source) else {
+                continue;
+            };
+            if written != "package_servers" {
+                source
+                    .error("wrong-value", node.span, format!("`{written}` is no source of hosts"))
+                    .nearest(written, ["package_servers"])
+                    .expected("`package_servers`");
+                continue;
+            }
+            if self.sources.contains(&InventorySource::CmdbPackageServers) {
+                source.error("duplicate-source", node.span, "a source that stands here already");
+                continue;
+            }
+            self.sources.push(InventorySource::CmdbPackageServers);
+            // Playbooks and patterns may name the group before anybody was asked.
+            self.groups.entry(Inventory::PACKAGE_SERVERS.to_owned()).or_default();
+        }
+    }
+
     fn root(&mut self, root: &Node<'_>, source: &mut Source<'_>) {
         let Some(entries) = fields::entries(root, "an inventory", source) else { return };
         for entry in entries {
             if entry.key == "sources" {
-                source
-                    .error("not-supported-yet", entry.key_span, "`sources` is not supported yet")
-                    .help("list the package servers in the inventory");
+                self.sources_of(&entry.value, source);
+                self.sources_at = Some(entry.key_span);
                 continue;
             }
             self.group(entry, source);
@@ -220,6 +269,15 @@ impl Walk {
                 .error("group-circle", place.copied().unwrap_or(Span::new(0, 0)), error.to_string())
                 .help("take one of these groups out of the `children` of the other");
         });
+        if let Ok(inventory) = &inventory
+            && let Some(at) = self.sources_at
+            && !inventory.hosts().any(|host| host.vars.contains_key("cmdb"))
+            && !source.has_errors()
+        {
+            source
+                .error("source-without-cmdb", at, "no host says where the CMDB is")
+                .help("give the Notification Server `cmdb: { server: …, credential: … }`");
+        }
         if let Ok(inventory) = &inventory
             && inventory.is_empty()
             && !source.has_errors()

@@ -186,7 +186,18 @@ fn hosts(
     if let Some(loaded) = inventory {
         let inventory = &loaded.inventory;
         let unknown: Vec<&str> = selector.unknown_names(inventory).collect();
-        for name in &unknown {
+        // Who is a host is only known when the source is asked: then it is looked at again.
+        let may_come = !loaded.sources.is_empty() && loaded.inventory.is_unresolved();
+        for name in unknown.iter().filter(|_| may_come) {
+            source
+                .warning(
+                    "hosts-from-a-source",
+                    node.span,
+                    format!("`{name}` is not in the file; it may be a host of the source"),
+                )
+                .help("hosts of `sources` are known when the CMDB is asked: `fleetmend inventory`");
+        }
+        for name in unknown.iter().filter(|_| !may_come) {
             let groups = inventory.groups().map(|(group, _)| group);
             let known = groups.chain(inventory.host_names().map(|host| host.as_str()));
             source
@@ -206,7 +217,7 @@ fn hosts(
                         .join(", ")
                 ));
         }
-        if unknown.is_empty() && selector.select(inventory).is_empty() {
+        if unknown.is_empty() && selector.select(inventory).is_empty() && !may_come {
             source
                 .warning(
                     "no-hosts",

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::ambiguous::say;
 use crate::expression::is_template;
-use crate::model::{CredentialName, Guid, Host, LimitName, LimitSpec, Rate, TimeScale};
+use crate::model::{
+    CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale,
+};
 
 /// A variable that does not hold what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,8 @@ pub struct CmdbSettings {
     pub credential: Option<CredentialName>,
     /// The credential to change it with; it is never changed when not given.
     pub writer_credential: Option<CredentialName>,
+    /// How to read the sites of package servers: columns `ServerGuid` and `Site`.
+    pub site_query: Option<ReadOnlySelect>,
 }
 
 /// What a host's variables say about reaching it.
@@ -331,8 +335,10 @@ fn guid(value: &Value) -> Result<Guid, SettingError> {
 }
 
 fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
-    let mut parts =
-        Parts::of(value, &["server", "port", "database", "credential", "writer_credential"])?;
+    let mut parts = Parts::of(
+        value,
+        &["server", "port", "database", "credential", "writer_credential", "site_query"],
+    )?;
     let server = parts.take("server", sql_server);
     if !parts.map.contains_key("server") {
         let found = "a mapping without `server`".to_owned();
@@ -345,8 +351,21 @@ fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
         database: parts.take("database", text).unwrap_or_else(|| "Symantec_CMDB".to_owned()),
         credential: parts.take("credential", credential),
         writer_credential: parts.take("writer_credential", credential),
+        site_query: parts.take("site_query", site_query),
     };
     parts.finish(settings)
+}
+
+/// Where the product keeps sites is not published, so that the operator says how to read them.
+fn site_query(value: &Value) -> Result<ReadOnlySelect, SettingError> {
+    const EXPECTED: &str = "one SELECT that only reads, with the columns ServerGuid and Site";
+    let text =
+        text(value).map_err(|error| SettingError { expected: EXPECTED.to_owned(), ..error })?;
+    ReadOnlySelect::new(&text, &["ServerGuid", "Site"]).map_err(|why| SettingError {
+        path: Vec::new(),
+        found: format!("a text that is refused: {why}"),
+        expected: EXPECTED.to_owned(),
+    })
 }
 
 fn sql_server(value: &Value) -> Result<String, SettingError> {

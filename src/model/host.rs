@@ -86,6 +86,11 @@ impl Host {
         })
     }
 
+    /// Whether the CMDB lists the host as a package server: a source of the inventory said so.
+    pub fn is_sourced_package_server(&self) -> bool {
+        self.vars.get(super::sourced::IS_PACKAGE_SERVER) == Some(&Value::Bool(true))
+    }
+
     /// The credential to log on with, from the variable `credential`.
     pub fn credential(&self) -> Option<CredentialName> {
         self.text("credential").map(|name| CredentialName(name.to_owned()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
-use super::{Host, HostName, Vars};
+use super::{Ambiguous, Host, HostName, HostOrigin, Merged, SourcedServer, Vars, sourced};
 
 /// A group: its variables, its hosts and its children.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Group {
 /// Where a variable's value comes from, weakest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VarLevel {
+    /// Said by a source of the inventory, the CMDB.
+    Source,
     /// `vars` of the group `all`.
     All,
     /// `vars` of a group, with its depth below `all`.
@@ -50,6 +52,11 @@ pub struct Inventory {
     depths: IndexMap<String, usize>,
     /// Each host's groups, parents before children.
     members: IndexMap<HostName, Arc<[String]>>,
+    /// What sources say of hosts; everything in the file wins over it.
+    sourced: IndexMap<HostName, Vars>,
+    /// The hosts that only sources have.
+    added: IndexSet<HostName>,
+    is_resolved: bool,
 }
 
 /// A group that contains itself, with the path of the circle.
@@ -63,6 +70,8 @@ pub struct CyclicGroups {
 impl Inventory {
     /// The group that holds everything.
     pub const ALL: &str = "all";
+    /// The group that the package servers of a source join.
+    pub const PACKAGE_SERVERS: &str = "package_servers";
 
     /// Builds the inventory from its groups; children that are not groups of their own are made
     /// empty ones, and groups without a parent become children of `all`.
@@ -93,7 +102,14 @@ impl Inventory {
         }
 
         let members = resolve_members(&groups, &depths);
-        Ok(Self { groups, depths, members })
+        Ok(Self {
+            groups,
+            depths,
+            members,
+            sourced: IndexMap::new(),
+            added: IndexSet::new(),
+            is_resolved: false,
+        })
     }
 
     /// All hosts, in the order of the file, with their variables resolved.
@@ -119,7 +135,7 @@ impl Inventory {
     /// One host with its variables resolved.
     pub fn host(&self, name: &HostName) -> Option<Host> {
         let groups = self.members.get(name)?;
-        let mut vars = Vars::new();
+        let mut vars = self.sourced.get(name).cloned().unwrap_or_default();
         for group in groups.iter().filter_map(|name| self.groups.get(name)) {
             vars.extend(group.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
@@ -157,7 +173,54 @@ impl Inventory {
             let value = self.groups.get(group)?.hosts.get(name)?.get(var)?.clone();
             Some(VarOrigin { level: VarLevel::Host, value })
         });
-        from_groups.chain(own).collect()
+        let said = self.sourced.get(name).and_then(|vars| vars.get(var)).cloned();
+        let said = said.map(|value| VarOrigin { level: VarLevel::Source, value });
+        said.into_iter().chain(from_groups).chain(own).collect()
+    }
+
+    /// The same inventory with the package servers that the CMDB knows; those that are not hosts
+    /// yet join the group `package_servers`.
+    ///
+    /// # Errors
+    ///
+    /// Servers and hosts cannot be told apart.
+    pub fn with_sourced(&self, servers: &[SourcedServer]) -> Result<(Self, Merged), Ambiguous> {
+        let (known, new, merged) = sourced::merge(self, servers)?;
+        let mut groups = self.groups.clone();
+        let group = groups.entry(Self::PACKAGE_SERVERS.to_owned()).or_default();
+        group.hosts.extend(new.keys().map(|name| (name.clone(), Vars::new())));
+        let is_in_group = |name: &HostName| {
+            self.groups_of(name).is_some_and(|of| of.iter().any(|g| g == Self::PACKAGE_SERVERS))
+        };
+        // A Notification Server may be a package server as well: who wants it repaired as one says
+        // so in the file.
+        let is_notification_server =
+            |name: &HostName| self.host(name).is_some_and(|host| host.vars.contains_key("cmdb"));
+        let joining =
+            known.keys().filter(|name| !is_in_group(name) && !is_notification_server(name));
+        group.hosts.extend(joining.map(|name| (name.clone(), Vars::new())));
+        let mut grown = Self::new(groups).expect("hosts do not close circles of groups");
+        grown.is_resolved = true;
+        grown.added = new.keys().cloned().collect();
+        grown.sourced = known.into_iter().chain(new).collect();
+        Ok((grown, merged))
+    }
+
+    /// Whether no source has been asked for hosts.
+    pub fn is_unresolved(&self) -> bool {
+        !self.is_resolved
+    }
+
+    /// How a host came into the inventory; none for one that is not there.
+    pub fn origin(&self, name: &HostName) -> Option<HostOrigin> {
+        self.members.get(name)?;
+        Some(if self.added.contains(name) {
+            HostOrigin::Source
+        } else if self.sourced.contains_key(name) {
+            HostOrigin::Both
+        } else {
+            HostOrigin::File
+        })
     }
 }
 

@@ -44,31 +44,50 @@ pub struct MatchedWork {
     pub ambiguous: Vec<(WorkRow, Vec<HostName>)>,
 }
 
+/// Hosts by what the CMDB knows of them.
+pub(super) struct HostIndex {
+    by_guid: IndexMap<Guid, Vec<usize>>,
+    by_fqdn: IndexMap<String, Vec<usize>>,
+    by_short: IndexMap<String, Vec<usize>>,
+}
+
+impl HostIndex {
+    pub(super) fn new(hosts: &[Host]) -> Self {
+        let mut by_guid: IndexMap<Guid, Vec<usize>> = IndexMap::new();
+        let mut by_fqdn: IndexMap<String, Vec<usize>> = IndexMap::new();
+        let mut by_short: IndexMap<String, Vec<usize>> = IndexMap::new();
+        for (at, host) in hosts.iter().enumerate() {
+            if let Some(guid) = host.guid() {
+                by_guid.entry(guid).or_default().push(at);
+            }
+            if let Some(fqdn) = host.fqdn() {
+                by_fqdn.entry(fqdn.to_lowercase()).or_default().push(at);
+            }
+            by_short.entry(host.name.short().to_lowercase()).or_default().push(at);
+        }
+        Self { by_guid, by_fqdn, by_short }
+    }
+
+    /// The places of the hosts that a server can be: by resource GUID, else by fully qualified
+    /// name, else by short name; names are compared without regard to case.
+    pub(super) fn candidates(&self, server: &ServerIdentity) -> &[usize] {
+        let fqdn = || self.by_fqdn.get(&server.fqdn.as_ref()?.to_lowercase());
+        let short = || {
+            let name = server.name.as_ref()?;
+            self.by_short.get(&name.split('.').next()?.to_lowercase())
+        };
+        self.by_guid.get(&server.guid).or_else(fqdn).or_else(short).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Matches rows to hosts by resource GUID, else by fully qualified name, else by a short name that
 /// only one host has; names are compared without regard to case.
 pub fn match_work(rows: &[WorkRow], hosts: &[Host]) -> MatchedWork {
-    let mut by_guid: IndexMap<Guid, Vec<usize>> = IndexMap::new();
-    let mut by_fqdn: IndexMap<String, Vec<usize>> = IndexMap::new();
-    let mut by_short: IndexMap<String, Vec<usize>> = IndexMap::new();
-    for (at, host) in hosts.iter().enumerate() {
-        if let Some(guid) = host.guid() {
-            by_guid.entry(guid).or_default().push(at);
-        }
-        if let Some(fqdn) = host.fqdn() {
-            by_fqdn.entry(fqdn.to_lowercase()).or_default().push(at);
-        }
-        by_short.entry(host.name.short().to_lowercase()).or_default().push(at);
-    }
-    let candidates = |server: &ServerIdentity| -> &[usize] {
-        let fqdn = || by_fqdn.get(&server.fqdn.as_ref()?.to_lowercase());
-        let short = || by_short.get(&server.name.as_ref()?.split('.').next()?.to_lowercase());
-        by_guid.get(&server.guid).or_else(fqdn).or_else(short).map_or(&[], Vec::as_slice)
-    };
-
+    let index = HostIndex::new(hosts);
     let mut found: Vec<Vec<WorkRow>> = vec![Vec::new(); hosts.len()];
     let mut matched = MatchedWork::default();
     for row in rows {
-        match candidates(&row.server) {
+        match index.candidates(&row.server) {
             [] => matched.unmatched.push(row.clone()),
             // A host that declares another GUID is another server, whatever its name.
             [only] if hosts[*only].guid().is_some_and(|guid| guid != row.server.guid) => {

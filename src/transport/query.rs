@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Deadline, Selection, TransportError, TransportErrorKind};
-use crate::model::Guid;
+use crate::model::{Guid, ReadOnlySelect};
 
 /// A T-SQL statement with parameters `@P1`, `@P2`, …: a constant of the program, or an operator's
 /// SELECT that was checked.
@@ -90,6 +90,20 @@ pub trait ReadSql: Send + Sync {
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError>;
+
+    /// Runs an operator's SELECT that was checked, and returns all its rows, at most 1,000,000.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadSql::query`]; refused by what knows only constant statements.
+    async fn query_checked(
+        &self,
+        _select: &ReadOnlySelect,
+        _deadline: Deadline,
+    ) -> Result<Vec<Row>, TransportError> {
+        let operation = "could not run the operator's query";
+        Err(TransportError::new(TransportErrorKind::Refused, operation))
+    }
 
     /// Reads rows by their keys, at most 1,000,000.
     ///

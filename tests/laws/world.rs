@@ -367,6 +367,7 @@ fn header(case: &Case) -> RunStarted {
         playbook_sha256: case.draft.playbook_sha256.clone(),
         inventory: "i.yml".to_owned(),
         inventory_sha256: case.draft.inventory_sha256.clone(),
+        sourced: Vec::new(),
         limit: None,
         extra_vars: Vars::new(),
         tags: TagChoice::default(),

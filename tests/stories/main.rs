@@ -5,6 +5,7 @@ mod crash_and_resume;
 mod first_run;
 mod flow;
 mod secrets;
+mod sources;
 mod stop;
 mod undo;
 mod world;

@@ -54,6 +54,7 @@ fn header() -> RunStarted {
         playbook_sha256: "aaaaaaaaaa".to_owned(),
         inventory: "i.yml".to_owned(),
         inventory_sha256: "bbbbbbbbbb".to_owned(),
+        sourced: Vec::new(),
         limit: None,
         extra_vars: Vars::new(),
         tags: TagChoice::default(),

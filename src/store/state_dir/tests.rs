@@ -17,6 +17,7 @@ fn header(id: u128) -> RunStarted {
         playbook_sha256: String::new(),
         inventory: "i.yml".to_owned(),
         inventory_sha256: String::new(),
+        sourced: Vec::new(),
         limit: None,
         extra_vars: Vars::new(),
         tags: TagChoice::default(),

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use super::classify::{is_fatal, kind_of};
 use super::connect::{Connected, Failure, LOCK_TIMEOUT_MS, Protection, log_on, rows};
+use crate::model::ReadOnlySelect;
 use crate::transport::{
     Deadline, Hold, ReadSql, Row, Selection, SqlParameter, Statement, Target, TransportError,
     TransportErrorKind,
@@ -78,6 +79,14 @@ impl ReadSql for SqlClient {
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError> {
         self.run(statement.name, statement.text, parameters, deadline).await
+    }
+
+    async fn query_checked(
+        &self,
+        select: &ReadOnlySelect,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, TransportError> {
+        self.run("the operator's query", select.as_str(), &[], deadline).await
     }
 
     async fn select(
