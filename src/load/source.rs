@@ -282,7 +282,8 @@ fn cut(line: &str, from: usize, to: usize) -> (String, Removed) {
     let begin = line.floor_char_boundary(from.saturating_sub(MAX_SIDE));
     let end = line.ceil_char_boundary((to.min(from + MAX_SIDE) + MAX_SIDE).min(line.len()));
     let tail = if end < line.len() { "…" } else { "" };
-    if begin == 0 {
+    // An ellipsis takes as much room as what it would stand for.
+    if begin <= '…'.len_utf8() {
         return (format!("{}{tail}", &line[..end]), Removed::Nothing);
     }
     (format!("…{}{tail}", &line[begin..end]), Removed::Bytes(begin - '…'.len_utf8()))

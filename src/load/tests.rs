@@ -267,6 +267,16 @@ fn a_long_line_is_cut_to_what_is_near_the_mistake() {
 }
 
 #[test]
+fn a_mistake_just_behind_where_a_line_is_cut_is_shown() {
+    for at in 110..130 {
+        let text = format!("- {{ {}: 1, hosts: london }}\n", "x".repeat(at));
+        let text = text.replacen(": 1", ": 1, thottle: 1", 1);
+        let found = play(&text).expect_err("broken");
+        assert!(render(&found, false).contains("thottle"), "{at}");
+    }
+}
+
+#[test]
 fn aliases_cannot_nest_without_end() {
     let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(40), "]".repeat(40));
     let mut text = format!("a0: &a0 {}\n", deep("x"));
