@@ -31,9 +31,7 @@ impl Approvals {
     ///
     /// The playbook has no confirmation of that name.
     pub(super) fn read(given: &[String], playbook: &Playbook) -> Result<Self, Failure> {
-        let confirms = playbook.tasks().filter(|task| task.action.action == "confirm");
-        let known: Vec<&str> =
-            confirms.filter_map(|task| task.action.params.get("name")?.as_str()).collect();
+        let known = names(playbook);
         let mut all = BTreeMap::new();
         for text in given {
             let (name, typed) = match text.split_once('=') {
@@ -54,6 +52,14 @@ impl Approvals {
         Ok(Self { given: all, user: environment::user(), can_ask: environment::can_ask() })
     }
 
+    /// The confirmations of a playbook that nobody will answer: they are neither approved nor can
+    /// anybody be asked.
+    pub(super) fn lacking(&self, playbook: &Playbook) -> Vec<String> {
+        let names = names(playbook);
+        let is_lacking = |name: &&str| !self.can_ask && !self.given.contains_key(*name);
+        names.into_iter().filter(is_lacking).map(str::to_owned).collect()
+    }
+
     /// Nothing is approved and nobody is asked: for what asks nothing.
     pub(super) fn none() -> Self {
         Self { given: BTreeMap::new(), user: environment::user(), can_ask: false }
@@ -62,6 +68,12 @@ impl Approvals {
     fn answer(&self, reply: Reply, by: AnsweredBy) -> Answer {
         Answer { reply, user: self.user.clone(), by }
     }
+}
+
+/// The names of a playbook's confirmations.
+fn names(playbook: &Playbook) -> Vec<&str> {
+    let confirms = playbook.tasks().filter(|task| task.action.action == "confirm");
+    confirms.filter_map(|task| task.action.params.get("name")?.as_str()).collect()
 }
 
 /// Whether what was typed confirms the question.

@@ -10,7 +10,7 @@ use super::args::{Cli, RunArgs};
 use super::error::Failure;
 use super::files::InventoryFile;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, inventory, sources};
+use super::{files, fleet, inventory, output, sources};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
@@ -58,6 +58,14 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     };
     let tags = tags(args, &playbook)?;
     let approvals = Approvals::read(&args.approve, &playbook)?;
+    let lacking = approvals.lacking(&playbook);
+    if !args.check && !lacking.is_empty() {
+        output::talk(&format!(
+            "nobody can be asked here: the run stops where it asks to confirm {}, unless --approve \
+             answers it\n",
+            lacking.join(", ")
+        ));
+    }
     let state_dir = launch::state_dir(cli)?;
     let request = RunRequest {
         limits: inventory_file.loaded.settings.limits.clone(),

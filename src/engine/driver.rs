@@ -228,7 +228,15 @@ impl Driver {
         within: Duration,
     ) -> Result<(), DriveError> {
         self.record(EventKind::StepStarted { step: step.clone(), on: on.clone() })?;
-        let play = step.task.play;
+        let (play, now) = (step.task.play, self.clock.now().elapsed);
+        let target = on.as_ref().unwrap_or(&step.host);
+        for session in self.sessions.take_stale(target, now) {
+            self.tasks.spawn(async move {
+                session.close().await;
+                TaskEnd::Closed
+            });
+        }
+        self.sessions.note_use(target, now);
         let session = match &on {
             Some(host) => self.sessions.delegated(host, play, &self.state),
             None => self.sessions.get(&step.host, play, &self.state),
@@ -460,6 +468,8 @@ impl Driver {
             abort.abort();
         }
         self.note_once(&step, &end);
+        let on = self.state.step(&step).and_then(|state| state.on.clone());
+        self.sessions.note_use(on.as_ref().unwrap_or(&step.host), self.clock.now().elapsed);
         self.waiting.remove(&step);
         let class = end.failure.as_ref().map(|failure| failure.class);
         let outcome = end.outcome;

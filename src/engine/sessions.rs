@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::DriverConfig;
 use crate::event::RunState;
 use crate::host::{Session, SessionConfig};
-use crate::model::{Host, HostName, PlayNo, WorkRow};
+use crate::model::{Elapsed, Host, HostName, PlayNo, WorkRow};
+
+/// How long a session may lie idle, in real time.
+const STALE: Duration = Duration::from_secs(4 * 60);
 
 /// Sessions by host; those with a CMDB stay open for the whole run.
 pub(super) struct Sessions {
@@ -16,6 +20,8 @@ pub(super) struct Sessions {
     /// Those of delegated steps, by play, apart from the host's own: they outlast its share of the
     /// play.
     delegated: HashMap<(PlayNo, HostName), Arc<Session>>,
+    /// When a step last used a session of the host.
+    used: HashMap<HostName, Elapsed>,
 }
 
 impl Sessions {
@@ -26,7 +32,30 @@ impl Sessions {
             .filter(|host| config.endpoints.get(&host.name).is_some_and(|e| e.cmdb.is_some()))
             .map(|host| (host.name.clone(), Arc::new(make(&config, host, Arc::from([])))))
             .collect();
-        Self { config, open: HashMap::new(), cmdbs, delegated: HashMap::new() }
+        Self {
+            config,
+            open: HashMap::new(),
+            cmdbs,
+            delegated: HashMap::new(),
+            used: HashMap::new(),
+        }
+    }
+
+    /// Notes that a step uses, or has just used, a session of the host.
+    pub(super) fn note_use(&mut self, name: &HostName, now: Elapsed) {
+        self.used.insert(name.clone(), now);
+    }
+
+    /// Takes out sessions of a host that nobody used for so long that the host, or a firewall
+    /// between, may have ended them: after a pause, or after an operator took his time.
+    pub(super) fn take_stale(&mut self, name: &HostName, now: Elapsed) -> Vec<Arc<Session>> {
+        if self.used.get(name).is_none_or(|used| now.since(*used) < STALE) {
+            return Vec::new();
+        }
+        let delegated = self.delegated.extract_if(|(_, host), _| host == name);
+        let mut stale: Vec<_> = delegated.map(|(_, session)| session).collect();
+        stale.extend(self.open.remove(name));
+        stale
     }
 
     /// The session of a host in a play, made when first asked for.

@@ -318,3 +318,36 @@ pub enum EventKind {
         result: RunResult,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_journals_before_blocks_and_tags_are_read() {
+        let text = r#"{"seq":4,"at":"2026-05-16T20:00:00Z","elapsed":12,"event":"step_started",
+            "step":{"task":{"play":0,"task":1},"host":"ps-1"}}"#;
+        let event: Event = serde_json::from_str(text).expect("it is read");
+        assert!(matches!(event.kind, EventKind::StepStarted { on: None, .. }));
+
+        let header = RunStarted {
+            run: RunId::new(uuid::Uuid::from_u128(1)),
+            mode: RunMode::Run,
+            program: "0.1".to_owned(),
+            playbook: "p.yml".to_owned(),
+            playbook_sha256: String::new(),
+            inventory: "i.yml".to_owned(),
+            inventory_sha256: String::new(),
+            limit: None,
+            extra_vars: Vars::new(),
+            tags: TagChoice::default(),
+            seed: 1,
+            scale: TimeScale::REAL,
+            limits: Limits::default(),
+            plays: Vec::new(),
+        };
+        let written = serde_json::to_value(&header).expect("it is written");
+        assert!(written.get("tags").is_none(), "a run of all tasks is written as before");
+        assert_eq!(serde_json::from_value::<RunStarted>(written).expect("it is read"), header);
+    }
+}

@@ -14,6 +14,15 @@ pub(super) fn play(
     inventory: Option<&LoadedInventory>,
     source: &mut Source<'_>,
 ) {
+    for task in play.tasks.iter().filter(|task| task.flow.run_once && !play.serial.is_empty()) {
+        source
+            .warning(
+                "run-once-per-play",
+                start,
+                format!("`{}` runs once in this play, not once in each wave", task.name),
+            )
+            .help("Ansible runs it once for each batch of `serial`; put it into a play of its own");
+    }
     let hosts = inventory.map(|loaded| play.hosts.select(&loaded.inventory).len());
     if hosts.is_some_and(|hosts| hosts <= 1) {
         return;

@@ -9,9 +9,9 @@ use super::confirm::answered;
 use super::screen::outcomes;
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{
-    Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState,
+    Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState, StepState,
 };
-use crate::model::{HostName, Outcome, PlayNo, format_span};
+use crate::model::{HostName, Outcome, PlayNo, StepId, format_span};
 
 /// Writes the recap of a run, from its events alone: the live run and `show` print the same.
 pub fn recap(state: &RunState, paint: Paint) -> String {
@@ -191,10 +191,12 @@ fn confirmed(text: &mut String, asked: &Confirmation, paint: Paint) {
 /// What a run would change, by task.
 fn would_change(text: &mut String, play: PlayNo, state: &RunState) {
     let mut by_task: IndexMap<u16, (usize, Vec<&str>)> = IndexMap::new();
-    for (id, step) in state.steps().filter(|(id, _)| id.task.play == play) {
+    let changing =
+        |(id, step): &(StepId, &StepState)| id.task.play == play && !step.changes.is_empty();
+    for (id, step) in state.steps().filter(changing) {
+        let entry = by_task.entry(id.task.task).or_default();
+        entry.0 += 1;
         for (change, _) in &step.changes {
-            let entry = by_task.entry(id.task.task).or_default();
-            entry.0 += 1;
             entry.1.extend(change.lines.iter().map(String::as_str));
         }
     }

@@ -7,7 +7,8 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::*;
-use crate::engine::{Endpoints, NobodyThere};
+use crate::action;
+use crate::engine::{Endpoints, NobodyThere, Operator};
 use crate::event::{Gauge, PlayHeader, RunMode, RunStarted, TaskHeader};
 use crate::host::queries::whole_schema;
 use crate::model::{
@@ -95,6 +96,20 @@ impl Journal for Memory {
 
 /// A run of `cmdb_query` on `hosts` Notification Servers.
 fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, EventKind) {
+    let action =
+        ActionCall { action: "cmdb_query".to_owned(), params: json!({ "query": "this_server" }) };
+    run_of(action, TaskFlow::default(), Arc::new(NobodyThere), hosts, work, connector)
+}
+
+/// A run of one task on `hosts` Notification Servers.
+fn run_of(
+    action: ActionCall,
+    flow: TaskFlow,
+    operator: Arc<dyn Operator>,
+    hosts: usize,
+    work: Option<WorkQuery>,
+    connector: Databases,
+) -> (Driver, EventKind) {
     let names: Vec<HostName> = (0..hosts).map(|n| HostName::new(format!("smp{n}"))).collect();
     let group = Group {
         hosts: names.iter().map(|name| (name.clone(), Vars::default())).collect(),
@@ -104,16 +119,13 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
     let task = Task {
         id: TaskId { play: PlayNo(0), task: 0 },
         name: "Read".to_owned(),
-        action: ActionCall {
-            action: "cmdb_query".to_owned(),
-            params: json!({ "query": "this_server" }),
-        },
+        action,
         when: None,
-        register: None,
+        register: Some("result".to_owned()),
         uses: Cost::none(),
         within: None,
         line: 1,
-        flow: TaskFlow::default(),
+        flow,
     };
     let play = Play {
         name: "Read".to_owned(),
@@ -144,7 +156,11 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         seed: 1,
         scale,
     };
-    let traits = |_: &str| ActionTraits::of_host(Duration::from_secs(60), true);
+    let traits = |name: &str| {
+        let action = action::find(name).expect("an action");
+        let (is_once, is_idle) = (action.is_once(), action.is_idle());
+        ActionTraits { is_once, is_idle, ..ActionTraits::of_host(Duration::from_secs(60), true) }
+    };
     let draft = Draft::new(&request, &traits);
     let header = RunStarted {
         run: RunId::new(uuid::Uuid::from_u128(1)),
@@ -191,7 +207,7 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
         hosts,
         limit: None,
         extra_vars: Vars::default(),
-        operator: Arc::new(NobodyThere),
+        operator,
         connector: Arc::new(connector),
     };
     let driver = Driver::new(
@@ -273,4 +289,127 @@ async fn a_question_that_panics_ends_the_play_and_not_in_silence() {
     }
 
     assert_eq!(driver.state.result, Some(RunResult::Bug));
+}
+
+/// An operator who says the same to every question, or never says anything.
+struct Says(Option<Reply>, AtomicUsize);
+
+#[async_trait]
+impl Operator for Says {
+    async fn ask(&self, _: &event::Question) -> Answer {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        match self.0 {
+            Some(reply) => Answer { reply, user: "ana".to_owned(), by: AnsweredBy::Terminal },
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn confirm() -> ActionCall {
+    let params = json!({ "name": "go", "say": "Go on" });
+    ActionCall { action: "confirm".to_owned(), params }
+}
+
+#[tokio::test]
+async fn an_operator_is_asked_once_for_all_hosts_and_what_he_says_is_on_record() {
+    let operator = Arc::new(Says(Some(Reply::Confirmed), AtomicUsize::new(0)));
+    let asked = Arc::clone(&operator) as Arc<dyn Operator>;
+    let (driver, opening) =
+        run_of(confirm(), TaskFlow::default(), asked, 9, None, Databases::default());
+    let (_stop, stops) = mpsc::channel(1);
+
+    let driven = tokio::time::timeout(SOON, driver.drive(opening, stops)).await;
+
+    let state = driven.expect("it ends").expect("it is recorded");
+    assert_eq!(state.result, Some(RunResult::Done));
+    assert_eq!(operator.1.load(Ordering::SeqCst), 1);
+    let asked = &state.plays[&PlayNo(0)].confirmations[&0];
+    assert_eq!(asked.answer.as_ref().map(|(answer, _)| answer.user.as_str()), Some("ana"));
+    assert!(state.plays[&PlayNo(0)].hosts.values().all(|host| host.outcome.is_some()));
+}
+
+#[tokio::test]
+async fn a_run_does_not_end_as_done_when_the_operator_says_no() {
+    for reply in [Reply::Declined, Reply::NobodyThere] {
+        let operator = Arc::new(Says(Some(reply), AtomicUsize::new(0)));
+        let (driver, opening) =
+            run_of(confirm(), TaskFlow::default(), operator, 3, None, Databases::default());
+        let (_stop, stops) = mpsc::channel(1);
+
+        let driven = tokio::time::timeout(SOON, driver.drive(opening, stops)).await;
+
+        let state = driven.expect("it ends").expect("it is recorded");
+        assert_eq!(state.result, Some(RunResult::Unconfirmed));
+        assert!(state.plays[&PlayNo(0)].hosts.values().all(|host| host.outcome.is_none()));
+    }
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_person_nor_for_time_to_pass() {
+    let pause = ActionCall { action: "pause".to_owned(), params: json!({ "for": "50 s" }) };
+    for action in [confirm(), pause] {
+        let operator = Arc::new(Says(None, AtomicUsize::new(0)));
+        let (driver, opening) =
+            run_of(action, TaskFlow::default(), operator, 2, None, Databases::default());
+        let (stop, stops) = mpsc::channel(1);
+        let drains = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.send(StopStage::Drain).await.expect("it listens");
+        };
+
+        let driven = tokio::time::timeout(SOON, async {
+            tokio::join!(driver.drive(opening, stops), drains)
+        });
+
+        let state = driven.await.expect("it ends").0.expect("it is recorded");
+        assert_eq!(state.result, Some(RunResult::Stopped));
+        assert!(state.plays[&PlayNo(0)].hosts.values().all(|host| host.outcome.is_none()));
+    }
+}
+
+#[tokio::test]
+async fn a_loop_reads_item_by_item_and_draws_for_each() {
+    let connector = Databases::default();
+    let most = Arc::clone(&connector.most);
+    let action =
+        ActionCall { action: "cmdb_query".to_owned(), params: json!({ "query": "{{ item }}" }) };
+    let each = Some(json!(["this_server", "package_servers", "this_server"]));
+    let flow = TaskFlow { each, ..TaskFlow::default() };
+    let (driver, opening) = run_of(action, flow, Arc::new(NobodyThere), 6, None, connector);
+    let (_stop, stops) = mpsc::channel(1);
+
+    let driven = tokio::time::timeout(SOON, driver.drive(opening, stops)).await;
+
+    let state = driven.expect("it ends").expect("it is recorded");
+    assert_eq!(state.result, Some(RunResult::Done));
+    assert_eq!(most.load(Ordering::SeqCst), 2, "readings at one time");
+    for (_, step) in state.steps() {
+        assert_eq!(step.parts.len(), 2, "the last item ends the step");
+        let results = step.value.as_array().expect("a list");
+        let items: Vec<_> = results.iter().map(|result| result["item"].clone()).collect();
+        assert_eq!(items, ["this_server", "package_servers", "this_server"]);
+    }
+}
+
+#[tokio::test]
+async fn a_loop_ends_with_its_first_failure_and_goes_on_where_failures_are_ignored() {
+    for (ignore_errors, done) in [(false, 2), (true, 3)] {
+        let action = ActionCall {
+            action: "assert".to_owned(),
+            params: json!({ "that": [{ "expression": "item < 2", "value": "{{ item < 2 }}" }] }),
+        };
+        let each = Some(json!([1, 2, 1]));
+        let flow = TaskFlow { each, ignore_errors, ..TaskFlow::default() };
+        let operator = Arc::new(NobodyThere);
+        let (driver, opening) = run_of(action, flow, operator, 1, None, Databases::default());
+        let (_stop, stops) = mpsc::channel(1);
+
+        let state = driver.drive(opening, stops).await.expect("it is recorded");
+
+        let (_, step) = state.steps().next().expect("a step");
+        assert_eq!(step.value.as_array().map(Vec::len), Some(done));
+        let message = step.failure.as_ref().map(ToString::to_string).expect("a failure");
+        assert_eq!(message, "item `2`: `item < 2` does not hold");
+        assert_eq!(state.result == Some(RunResult::Done), ignore_errors);
+    }
 }
