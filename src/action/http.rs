@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
@@ -123,6 +123,15 @@ Rights: none. Undo: nothing, it only reads.";
     const REPLAY: Replay = Replay::Safe;
     const WITHIN_SECONDS: u64 = 120;
 
+    fn refuses(params: &Value) -> Option<String> {
+        let url = params.get("url")?.as_str()?;
+        // What a template makes of it is seen when it is filled in.
+        if url.contains("{{") {
+            return None;
+        }
+        Address::try_from(url.to_owned()).err()
+    }
+
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
         let request = request(params, at.host(), at.http_port());
         let answer = at.fetch(&request).await?;
@@ -241,6 +250,9 @@ mod tests {
         let error = serde_json::from_value::<Params>(json!({ "url": "https://smp01/" }));
 
         assert!(error.expect_err("refused").to_string().contains("needs TLS"));
+        assert!(Http::refuses(&json!({ "url": "https://smp01/" })).is_some());
+        assert!(Http::refuses(&json!({ "url": "{{ scheme }}://smp01/" })).is_none());
+        assert!(Http::refuses(&json!({ "url": "/Altiris/" })).is_none());
     }
 
     #[test]

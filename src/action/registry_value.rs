@@ -287,6 +287,24 @@ one that this added; refused when it was changed since. Safe to repeat after a c
     ];
     const REPLAY: Replay = Replay::Safe;
 
+    fn refuses(params: &Value) -> Option<String> {
+        let text = params.get("key")?.as_str()?;
+        // What a template makes of it is seen when it is filled in.
+        if text.contains("{{") {
+            return None;
+        }
+        match Key::try_from(text.to_owned()) {
+            Ok(key) if key.is_below(SECRET) => {
+                Some(format!("the values of HKLM\\{} are secrets, which are not read", key.0))
+            }
+            Ok(key) if params.get("data").is_some() && key.is_below(FIXED) => {
+                Some(format!("HKLM\\{} is a key that is never changed", key.0))
+            }
+            Ok(_) => None,
+            Err(why) => Some(why),
+        }
+    }
+
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<Found, StepFailure> {
         if params.key.is_below(SECRET) {
             return Err(refused(format!(

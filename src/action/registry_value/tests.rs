@@ -114,6 +114,18 @@ fn keys_of_other_hives_and_broken_ones_are_refused_before_anything_is_read() {
 }
 
 #[test]
+fn what_is_never_read_or_set_is_told_before_any_connection() {
+    let refuses = |value: Value| Registry::refuses(&value).is_some();
+    let services = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\x";
+
+    assert!(refuses(json!({ "key": "HKLM\\SECURITY\\x", "value": "y" })));
+    assert!(refuses(json!({ "key": "HKCU\\x", "value": "y" })));
+    assert!(refuses(json!({ "key": services, "value": "y", "data": "z" })));
+    assert!(!refuses(json!({ "key": services, "value": "y" })));
+    assert!(!refuses(json!({ "key": "{{ key }}", "value": "y", "data": "z" })));
+}
+
+#[test]
 fn a_number_must_fit() {
     assert_eq!(Kind::Dword.canonical(" 4294967295 "), Ok("4294967295".to_owned()));
     assert!(Kind::Dword.canonical("4294967296").is_err());
