@@ -16,7 +16,7 @@ use crate::transport::TransportErrorKind;
 
 /// How often a service is looked at, in the world's time.
 const POLL: Duration = Duration::from_secs(3);
-/// How long the host itself waits for a state before it answers, in seconds.
+/// How long the host itself waits between the stop and the start of a restart, in seconds.
 const HOST_WAITS: u64 = 120;
 
 /// The action.

@@ -1,6 +1,7 @@
 # fleetmend service-change 1
 # Sets how a service starts, then starts, stops or restarts it. A restart starts those services
-# again that depended on it and ran.
+# again that depended on it and ran. It waits only where one thing must follow another: whoever
+# asked looks at the state.
 $ErrorActionPreference = 'Stop'
 try {
     $line = @($input)[0]
@@ -27,14 +28,14 @@ try {
     if ($verb -eq 'stop' -or $verb -eq 'restart') {
         if ([string]$service.Status -ne 'Stopped') {
             $service.Stop()
-            $service.WaitForStatus('Stopped', $span)
+            if ($verb -eq 'restart') { $service.WaitForStatus('Stopped', $span) }
         }
     }
     if ($verb -eq 'start' -or $verb -eq 'restart') {
         $service.Refresh()
         if ([string]$service.Status -ne 'Running') {
             $service.Start()
-            $service.WaitForStatus('Running', $span)
+            if (@($request.dependents).Count -gt 0) { $service.WaitForStatus('Running', $span) }
         }
         foreach ($dependent in @($request.dependents)) {
             foreach ($one in $all) {
