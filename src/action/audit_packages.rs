@@ -276,8 +276,9 @@ impl Look {
             }
             Some(Ok(manifest)) => (self.id, manifest),
         };
-        if self.tree.is_none() && is_elsewhere(at, list, id).await? {
-            self.folder = match elsewhere(at, &manifest).await? {
+        let other_place = if self.tree.is_none() { other_place(at, list, id).await? } else { None };
+        if let Some(named) = other_place {
+            self.folder = match elsewhere(at, named.as_deref(), &manifest).await? {
                 Ok(folder) => folder,
                 Err(reason) => {
                     let content = Seen::Unreadable(reason);
@@ -304,12 +305,13 @@ impl Look {
     }
 }
 
-/// Whether the agent says that it keeps a package at another place; asked once.
-async fn is_elsewhere(
+/// The other place in which the agent says that it keeps a package, where it tells; none when it keeps
+/// it in its store. The agent is asked once.
+async fn other_place(
     at: &Reader<'_>,
     list: &mut Option<PackageList>,
     id: Guid,
-) -> Result<bool, StepFailure> {
+) -> Result<Option<Option<String>>, StepFailure> {
     let list = match list {
         Some(list) => list,
         None => list.insert(match PackageList::read(at).await {
@@ -318,16 +320,21 @@ async fn is_elsewhere(
             Err(failure) => return Err(failure),
         }),
     };
-    Ok(list.packages.iter().any(|package| package.id == id && package.custom_location))
+    let entry = list.packages.iter().find(|it| it.id == id && it.custom_location);
+    Ok(entry.map(|entry| entry.location.clone()))
 }
 
-/// The folder that a snapshot names, when it is one of this host.
+/// The folder that the agent names, or else the snapshot, when it is one of this host.
 async fn elsewhere(
     at: &Reader<'_>,
+    named: Option<&str>,
     manifest: &Manifest,
 ) -> Result<Result<WindowsPath, String>, StepFailure> {
-    let Some(folder) = manifest.path.as_deref().and_then(|path| path.parse().ok()) else {
-        return Ok(Err("it is kept at another place, which the snapshot does not name".to_owned()));
+    let mut places = named.into_iter().chain(manifest.path.as_deref());
+    let Some(folder) = places.find_map(|path| path.parse().ok()) else {
+        return Ok(Err(
+            "it is kept at another place, and no folder of this host is named".to_owned()
+        ));
     };
     Ok(match at.fence().exists(&folder).await {
         Ok(true) => Ok(folder),

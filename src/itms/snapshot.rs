@@ -198,7 +198,7 @@ fn read_manifest(bytes: &[u8]) -> Result<Manifest, Unreadable> {
             if files.len() == MOST_FILES {
                 return Err(Unreadable::because(format!("it lists more than {MOST_FILES} files")));
             }
-            files.push(file(element, inside)?);
+            files.push((element.name.to_lowercase(), file(element, inside)?));
             found = 1;
         } else if let Some(said) = element.value(COUNT).and_then(|text| text.parse::<usize>().ok())
             && (said != inner && (inner > 0 || depth == 0))
@@ -227,7 +227,25 @@ fn read_manifest(bytes: &[u8]) -> Result<Manifest, Unreadable> {
         [only] if !only.is_empty() => Some(only.clone()),
         _ => None,
     };
-    Ok(Manifest { version, path, files: settle(files)? })
+    Ok(Manifest { version, path, files: settle(of_one_kind(files)?)? })
+}
+
+/// Of elements of several names those that are called files: a signature may have a name and a size,
+/// too. When none is called so, nobody knows which of them are.
+fn of_one_kind(found: Vec<(String, ListedFile)>) -> Result<Vec<ListedFile>, Unreadable> {
+    let Some((first, _)) = found.first() else { return Ok(Vec::new()) };
+    if found.iter().all(|(name, _)| name == first) {
+        return Ok(found.into_iter().map(|(_, file)| file).collect());
+    }
+    let called_files: Vec<ListedFile> = found
+        .into_iter()
+        .filter(|(name, _)| FILE.contains(&name.as_str()))
+        .map(|(_, file)| file)
+        .collect();
+    if called_files.is_empty() {
+        return Err(Unreadable::because("elements of several names in it could be files"));
+    }
+    Ok(called_files)
 }
 
 /// Whether an element is a file: it has a name and a size, or is called a file and has a name.

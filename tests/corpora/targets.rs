@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use fleetmend::action;
-use fleetmend::itms::{agent_log, policy, snapshot, urgent_list};
+use fleetmend::itms::{agent_log, core_settings as settings, policy, snapshot, urgent_list};
 use fleetmend::load::{Diagnostic, LoadedInventory, load_inventory, load_playbook, render};
 use fleetmend::model::Selector;
 use fleetmend::protocol::auth::{Acceptor, Names, Step, nt_hash};
@@ -24,6 +24,7 @@ pub(crate) type Target = fn(&[u8]) -> bool;
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("agent_log", agent_log),
     ("clixml", clixml),
+    ("core_settings", core_settings),
     ("inventory_yaml", inventory_yaml),
     ("ntlm_token", ntlm_token),
     ("playbook_yaml", playbook_yaml),
@@ -235,6 +236,11 @@ pub(crate) fn snapshot_xml(bytes: &[u8]) -> bool {
 /// The list of urgent packages; understood if it lists one.
 pub(crate) fn urgent_list_xml(bytes: &[u8]) -> bool {
     urgent_list::read_urgent_list(bytes).is_ok_and(|packages| !packages.is_empty())
+}
+
+/// The settings of a Notification Server; understood if they say who it is.
+pub(crate) fn core_settings(bytes: &[u8]) -> bool {
+    settings::read_setting(bytes, "OwnerNSGuid").is_ok_and(|value| value.is_some())
 }
 
 /// An agent's policies; understood if they say what the package server has.

@@ -104,6 +104,18 @@ fn a_snapshot_that_was_only_half_understood_is_not_understood() {
 }
 
 #[test]
+fn what_is_called_a_file_is_one_and_other_things_with_a_size_are_not() {
+    let listed = manifest(
+        b"<s><File name='a' size='1'/><Signature name='a.sig' size='9'/><File name='b' size='2'/></s>",
+    );
+    assert_eq!(names(&listed), ["a", "b"]);
+
+    let unclear = b"<s><part name='a' size='1'/><piece name='b' size='9'/></s>";
+    let error = read_snapshot(unclear).manifest.expect_err("either could be");
+    assert!(error.0.contains("several names"), "{error}");
+}
+
+#[test]
 fn an_empty_package_is_known_when_the_snapshot_says_so() {
     assert_eq!(manifest(b"<snapshot version='7' fileCount='0'/>").files, []);
 }
