@@ -61,7 +61,7 @@ fn disk(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
 
 /// KB 181405, section 5: the versions should be current, or close to it, and equal.
 fn versions(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
-    let Some(ns) = fleet.servers[server].ns else { return None };
+    let ns = fleet.servers[server].ns?;
     let (ns, seen) = (&fleet.notification_servers[ns], fleet.servers[server].seen);
     let plugin = match &seen.plugin_version {
         Seen::Known(Some(version)) => Some(version),
