@@ -10,6 +10,7 @@ pub mod package_status;
 pub mod policy;
 pub mod signature;
 pub mod snapshot;
+pub mod traffic;
 pub mod triage;
 pub mod urgent_list;
 mod version;
