@@ -272,6 +272,7 @@ impl World {
             let holding = self.hold(server, package);
             holding.version = old;
             holding.is_stuck = true;
+            holding.state = PackageState::Ready;
             self.furnish_package(server, package, old)
                 .expect("the disk of a new machine takes an agent's files");
             let row = StatusRow { status: status.to_owned(), version: old.to_string() };
