@@ -83,7 +83,9 @@ badly.
   start the service.
 - `notification_server`: the rows of all pairs, the packages with version and origin, the
   versions of agents and the event queue, twice with 30 s between; the snapshots of the
-  packages, the end of its log, and the service that dispatches events.
+  packages, the end of its log, and the service that dispatches events. Nothing tells
+  whether another server that packages come from is a parent: name those in the
+  variable `parent_servers`.
 
 A server that answers over WinRM alone, or over SMB alone, is examined as far as that
 goes; over SMB alone the product is looked for in its usual places.

@@ -112,11 +112,17 @@ impl LiveWorld {
         // What a client committed is the world's from now on: it goes on from there.
         match self.cmdb.take_changed_rows() {
             Ok(None) => {}
-            Ok(Some(rows)) => world.adopt_rows(rows.into_iter().map(|row| {
-                let status = row.status.unwrap_or_default();
-                let version = row.version.unwrap_or_default();
-                ((row.server, row.package), StatusRow { status, version })
-            })),
+            Ok(Some(rows)) => {
+                match self.cmdb.local_packages() {
+                    Ok(packages) => world.adopt_local_origins(&packages),
+                    Err(error) => tracing::error!(%error, "The world missed changed origins"),
+                }
+                world.adopt_rows(rows.into_iter().map(|row| {
+                    let status = row.status.unwrap_or_default();
+                    let version = row.version.unwrap_or_default();
+                    ((row.server, row.package), StatusRow { status, version })
+                }))
+            }
             Err(error) => tracing::error!(%error, "The world missed what a client changed"),
         }
         world.advance(self.now());

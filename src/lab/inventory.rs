@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::addresses::Endpoint;
-use super::world::{CONNECTIVITY_ACCOUNT, Fleet, NETBIOS_DOMAIN};
+use super::world::{CONNECTIVITY_ACCOUNT, Fleet, NETBIOS_DOMAIN, PARENT};
 use crate::model::{Credential, TimeScale};
 
 /// The credential of all hosts.
@@ -46,7 +46,7 @@ impl Directory<'_> {
         let _ = write!(
             yaml,
             "          ansible_host: {}\n          ansible_port: {}\n          smb_port: {}\n          \
-             http_port: {}\n          itms_guid: '{}'\n          cmdb: {{ server: {}, port: {}, database: {DATABASE}, \
+             http_port: {}\n          itms_guid: '{}'\n          parent_servers: [{PARENT}]\n          cmdb: {{ server: {}, port: {}, database: {DATABASE}, \
              credential: {CMDB_CREDENTIAL}, writer_credential: {CMDB_WRITER_CREDENTIAL} }}\n    \
              package_servers:\n      children:\n",
             at.address, at.winrm, at.smb, at.http, ns.guid, at.address, self.cmdb_port,

@@ -8,7 +8,7 @@ use fleetmend::host::{Session, SessionConfig};
 use fleetmend::itms::evidence::{FleetEvidence, NotificationServerEvidence, ServerEvidence};
 use fleetmend::lab::clock::LiveWorld;
 use fleetmend::lab::cmdb::Cmdb;
-use fleetmend::lab::world::{CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, World};
+use fleetmend::lab::world::{CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, PARENT, World};
 use fleetmend::model::{Credential, Host, HostName, RunId, StepFailure, TimeScale};
 use fleetmend::secret::Secret;
 use fleetmend::transport::{Deadline, Target};
@@ -52,7 +52,7 @@ impl Examined {
             notification_servers: Vec::new(),
             servers: Vec::new(),
         };
-        let vars = json!({ "itms_guid": ns.1.to_string() });
+        let vars = json!({ "itms_guid": ns.1.to_string(), "parent_servers": [PARENT] });
         let seen = self.examine_host(&ns.0, vars, "notification_server").await;
         evidence.notification_servers.push(match seen {
             Ok(value) => serde_json::from_value(value).expect("the evidence of the server"),

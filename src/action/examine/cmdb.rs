@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::part::{seen, then};
 use crate::host::Reader;
 use crate::host::statements::{
     AGENT_VERSIONS, EVENT_QUEUE, OFFERED_PACKAGES, PACKAGE_STATUS_ROWS, THIS_SERVER,
 };
 use crate::itms::evidence::{OfferedPackage, Origin, Seen, StatusRow};
-use crate::model::{Guid, StepFailure};
+use crate::model::{Guid, Host, StepFailure};
 use crate::transport::{Row, SqlValue, Statement};
 
 /// The names under which agents and plug-ins report their versions.
@@ -57,25 +59,37 @@ pub(super) async fn offered(at: &Reader<'_>) -> Result<Seen<Vec<OfferedPackage>>
         None => Seen::Unreadable("the CMDB does not say which server it is of".to_owned()),
     });
     let rows = rows(at, &OFFERED_PACKAGES).await?;
+    let parents = parents(at.host());
     Ok(then(rows, |rows| {
-        Seen::Known(rows.iter().filter_map(|row| offered_package(row, &this)).collect())
+        let offered = rows.iter().filter_map(|row| offered_package(row, &this, &parents));
+        Seen::Known(offered.collect())
     }))
 }
 
-fn offered_package(row: &Row, this: &Seen<Guid>) -> Option<OfferedPackage> {
+/// The servers that the inventory names as parents of this one, `parent_servers`: a name or a list.
+fn parents(host: &Host) -> Vec<String> {
+    let names = match host.vars.get("parent_servers") {
+        Some(Value::Array(names)) => names.as_slice(),
+        Some(name) => std::slice::from_ref(name),
+        None => &[],
+    };
+    names.iter().filter_map(Value::as_str).map(str::to_lowercase).collect()
+}
+
+fn offered_package(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Option<OfferedPackage> {
     Some(OfferedPackage {
         id: row.guid("PackageGuid")?,
         name: text(row, "PackageName"),
         current_version: text(row, "CurrentVersion").filter(|version| !version.trim().is_empty()),
-        origin: origin(row, this),
+        origin: origin(row, this, parents),
         snapshot: Seen::NotAsked,
         source_reachable: Seen::NotAsked,
     })
 }
 
 /// Where a package comes from. Whether the other server is a parent that still lives is nowhere
-/// documented; a server that the CMDB names no more is none.
-fn origin(row: &Row, this: &Seen<Guid>) -> Seen<Origin> {
+/// documented: the operator says so.
+fn origin(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Seen<Origin> {
     let (Some(origin), Seen::Known(this)) = (row.guid("OriginGuid"), this) else {
         return match this {
             Seen::Known(_) => Seen::Unreadable("the CMDB names no origin".to_owned()),
@@ -86,7 +100,13 @@ fn origin(row: &Row, this: &Seen<Guid>) -> Seen<Origin> {
     if origin == *this {
         return Seen::Known(Origin::Local);
     }
-    Seen::Known(Origin::Foreign { server: text(row, "OriginServer"), is_live_parent: false })
+    let server = text(row, "OriginServer");
+    let is_live_parent = server.as_ref().is_some_and(|name| {
+        let name = name.trim().to_lowercase();
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        parents.iter().any(|parent| *parent == name || *parent == short(&name))
+    });
+    Seen::Known(Origin::Foreign { server, is_live_parent })
 }
 
 /// The newest versions that computers report.
@@ -147,15 +167,24 @@ mod tests {
     #[test]
     fn an_origin_is_local_foreign_or_not_told() {
         let [this, other] = [1, 2].map(Guid::from_u128);
-        let of = |guid: Option<Guid>| {
+        let from = |guid: Option<Guid>, parents: &[&str]| {
             let guid = guid.map_or(SqlValue::Null, SqlValue::Guid);
-            let name = SqlValue::Text("smp-old".to_owned());
-            origin(&row(&[("OriginGuid", guid), ("OriginServer", name)]), &Seen::Known(this))
+            let name = SqlValue::Text("SMP-Old.corp.example".to_owned());
+            let parents: Vec<String> = parents.iter().map(|name| (*name).to_owned()).collect();
+            let row = row(&[("OriginGuid", guid), ("OriginServer", name)]);
+            origin(&row, &Seen::Known(this), &parents)
         };
+        let of = |guid| from(guid, &["smp-hq"]);
 
         assert_eq!(of(Some(this)), Seen::Known(Origin::Local));
-        let foreign = Origin::Foreign { server: Some("smp-old".into()), is_live_parent: false };
-        assert_eq!(of(Some(other)), Seen::Known(foreign));
+        let foreign = |is_live_parent| {
+            let server = Some("SMP-Old.corp.example".to_owned());
+            Seen::Known(Origin::Foreign { server, is_live_parent })
+        };
+        assert_eq!(of(Some(other)), foreign(false));
+        for parent in ["smp-old", "smp-old.corp.example"] {
+            assert_eq!(from(Some(other), &[parent]), foreign(true));
+        }
         assert!(matches!(of(None), Seen::Unreadable(_)));
     }
 

@@ -70,6 +70,25 @@ impl Cmdb {
         )
     }
 
+    /// The packages that come from this Notification Server, by the article's own join (KB 181405).
+    pub fn local_packages(&self) -> Result<Vec<Guid>, CmdbError> {
+        const DOING: &str = "read the origins of packages";
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT ItemGuid FROM ItemNSSource
+                 JOIN OriginNSSourceNS origin ON origin.Id = OriginNSSourceNSId
+                 JOIN vThisNS this ON this.Guid = origin.OriginNSGuid
+                 AND this.Guid = origin.SourceNSGuid",
+            )
+            .map_err(failed(DOING))?;
+        let texts = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .and_then(Iterator::collect::<Result<Vec<String>, _>>)
+            .map_err(failed(DOING))?;
+        Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+    }
+
     /// Sets the entries of the event queue: `length` of them, at most 1,000,000, with consecutive
     /// identifiers from `oldest` on.
     pub fn set_event_queue(&self, oldest: u64, length: u64) -> Result<(), CmdbError> {

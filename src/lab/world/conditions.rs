@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fleet::{PackageNo, ServerNo};
 use super::time::WorldTime;
 
+/// The Notification Server that is this one's parent in a hierarchy, where a package comes from one.
+pub const PARENT: &str = "smp-hq.lab.example";
 /// The name of the agent's service.
 pub const AGENT_SERVICE: &str = "AeXNSClient";
 /// The name of the service that dispatches events at the Notification Server (KB 205352).

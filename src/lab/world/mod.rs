@@ -38,7 +38,7 @@ mod windows;
 pub use conditions::{
     AGENT_SERVICE, APP_POOL, AppliedCredential, DEFAULT_APP_POOL, DISPATCHER_SERVICE,
     HoldingConditions, HostConditions, HostTask, NotificationServerConditions, OtherServer,
-    PACKAGE_SHARE,
+    PACKAGE_SHARE, PARENT,
 };
 pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, account_sid};
 pub use faults::{Count, Fault, FaultKind, FaultPlan, PackageName, ParseFaultsError};

@@ -127,6 +127,13 @@ impl World {
         }
     }
 
+    /// Takes over which packages come from this Notification Server, as somebody else left it in the
+    /// CMDB: it makes their manifests from now on.
+    pub fn adopt_local_origins(&mut self, packages: &[crate::model::Guid]) {
+        let known = &self.fleet.packages;
+        self.ns.conditions.origins.retain(|number, _| !packages.contains(&known[*number].guid));
+    }
+
     /// What a person does about a fault, on one server or on all, in the console, at the machine or in
     /// a file share. What agents and schedules have to do after that is left to them.
     pub fn mend_by_hand(&mut self, kind: FaultKind, server: Option<usize>) {

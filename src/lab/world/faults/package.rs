@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::lab::world::PackageState;
-use crate::lab::world::conditions::OtherServer;
+use crate::lab::world::conditions::{OtherServer, PARENT};
 use crate::lab::world::fleet::{DOMAIN, PackageNo, ServerNo};
 use crate::lab::world::product_files::Severity;
 use crate::lab::world::rows::{RowChange, StatusRow};
@@ -68,8 +68,7 @@ impl World {
         servers: &[ServerNo],
         is_live_parent: bool,
     ) {
-        let short = if is_live_parent { "smp-hq" } else { "smp-pilot" };
-        let name = format!("{short}.{DOMAIN}");
+        let name = if is_live_parent { PARENT.to_owned() } else { format!("smp-pilot.{DOMAIN}") };
         // One server for all packages of a kind: its GUID follows from this one's.
         let own = self.fleet.notification_server.guid.as_u128();
         let origin = crate::model::Guid::from_u128(own ^ if is_live_parent { 1 } else { 2 });
