@@ -1,6 +1,6 @@
 //! What the collector sees of worlds whose faults are known.
 
-use fleetmend::itms::evidence::{FleetEvidence, Seen, ServerEvidence};
+use fleetmend::itms::evidence::{FleetEvidence, Origin, Seen, ServerEvidence};
 
 use crate::scenario::Scenario;
 use crate::world::Examined;
@@ -75,5 +75,30 @@ async fn the_collector_sees_the_signature_of_each_fault() {
         let found = signatures(&seen.servers[AT]);
         assert!(found.contains(&signature), "{cause}: {found:?}");
         assert_eq!(signatures(&seen.servers[0]), [""; 0], "{cause}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_the_operator_knows_comes_from_the_inventory() {
+    let seen = examined("parent-owns-it", "", "3").await;
+    let packages = seen.notification_servers[0].packages.known().expect("packages");
+    let from_parent = packages.iter().filter(|package| {
+        matches!(package.origin, Seen::Known(Origin::Foreign { is_live_parent: true, .. }))
+    });
+    assert_eq!(from_parent.count(), 1);
+
+    let seen = examined("site-unassigned", "2", "").await;
+    let with_site = seen.notification_servers[0].servers_with_site.known().expect("sites");
+    assert_eq!(with_site.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_is_looked_at_twice_with_time_between() {
+    for (cause, moves) in [("event-queue-volume", true), ("event-queue-stall", false)] {
+        let seen = examined(cause, "", "").await;
+        let queue = seen.notification_servers[0].queue.known().expect("the queue").clone();
+        let second = queue.second.expect("a second look");
+        assert_eq!(second.oldest_id > queue.first.oldest_id, moves, "{cause}");
+        assert!(queue.first.oldest_file_seconds.is_some_and(|age| age > 60), "{cause}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fleetmend::lab::clock::LiveWorld;
-use fleetmend::lab::cmdb::{Results, SqlError, SqlSession};
+use fleetmend::lab::cmdb::{LAB_SERVER_SITE, Results, SqlError, SqlSession};
 use fleetmend::lab::tree::{
     Attributes, BasicChange, Caller, Disposition, HandleId, Kind, OpenOptions, OpenRequest,
     SecurityParts, Share, Tree, TreeError,
@@ -430,6 +430,29 @@ struct Sql {
     session: SqlSession,
 }
 
+/// Runs a statement at the CMDB as it is now.
+fn rows(
+    world: &LiveWorld,
+    session: &SqlSession,
+    text: &str,
+    parameters: Vec<(String, tds::Value)>,
+) -> Result<Vec<Row>, SqlError> {
+    // The rows are those of now.
+    world.with(|_| ());
+    let asked = tds::Statement { text: text.to_owned(), parameters };
+    let mut seen = Seen::default();
+    world.cmdb().run(session, &asked, &mut seen)?;
+    Ok(seen.0)
+}
+
+/// The servers that are in a site, by the query that an operator of the lab would give.
+pub(crate) fn servers_with_site(world: &LiveWorld) -> Vec<Guid> {
+    let session = SqlSession::new("Symantec_CMDB", "cmdb-reader", "SQL01", 52, false);
+    let text = format!("SELECT [ServerGuid] FROM [{LAB_SERVER_SITE}]");
+    let rows = rows(world, &session, &text, Vec::new()).expect("the lab's own table");
+    rows.iter().filter_map(|row| row.guid("ServerGuid")).collect()
+}
+
 /// Keeps the rows of the last result set.
 #[derive(Default)]
 struct Seen(Vec<Row>);
@@ -465,12 +488,10 @@ impl Results for Seen {
 impl ReadSql for Sql {
     async fn query(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         parameters: &[SqlParameter],
         _: Deadline,
     ) -> Result<Vec<Row>, TransportError> {
-        // The rows are those of now.
-        self.world.with(|_| ());
         let value = |parameter: &SqlParameter| match parameter {
             SqlParameter::Guid(guid) => tds::Value::Guid(uuid::Uuid::from_u128(guid.as_u128())),
             SqlParameter::Text(text) => tds::Value::Text(text.clone()),
@@ -480,13 +501,10 @@ impl ReadSql for Sql {
             .zip(parameters)
             .map(|(number, parameter)| (format!("@P{number}"), value(parameter)))
             .collect();
-        let asked = tds::Statement { text: statement.text.to_owned(), parameters };
-        let mut rows = Seen::default();
-        self.world.cmdb().run(&self.session, &asked, &mut rows).map_err(|error| {
+        rows(&self.world, &self.session, statement.text, parameters).map_err(|error| {
             let operation = format!("could not run {}", statement.name);
             TransportError::caused_by(TransportErrorKind::Fault, operation, format!("{error:?}"))
-        })?;
-        Ok(rows.0)
+        })
     }
 
     async fn close(&self) {}

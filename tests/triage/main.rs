@@ -3,5 +3,7 @@
 
 mod collected;
 mod direct;
+mod named;
 mod scenario;
+mod score;
 mod world;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleetmend::action::{self, Decision};
 use fleetmend::host::{Session, SessionConfig};
-use fleetmend::itms::evidence::{FleetEvidence, NotificationServerEvidence, ServerEvidence};
+use fleetmend::itms::evidence::{FleetEvidence, NotificationServerEvidence, Seen, ServerEvidence};
 use fleetmend::lab::clock::LiveWorld;
 use fleetmend::lab::cmdb::Cmdb;
 use fleetmend::lab::world::{CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, PARENT, World};
@@ -14,7 +14,7 @@ use fleetmend::secret::Secret;
 use fleetmend::transport::{Deadline, Target};
 use serde_json::{Value, json};
 
-use crate::direct::Direct;
+use crate::direct::{Direct, servers_with_site};
 
 /// A simulated fleet whose time passes only while somebody waits: its test runs with a clock that
 /// stands still.
@@ -55,7 +55,16 @@ impl Examined {
         let vars = json!({ "itms_guid": ns.1.to_string(), "parent_servers": [PARENT] });
         let seen = self.examine_host(&ns.0, vars, "notification_server").await;
         evidence.notification_servers.push(match seen {
-            Ok(value) => serde_json::from_value(value).expect("the evidence of the server"),
+            Ok(value) => {
+                let mut seen: NotificationServerEvidence =
+                    serde_json::from_value(value).expect("the evidence of the server");
+                // Where sites are kept is not published, so the collector leaves them out; the
+                // operator's own query is asked beside it.
+                if seen.servers_with_site == Seen::NotAsked {
+                    seen.servers_with_site = Seen::Known(servers_with_site(&self.world));
+                }
+                seen
+            }
             Err(_) => NotificationServerEvidence {
                 host: HostName::new(ns.0.as_str()),
                 ..NotificationServerEvidence::default()

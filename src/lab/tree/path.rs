@@ -35,15 +35,20 @@ impl Path {
 
 /// Says whether Windows accepts this as one name of a path.
 pub fn is_valid_name(name: &str) -> bool {
-    let forbidden = |c: char| c < ' ' || "\\/:*?\"<>|".contains(c);
+    let is_forbidden = |byte: &u8| *byte < b' ' || br#"\/:*?"<>|"#.contains(byte);
+    let is_short = name.len() <= 255 || name.encode_utf16().count() <= 255;
     !name.is_empty()
-        && name.encode_utf16().count() <= 255
-        && !name.contains(forbidden)
+        && is_short
+        && !name.as_bytes().iter().any(is_forbidden)
         && !name.ends_with(['.', ' '])
 }
 
 /// The form in which two names are compared: upper case, character by character as NTFS does.
 pub(super) fn fold(name: &str) -> String {
+    // Most names are ASCII, and a fleet has many.
+    if name.is_ascii() {
+        return name.to_ascii_uppercase();
+    }
     name.chars()
         .map(|c| {
             let mut upper = c.to_uppercase();
