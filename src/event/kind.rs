@@ -345,6 +345,7 @@ mod tests {
             scale: TimeScale::REAL,
             limits: Limits::default(),
             plays: Vec::new(),
+            sourced: Vec::new(),
         };
         let written = serde_json::to_value(&header).expect("it is written");
         assert!(written.get("tags").is_none(), "a run of all tasks is written as before");

@@ -1,7 +1,8 @@
 //! Whether the causes are named: in the scenarios that were written from the articles, and in mixed
 //! ones by a seed.
 
-use fleetmend::itms::triage::triage;
+use fleetmend::itms::evidence::AppliedCredential;
+use fleetmend::itms::triage::{Expectations, triage};
 
 use crate::scenario::{self, Scenario};
 use crate::score::Score;
@@ -20,7 +21,11 @@ async fn score(scenario: &Scenario, seed: u64, score: &mut Score) {
         }
     }
     let now = looks.pop().expect("it looked at least once");
-    let diagnosis = triage(&now, &looks);
+    let expectations = Expectations {
+        credential: Some(AppliedCredential::AgentConnectivity),
+        ..Expectations::default()
+    };
+    let diagnosis = triage(&now, &looks, &expectations);
     let fleet = world.world().with(|world| world.fleet().clone());
     score.take(scenario, &fleet, &diagnosis);
 }

@@ -268,4 +268,3 @@ fn chance_comes_from_the_seed_and_reaches_every_cause() {
         all.iter().filter(|s| (1..=s.servers as usize).any(|n| s.on_server(n).len() == 2));
     assert!(two_on_one.count() > 30);
 }
-

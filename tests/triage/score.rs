@@ -135,7 +135,11 @@ impl Score {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<30} {:>7} {:>6} {:>10} {:>7}", "verdict", "placed", "named", "precision", "recall")?;
+        writeln!(
+            f,
+            "{:<30} {:>7} {:>6} {:>10} {:>7}",
+            "verdict", "placed", "named", "precision", "recall"
+        )?;
         for (verdict, figures) in &self.verdicts {
             writeln!(
                 f,
@@ -148,7 +152,10 @@ impl fmt::Display for Score {
         }
         for (causes, (right, all)) in &self.servers {
             let share = 100.0 * *right as f64 / *all as f64;
-            writeln!(f, "servers with {causes} causes named right: {right} of {all} ({share:.1} %)")?;
+            writeln!(
+                f,
+                "servers with {causes} causes named right: {right} of {all} ({share:.1} %)"
+            )?;
         }
         let (right, all) = self.scenarios;
         writeln!(f, "scenarios named right as a whole: {right} of {all}")?;
