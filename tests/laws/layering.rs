@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("host", &["model", "event", "itms", "transport", "expression"]),
     ("action", &["model", "event", "itms", "host", "transport", "expression"]),
     ("store", &["model", "event"]),
-    ("report", &["model", "event"]),
+    ("report", &["model", "event", "itms"]),
     ("lab", &["model", "protocol"]),
     ("load", &["model", "action", "expression"]),
     (
