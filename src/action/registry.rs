@@ -11,6 +11,9 @@ use super::collect_files::CollectFiles;
 use super::command::Command;
 use super::confirm::Confirm;
 use super::distribution_points::DistributionPoints;
+use super::cmdb_backup::CmdbBackup;
+use super::cmdb_query::CmdbQuery;
+use super::cmdb_repair::CmdbRepair;
 use super::erased::Erased;
 use super::event_log::EventLog;
 use super::examine::Examine;
@@ -45,6 +48,9 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Http>::new(),
     &Erased::<Pause>::new(),
     &Erased::<Powershell>::new(),
+    &Erased::<CmdbBackup>::new(),
+    &Erased::<CmdbQuery>::new(),
+    &Erased::<CmdbRepair>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<ReadSetting>::new(),
     &Erased::<Registry>::new(),

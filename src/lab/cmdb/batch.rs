@@ -87,6 +87,9 @@ impl SqlSession {
     }
 }
 
+/// Statements that read the catalogue: they wait for a transaction that makes or drops a table.
+const LOOKS_FOR_TABLES: [&str; 2] = ["backup_exists", "backup_tables"];
+
 /// Takes the results of a batch in, statement by statement.
 pub trait Results {
     /// A result set begins.
@@ -173,6 +176,9 @@ impl Cmdb {
                 .map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind })
                 .collect();
             let now = self.now().as_millisecond();
+            if LOOKS_FOR_TABLES.contains(&known.name) {
+                session.open().take_turn(self)?;
+            }
             return session.open().within(self, |connection, _| {
                 connection
                     .execute("UPDATE LabClock SET Now = ?1", [now])
@@ -241,18 +247,24 @@ impl Cmdb {
                     results.row(&columns, &values)?;
                     results.done(Some(1));
                 }
-                None => session.open().within(self, |connection, open| {
-                    let select = Select::parse(connection, input, parameters)?;
-                    if !matches!(input.peek(), None | Some(Token::Symbol(";"))) {
-                        return Err(input.unexpected());
+                None => {
+                    if input.has_before_end("updlock") {
+                        session.open().take_turn(self)?;
                     }
-                    let (sqlite, values) = (&select.sqlite, &select.values);
-                    if select.holds {
-                        open.hold(connection, sqlite, values)?;
-                    }
-                    open.row_count = query(connection, sqlite, values, &select.columns, results)?;
-                    Ok(())
-                })?,
+                    session.open().within(self, |connection, open| {
+                        let select = Select::parse(connection, input, parameters)?;
+                        if !matches!(input.peek(), None | Some(Token::Symbol(";"))) {
+                            return Err(input.unexpected());
+                        }
+                        let (sqlite, values) = (&select.sqlite, &select.values);
+                        if select.holds {
+                            open.hold(connection, sqlite, values)?;
+                        }
+                        open.row_count =
+                            query(connection, sqlite, values, &select.columns, results)?;
+                        Ok(())
+                    })?;
+                }
             }
         } else if input.word("delete") {
             self.change(session, input, results, |connection, input| {
@@ -284,6 +296,9 @@ impl Cmdb {
         results: &mut dyn Results,
         parse: impl FnOnce(&Connection, &mut Cursor<'_>) -> Result<Change, SqlError>,
     ) -> Result<(), SqlError> {
+        if session.may_change {
+            session.open().take_turn(self)?;
+        }
         let count = session.open().within(self, |connection, open| {
             let change = parse(connection, input)?;
             if !matches!(input.peek(), None | Some(Token::Symbol(";"))) {

@@ -2,10 +2,13 @@
 //! lab's world writes into it.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 
@@ -30,6 +33,31 @@ pub const BASIC_INVENTORY: Guid = Guid::from_u128(0x9e6f_402a_6a45_4cba_9299_c23
 
 /// The largest event queue that is simulated.
 pub(super) const MAX_QUEUE: u64 = 1_000_000;
+
+/// How long a client waits for another one's transaction.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// The place of the one transaction that may change rows; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(Cmdb);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.0.freed.notify_one();
+    }
+}
+
+/// A row as text: its cells, each told from any other value, joined by `|`.
+pub(super) fn row_text(row: &rusqlite::Row<'_>, width: usize) -> rusqlite::Result<String> {
+    let cells = (0..width).map(|at| {
+        Ok(match row.get_ref(at)? {
+            ValueRef::Text(text) => format!("{:?}", String::from_utf8_lossy(text)),
+            other => format!("{other:?}"),
+        })
+    });
+    Ok(cells.collect::<rusqlite::Result<Vec<String>>>()?.join("|"))
+}
 
 /// A computer that serves packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +95,9 @@ struct Inner {
     connection: Mutex<Connection>,
     /// Whether a client committed changes since the world last looked.
     was_changed: AtomicBool,
+    /// Whether a client's transaction has changed or held rows; others wait for it.
+    is_taken: Mutex<bool>,
+    freed: Condvar,
     clock: OnceLock<Box<dyn Fn() -> Timestamp + Send + Sync>>,
 }
 
@@ -98,6 +129,8 @@ impl Cmdb {
         Ok(Self(Arc::new(Inner {
             connection: Mutex::new(connection),
             was_changed: AtomicBool::new(false),
+            is_taken: Mutex::new(false),
+            freed: Condvar::new(),
             clock: OnceLock::new(),
         })))
     }
@@ -170,15 +203,36 @@ impl Cmdb {
         let mut statement =
             connection.prepare(&format!("SELECT * FROM [{quoted}]")).map_err(failed(DOING))?;
         let width = statement.column_count();
-        let rows = statement
-            .query_map([], |row| {
-                let cells = (0..width).map(|at| Ok(format!("{:?}", row.get_ref(at)?)));
-                Ok(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?.join("|"))
-            })
-            .map_err(failed(DOING))?;
+        let rows = statement.query_map([], |row| row_text(row, width)).map_err(failed(DOING))?;
         let mut rows: Vec<String> = rows.collect::<Result<_, _>>().map_err(failed(DOING))?;
         rows.sort_unstable();
         Ok(rows)
+    }
+
+    /// A number that stands for the rows of a table, whatever their order.
+    pub fn fingerprint(&self, table: &str) -> Result<u64, CmdbError> {
+        const DOING: &str = "read a table";
+        let connection = self.connection();
+        let quoted = table.replace(']', "");
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT * FROM [{quoted}]"))
+            .map_err(failed(DOING))?;
+        let width = statement.column_count();
+        let mut rows = statement.query([]).map_err(failed(DOING))?;
+        let mut sum = 0_u64;
+        while let Some(row) = rows.next().map_err(failed(DOING))? {
+            let mut hash = DefaultHasher::new();
+            for at in 0..width {
+                match row.get_ref(at).map_err(failed(DOING))? {
+                    ValueRef::Null => hash.write_u8(0),
+                    ValueRef::Integer(number) => hash.write_i64(number),
+                    ValueRef::Real(number) => hash.write_u64(number.to_bits()),
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.hash(&mut hash),
+                }
+            }
+            sum = sum.wrapping_add(hash.finish());
+        }
+        Ok(sum)
     }
 
     /// Adds a row of `SWDPackageServer`, even if the pair has one: duplicates are what clients see.
@@ -224,6 +278,19 @@ impl Cmdb {
             })
             .map_err(failed(DOING))?;
         rows.collect::<Result<_, _>>().map(Some).map_err(failed(DOING))
+    }
+
+    /// Waits until no other client's transaction has changed or held rows, and then holds that place;
+    /// none if it takes too long. It stands for all the locks of a real server.
+    pub(super) fn take_turn(&self) -> Option<Turn> {
+        let taken = self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.freed.wait_timeout_while(taken, LOCK_WAIT, |is_taken| *is_taken);
+        let (mut taken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            return None;
+        }
+        *taken = true;
+        Some(Turn(self.clone()))
     }
 
     /// Notes that a client committed changes.

@@ -5,13 +5,14 @@
 //! the list a last time and keeps it. So nobody else ever sees it before, the world is never blocked
 //! by a client that is slow, and a connection that is cut leaves nothing. When the list has another
 //! outcome than before, because the world wrote in between, a real server would have made one of
-//! both wait: here the client is the deadlock victim, with error 1205.
+//! both wait: here the client is the deadlock victim, with error 1205. Among clients one waits for
+//! the other, as long as locks would make it.
 
 use rusqlite::Connection;
 use rusqlite::types::Value as Stored;
 
 use super::change::Change;
-use super::database::Cmdb;
+use super::database::{Cmdb, Turn, row_text};
 use super::sql_error::SqlError;
 
 /// What a session has open.
@@ -26,6 +27,7 @@ pub(super) struct Open {
     /// How many rows the last statement met.
     pub(super) row_count: usize,
     done: Vec<Done>,
+    turn: Option<Turn>,
 }
 
 /// Something that a transaction did, and what came of it.
@@ -49,6 +51,7 @@ impl Open {
     /// Ends everything that is open; whether something was.
     pub(super) fn forget(&mut self) -> bool {
         self.done.clear();
+        self.turn = None;
         std::mem::take(&mut self.depth) > 0
     }
 
@@ -89,6 +92,17 @@ impl Open {
             16,
             "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.",
         ))
+    }
+
+    /// Waits for other clients' transactions; in a transaction, others wait for this one from now on.
+    pub(super) fn take_turn(&mut self, cmdb: &Cmdb) -> Result<(), SqlError> {
+        if self.turn.is_none() {
+            let turn = cmdb
+                .take_turn()
+                .ok_or_else(|| SqlError::new(1222, 16, "Lock request time out period exceeded."))?;
+            self.turn = (self.depth > 0).then_some(turn);
+        }
+        Ok(())
     }
 
     /// Lets something be done on the database as the transaction sees it.
@@ -157,10 +171,7 @@ fn look(connection: &Connection, sqlite: &str, values: &[Stored]) -> Result<Vec<
     let mut statement = connection.prepare_cached(sqlite).map_err(internal)?;
     let width = statement.column_count();
     let rows = statement
-        .query_map(rusqlite::params_from_iter(values), |row| {
-            let cells = (0..width).map(|at| Ok(format!("{:?}", row.get_ref(at)?)));
-            Ok(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?.join("|"))
-        })
+        .query_map(rusqlite::params_from_iter(values), |row| row_text(row, width))
         .map_err(internal)?;
     let mut rows = rows.collect::<Result<Vec<String>, _>>().map_err(internal)?;
     rows.sort_unstable();
