@@ -11,6 +11,7 @@ use super::{environment, output, signals};
 use crate::action::{self, Replay};
 use crate::engine::{DriveError, Driver, DriverConfig, GuardedConnector};
 use crate::event::{EventKind, Observer, RunResult, RunState};
+use crate::model::RunId;
 use crate::plan::ActionTraits;
 use crate::report::{JsonLines, PlainLines, Screen, recap};
 use crate::scheduler::Scheduler;
@@ -24,6 +25,19 @@ pub(super) enum Show {
     People,
     /// NDJSON on standard output and nothing else there.
     Json,
+}
+
+/// The runs of a state directory that have not ended, but for this one.
+///
+/// # Errors
+///
+/// The index of runs cannot be read.
+pub(super) fn unfinished(state_dir: &StateDir, but: RunId) -> Result<Arc<[RunId]>, Failure> {
+    let runs = state_dir
+        .runs()
+        .map_err(|error| Failure::internal("could not read the index of runs", &error))?;
+    let open = runs.iter().filter(|run| run.result.is_none() && run.id != but);
+    Ok(open.map(|run| run.id).collect())
 }
 
 /// Opens the state directory.

@@ -98,6 +98,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         limit: limit.clone(),
         extra_vars: run.header.extra_vars,
         operator: Arc::new(approvals),
+        unfinished: launch::unfinished(&state_dir, run.id)?,
         connector: launch::connector(),
     };
     let state = launch::drive(Launch {

@@ -165,6 +165,7 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
         limit: request.limit,
         extra_vars: request.extra_vars,
         operator: Arc::new(request.approvals),
+        unfinished: launch::unfinished(state_dir, run)?,
         connector: launch::connector(),
     };
     launch::drive(Launch {

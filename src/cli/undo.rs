@@ -96,6 +96,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
         limit: None,
         extra_vars: past.header.extra_vars,
         operator: Arc::new(Approvals::none()),
+        unfinished: launch::unfinished(&state_dir, run)?,
         connector: launch::connector(),
     };
     let state = launch::drive(Launch {

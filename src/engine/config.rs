@@ -52,6 +52,8 @@ pub struct DriverConfig {
     pub extra_vars: Vars,
     /// Answers what a playbook asks a person.
     pub operator: Arc<dyn Operator>,
+    /// Other runs of this state directory that have not ended: what they left is still needed.
+    pub unfinished: Arc<[RunId]>,
     /// Makes connections.
     pub connector: Arc<dyn Connector>,
 }

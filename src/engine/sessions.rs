@@ -132,4 +132,5 @@ fn make(config: &DriverConfig, host: &Host, work: Arc<[WorkRow]>) -> Session {
         connector: Arc::clone(&config.connector),
     })
     .with_cmdb_writer(endpoints.cmdb_writer)
+    .with_unfinished(Arc::clone(&config.unfinished))
 }

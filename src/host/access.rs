@@ -62,6 +62,11 @@ impl<'a> Reader<'a> {
         self.session.config().run
     }
 
+    /// Other runs that have not ended, and may still need what they left.
+    pub fn unfinished(&self) -> &[RunId] {
+        self.session.unfinished()
+    }
+
     /// How fast the world runs.
     pub fn scale(&self) -> TimeScale {
         self.session.config().scale

@@ -48,6 +48,7 @@ pub(super) struct Database {
 pub struct Session {
     config: SessionConfig,
     cmdb_writer: Option<Target>,
+    unfinished: Arc<[RunId]>,
     shell: Mutex<Option<Arc<dyn ChangeShell>>>,
     files: Mutex<Option<Arc<dyn ChangeFiles>>>,
     sql: Mutex<Option<Arc<Database>>>,
@@ -61,6 +62,7 @@ impl Session {
         Self {
             config,
             cmdb_writer: None,
+            unfinished: Arc::from([]),
             shell: Mutex::new(None),
             files: Mutex::new(None),
             sql: Mutex::new(None),
@@ -73,6 +75,17 @@ impl Session {
     #[must_use]
     pub fn with_cmdb_writer(self, cmdb_writer: Option<Target>) -> Self {
         Self { cmdb_writer, ..self }
+    }
+
+    /// The same session, which knows of other runs that have not ended.
+    #[must_use]
+    pub fn with_unfinished(self, unfinished: Arc<[RunId]>) -> Self {
+        Self { unfinished, ..self }
+    }
+
+    /// Other runs that have not ended.
+    pub(super) fn unfinished(&self) -> &[RunId] {
+        &self.unfinished
     }
 
     /// Whether there is a credential for changing the CMDB.

@@ -226,4 +226,40 @@ mod tests {
 
         assert!(ended.is_ok(), "{} rows left", invalid());
     }
+
+    #[test]
+    fn what_a_client_committed_is_the_worlds_from_then_on() {
+        use crate::lab::cmdb::{Results, SqlError, SqlSession};
+        use crate::protocol::tds::{Column, Statement, Value};
+        struct Nothing;
+        impl Results for Nothing {
+            fn columns(&mut self, _: &[Column]) {}
+            fn row(&mut self, _: &[Column], _: &[Value]) -> Result<(), SqlError> {
+                Ok(())
+            }
+            fn done(&mut self, _: Option<u64>) {}
+            fn database_changed(&mut self, _: &str, _: &str) {}
+            fn transaction_began(&mut self, _: u64) {}
+            fn transaction_ended(&mut self, _: bool, _: u64) {}
+        }
+        let spec = FleetSpec::new(2, 5, "2026-05-16T20:00:00Z".parse().unwrap());
+        let world = World::new(spec, &FaultPlan::parse("faults: []").unwrap());
+        let cmdb = Cmdb::new().unwrap();
+        let (server, package) = (world.fleet().servers[0].guid, world.fleet().packages[0].guid);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let live = LiveWorld::start(world, TimeScale::REAL, cmdb.clone()).unwrap();
+        assert!(live.with(|world| world.row(server, package).is_some()));
+
+        let session = SqlSession::new("Symantec_CMDB", "cmdb-writer", "SQL01", 52, true);
+        let text =
+            "SET XACT_ABORT ON; BEGIN TRAN; DELETE FROM SWDPackageServer WHERE PackageId IN \
+                    (@P1); COMMIT"
+                .to_owned();
+        let value = Value::Guid(uuid::Uuid::from_u128(package.as_u128()));
+        let parameters = vec![("@P1".to_owned(), value)];
+        cmdb.run(&session, &Statement { text, parameters }, &mut Nothing).unwrap();
+
+        assert!(live.with(|world| world.row(server, package).is_none()));
+    }
 }

@@ -15,7 +15,7 @@ use crate::host::cmdb_tables::{BackupName, ServerClock};
 use crate::host::repair_statements::{
     BACKUP_PREFIX, Bound, back_up, back_up_surplus, delete, delete_surplus, put_back, set,
 };
-use crate::model::{Guid, StepFailure};
+use crate::model::{Guid, RunId, StepFailure};
 use crate::transport::{AnyOf, Conditions, Selection, SqlParameter, SqlValue, TableName};
 
 /// Decides.
@@ -39,6 +39,13 @@ fn purge(backup: BackupName, state: &State) -> Result<Verdict<Change>, StepFailu
     if backup.as_str().contains(&format!("_{}_", state.run)) {
         return Err(refused(format!(
             "{} was made by this run, which may still be undone or resumed",
+            backup.as_str()
+        )));
+    }
+    let needs = |run: &&RunId| backup.as_str().contains(&format!("_{run}_"));
+    if let Some(run) = state.unfinished.iter().find(needs) {
+        return Err(refused(format!(
+            "{} was made by run {run}, which has not ended: resume or undo it first",
             backup.as_str()
         )));
     }

@@ -18,6 +18,8 @@ use crate::transport::{AnyOf, Conditions, Row, Selection, SqlName, SqlParameter,
 #[derive(Debug)]
 pub(in super::super) struct State {
     pub(super) run: RunId,
+    /// Other runs that have not ended.
+    pub(super) unfinished: Vec<RunId>,
     pub(super) task: Option<TaskId>,
     /// The repairs that this run already decided on, oldest first.
     pub(super) earlier: Vec<Exchange>,
@@ -78,7 +80,14 @@ pub(super) async fn look(params: &Params, at: &Reader<'_>) -> Result<State, Step
         Orders::Purge(_) => None,
         Orders::Repair(wanted) => Some(repair_sight(wanted, clock, at).await?),
     };
-    Ok(State { run: at.run(), task: at.task(), earlier: earlier(at), backups, repair })
+    Ok(State {
+        run: at.run(),
+        unfinished: at.unfinished().to_vec(),
+        task: at.task(),
+        earlier: earlier(at),
+        backups,
+        repair,
+    })
 }
 
 fn earlier(at: &Reader<'_>) -> Vec<Exchange> {

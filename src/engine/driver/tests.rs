@@ -208,6 +208,7 @@ fn run_of(
         limit: None,
         extra_vars: Vars::default(),
         operator,
+        unfinished: Arc::from([]),
         connector: Arc::new(connector),
     };
     let driver = Driver::new(

@@ -216,19 +216,19 @@ impl Cmdb {
             results.database_changed(&session.database, &session.database);
             results.done(None);
         } else if input.word("begin") {
-            transaction_word(input)?;
+            transaction_word(input, true)?;
             if let Some(descriptor) = session.begin() {
                 results.transaction_began(descriptor);
             }
             results.done(None);
         } else if input.word("commit") {
-            transaction_word(input)?;
+            transaction_word(input, false)?;
             if let Some(descriptor) = session.commit(self)? {
                 results.transaction_ended(true, descriptor);
             }
             results.done(None);
         } else if input.word("rollback") {
-            transaction_word(input)?;
+            transaction_word(input, false)?;
             let descriptor = session.roll_back()?;
             results.transaction_ended(false, descriptor);
             results.done(None);
@@ -317,9 +317,9 @@ impl Cmdb {
 }
 
 /// Reads TRAN or TRANSACTION; a name of the transaction is not simulated.
-fn transaction_word(input: &mut Cursor<'_>) -> Result<(), SqlError> {
-    if !input.word("tran") {
-        input.expect_word("transaction")?;
+fn transaction_word(input: &mut Cursor<'_>, is_needed: bool) -> Result<(), SqlError> {
+    if !input.word("tran") && !input.word("transaction") && is_needed {
+        return Err(input.unexpected());
     }
     match input.peek() {
         None | Some(Token::Symbol(";")) => Ok(()),

@@ -123,6 +123,139 @@ fn what_drivers_send_on_connecting_is_understood() {
     assert_eq!(seen.rows, ["51|Symantec_CMDB|0|1"]);
 }
 
+/// A session that may change rows, in a transaction that any error takes back.
+fn writer(cmdb: &Cmdb) -> SqlSession {
+    let session = SqlSession::new("Symantec_CMDB", "cmdb-writer", "SQL01", 52, true);
+    send(cmdb, &session, "SET XACT_ABORT ON; BEGIN TRANSACTION").unwrap();
+    session
+}
+
+/// Runs a batch whose parameters are the package and the number 1.
+fn send(cmdb: &Cmdb, session: &SqlSession, text: &str) -> Result<Vec<String>, SqlError> {
+    let package = Value::Guid(uuid::Uuid::from_u128(PACKAGE.as_u128()));
+    let parameters = vec![("@P1".to_owned(), package), ("@P2".to_owned(), Value::Int(1))];
+    let mut seen = Seen::default();
+    cmdb.run(session, &Statement { text: text.to_owned(), parameters }, &mut seen)?;
+    Ok(seen.rows)
+}
+
+const BACK_UP: &str = "SELECT [PkgSvrId], [PackageId], [Status], [Version] INTO [fleetmend].[b]
+    FROM [dbo].[SWDPackageServer] WHERE [PackageId] IN (@P1);
+    IF @@ROWCOUNT <> @P2 THROW 50001, N'other', 1;";
+const DELETE: &str = "DELETE FROM [dbo].[SWDPackageServer] WHERE [PackageId] IN (@P1);
+    IF @@ROWCOUNT <> @P2 THROW 50001, N'other', 1;";
+const COUNT: &str = "SELECT COUNT(*) FROM SWDPackageServer";
+
+fn with_a_row() -> Cmdb {
+    let cmdb = filled();
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Ready", Some("3")).unwrap();
+    cmdb
+}
+
+#[test]
+fn what_a_transaction_did_is_seen_by_itself_and_by_others_after_its_commit() {
+    let cmdb = with_a_row();
+    let session = writer(&cmdb);
+    send(&cmdb, &session, BACK_UP).unwrap();
+    send(&cmdb, &session, DELETE).unwrap();
+
+    assert_eq!(send(&cmdb, &session, COUNT).unwrap(), ["0"]);
+    assert_eq!(run(&cmdb, COUNT, &[]).unwrap().rows, ["1"]);
+    assert!(cmdb.made_tables().unwrap().is_empty() && cmdb.take_changed_rows().unwrap().is_none());
+
+    send(&cmdb, &session, "COMMIT TRANSACTION").unwrap();
+    assert_eq!(run(&cmdb, COUNT, &[]).unwrap().rows, ["0"]);
+    assert_eq!(run(&cmdb, "SELECT Version FROM fleetmend.b", &[]).unwrap().rows, ["3"]);
+    assert_eq!(cmdb.made_tables().unwrap(), ["b"]);
+    assert_eq!(cmdb.take_changed_rows().unwrap(), Some(Vec::new()));
+    assert!(send(&cmdb, &session, "COMMIT").is_err(), "it is over");
+
+    let session = writer(&cmdb);
+    let back = "INSERT INTO [dbo].[SWDPackageServer] ([PkgSvrId], [PackageId], [Status], [Version])
+        SELECT [PkgSvrId], [PackageId], [Status], [Version] FROM [fleetmend].[b]; COMMIT";
+    send(&cmdb, &session, back).unwrap();
+    let session = writer(&cmdb);
+    send(&cmdb, &session, "DROP TABLE [fleetmend].[b]; COMMIT TRAN").unwrap();
+    assert_eq!(run(&cmdb, COUNT, &[]).unwrap().rows, ["1"]);
+    assert!(cmdb.made_tables().unwrap().is_empty());
+}
+
+#[test]
+fn an_error_a_rollback_or_a_lost_session_takes_everything_back() {
+    let cmdb = with_a_row();
+    let cases: [(&str, i32); 4] = [
+        ("DELETE FROM [dbo].[SWDPackageServer]; SELECT nothing FROM vItem", 50_000),
+        (BACK_UP, 2714),
+        (
+            "IF @@ROWCOUNT <> @P2 THROW 50001, N'why', 1; IF @@ROWCOUNT <> @P1 THROW 1, N'', 1",
+            50_000,
+        ),
+        ("UPDATE ItemNSSource SET OriginNSSourceNSId = @P2 WHERE ItemGuid IN (@P2)", 50_000),
+    ];
+    for (bad, number) in cases {
+        let session = writer(&cmdb);
+        send(&cmdb, &session, BACK_UP).unwrap();
+        let error = send(&cmdb, &session, bad).unwrap_err();
+        assert_eq!(error.number, number, "{bad}: {error}");
+        assert!(!session.is_in_transaction(), "{bad}");
+    }
+    let session = writer(&cmdb);
+    send(&cmdb, &session, BACK_UP).unwrap();
+    send(&cmdb, &session, "ROLLBACK TRANSACTION").unwrap();
+    let session = writer(&cmdb);
+    send(&cmdb, &session, DELETE).unwrap();
+    drop(session);
+
+    assert_eq!(run(&cmdb, COUNT, &[]).unwrap().rows, ["1"]);
+    assert!(cmdb.made_tables().unwrap().is_empty());
+}
+
+#[test]
+fn the_world_is_not_blocked_and_a_client_whose_rows_it_changed_is_the_victim() {
+    let cmdb = with_a_row();
+    let session = writer(&cmdb);
+    let hold =
+        "SELECT Version FROM SWDPackageServer WITH (UPDLOCK, HOLDLOCK) WHERE PackageId IN (@P1)";
+    assert_eq!(send(&cmdb, &session, hold).unwrap(), ["3"]);
+    send(&cmdb, &session, DELETE).unwrap();
+    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Ready", Some("4")).unwrap();
+
+    let error = send(&cmdb, &session, "COMMIT TRANSACTION").unwrap_err();
+
+    assert_eq!(error.number, 1205);
+    assert!(!session.is_in_transaction());
+    assert_eq!(cmdb.package_server_rows(SERVER).unwrap()[0].version.as_deref(), Some("4"));
+}
+
+#[test]
+fn changes_need_rights_a_transaction_and_xact_abort_and_reach_no_table_but_those_meant() {
+    let cmdb = with_a_row();
+    let reader = session();
+    send(&cmdb, &reader, "SET XACT_ABORT ON; BEGIN TRAN").unwrap();
+    assert_eq!(send(&cmdb, &reader, DELETE).unwrap_err().number, 229);
+    let session = SqlSession::new("Symantec_CMDB", "cmdb-writer", "SQL01", 52, true);
+    assert_eq!(send(&cmdb, &session, DELETE).unwrap_err().number, 50_000);
+    send(&cmdb, &session, "BEGIN TRAN").unwrap();
+    assert_eq!(send(&cmdb, &session, DELETE).unwrap_err().number, 50_000);
+    for text in [
+        "DROP TABLE SWDPackageServer",
+        "SELECT * INTO [fleetmend].[b] FROM SWDPackageServer",
+        "SELECT [Guid], [Name] INTO [dbo].[b] FROM vItem",
+        "SELECT [Name] INTO [fleetmend].[b] FROM vItem",
+        "INSERT INTO vItem ([Guid], [Name]) SELECT [Guid], [Name] FROM vItem",
+        "UPDATE SWDPackageServer SET Status = 'Ready'",
+        "DELETE TOP (1) FROM SWDPackageServer",
+        "DELETE FROM [fleetmend].[b]",
+        "IF @@ROWCOUNT <> @P2 DROP TABLE x",
+        "BEGIN TRANSACTION named",
+        "MERGE vItem",
+    ] {
+        let session = writer(&cmdb);
+        assert!(send(&cmdb, &session, text).is_err(), "{text}");
+    }
+    assert_eq!(run(&cmdb, COUNT, &[]).unwrap().rows, ["1"]);
+}
+
 fn named(name: &str) -> &'static str {
     named::text(name)
 }
