@@ -5,11 +5,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetmend::lab::cmdb::{Cmdb, ServerRecord};
+use fleetmend::host::repair_statements::{
+    Bound, back_up, back_up_surplus, delete, delete_surplus, put_back, set,
+};
+use fleetmend::lab::cmdb::{Cmdb, PackageServerRow, ServerRecord};
 use fleetmend::lab::front::{Account, Accounts, NoFaults};
-use fleetmend::lab::tds::{TdsFront, TdsSettings};
-use fleetmend::model::Guid;
+use fleetmend::lab::tds::{CMDB_WRITERS, TdsFront, TdsSettings};
+use fleetmend::model::{Credential, Guid, HostName};
 use fleetmend::secret::Secret;
+use fleetmend::transport::sql::{Protection, SqlTransaction};
+use fleetmend::transport::{
+    AnyOf, ChangeSql, Conditions, Deadline, SqlName, SqlParameter, TableName, Target,
+};
 use tokio::process::Command;
 
 use crate::room::{Room, Said, run};
@@ -111,7 +118,7 @@ async fn freetds_reads_tables_and_survives_a_refused_statement() {
             "1",
         ];
         assert!(lines.starts_with(&tables), "TDS {version}: {}", said.text);
-        let refused = "not simulated: a statement with 'Ready' here";
+        let refused = "The permission to change was denied to 'cmdb-reader'.";
         assert!(said.text.contains(refused), "TDS {version}: {}", said.text);
     }
     front.stop().await;
@@ -129,4 +136,157 @@ async fn freetds_is_refused_with_a_wrong_password() {
     assert!(!said.is_success, "{}", said.text);
     assert!(said.text.contains("Msg 18456"), "{}", said.text);
     front.stop().await;
+}
+
+const WRITER: &str = "cmdb-writer";
+
+fn name(text: &str) -> SqlName {
+    SqlName::new(text).unwrap()
+}
+
+fn table(schema: &str, text: &str) -> TableName {
+    TableName { schema: name(schema), name: name(text) }
+}
+
+/// Two servers, two packages, duplicates, hostile cells, and packages of another server.
+fn broken() -> Cmdb {
+    let cmdb = Cmdb::new().unwrap();
+    cmdb.set_this_server(Guid::from_u128(1), "smp01").unwrap();
+    for package in [0xB1, 0xB2] {
+        cmdb.upsert_package(Guid::from_u128(package), "It's ] --", "4").unwrap();
+        cmdb.set_origin(Guid::from_u128(package), Guid::from_u128(9), "old-parent").unwrap();
+        for server in [0xA1, 0xA2] {
+            let row = PackageServerRow {
+                server: Guid::from_u128(server),
+                package: Guid::from_u128(package),
+                status: (server == 0xA1).then(|| "'; DROP TABLE x; --".to_owned()),
+                version: Some("{0562094A-ECBE-4617-9253-5E7FFB5E00C4} Zürich ]]".to_owned()),
+            };
+            for _ in 0..=(package - 0xB1) * 2 {
+                cmdb.add_package_server_row(&row).unwrap();
+            }
+        }
+    }
+    cmdb
+}
+
+async fn writing_front(cmdb: &Cmdb) -> TdsFront {
+    let account = Account {
+        domain: String::new(),
+        user: WRITER.into(),
+        password: Secret::new(PASSWORD.into()),
+        sid: "S-1-9-3-2".into(),
+        groups: vec![CMDB_WRITERS.to_owned()],
+    };
+    let settings = TdsSettings {
+        server: "SQL01".into(),
+        database: "Symantec_CMDB".into(),
+        cmdb: cmdb.clone(),
+        accounts: Accounts::new(vec![account]),
+        faults: Arc::new(NoFaults),
+    };
+    TdsFront::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap()
+}
+
+/// What the controller sends for a deletion, duplicates, an origin, and for putting back.
+fn repairs() -> Vec<Bound> {
+    let status = table("dbo", "SWDPackageServer");
+    let columns = ["PkgSvrId", "PackageId", "Status", "Version"].map(name);
+    let keys = ["PkgSvrId", "PackageId"].map(name);
+    let of = |column: &str, value: u128| {
+        let values = vec![SqlParameter::Guid(Guid::from_u128(value))];
+        AnyOf { column: name(column), values }
+    };
+    let first = Conditions(vec![of("PackageId", 0xB1), of("PkgSvrId", 0xA1)]);
+    let second = Conditions(vec![of("PackageId", 0xB2)]);
+    let gone = table("fleetmend", "fleetmend_backup_1");
+    let surplus = table("fleetmend", "fleetmend_backup_2");
+    let origins = table("fleetmend", "fleetmend_backup_3");
+    let source = table("dbo", "ItemNSSource");
+    let items = Conditions(vec![of("ItemGuid", 0xB1)]);
+    let item_columns = ["ItemGuid", "OriginNSSourceNSId"].map(name);
+    let local = SqlParameter::Integer(1);
+    vec![
+        back_up(&columns, &status, &first, &gone, 1),
+        delete(&status, &first, 1),
+        back_up_surplus(&columns, &keys, &status, &second, &surplus, 4),
+        delete_surplus(&keys, &status, &second, 4),
+        put_back(&columns, &status, &gone, 1),
+        back_up(&item_columns, &source, &items, &origins, 1),
+        set(&source, &item_columns[1], local, &items, 1),
+    ]
+}
+
+fn left_behind(cmdb: &Cmdb) -> Vec<Vec<String>> {
+    let product = ["SWDPackageServer", "ItemNSSource"].map(str::to_owned);
+    let made = cmdb.made_tables().unwrap();
+    assert_eq!(made.len(), 3);
+    product.iter().chain(&made).map(|table| cmdb.dump(table).unwrap()).collect()
+}
+
+/// A parameter as a literal, for a client that has no parameters.
+fn literal(value: &SqlParameter) -> String {
+    match value {
+        SqlParameter::Guid(guid) => format!("'{}'", guid.bare()),
+        SqlParameter::Text(text) => format!("N'{}'", text.replace('\'', "''")),
+        SqlParameter::Integer(number) => number.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn python_tds_and_freetds_repair_as_the_controller_does() {
+    let Some(room) = Room::enter() else { return };
+    let own = broken();
+    let own_front = writing_front(&own).await;
+    let target = Target {
+        host: HostName::new("smp01"),
+        address: own_front.address().ip().to_string(),
+        port: own_front.address().port(),
+        credential: Credential { user: WRITER.into(), password: Secret::new(PASSWORD.into()) },
+        option: Some("Symantec_CMDB".into()),
+    };
+    let deadline = Deadline::after(WITHIN);
+    let begun = SqlTransaction::begin(&target, Protection::LoopbackOnly, deadline).await;
+    let mut transaction = Box::new(begun.unwrap());
+    for (statement, parameters) in repairs() {
+        transaction.execute(&statement, &parameters, deadline).await.unwrap();
+    }
+    transaction.commit(deadline).await.unwrap();
+
+    let by_python = broken();
+    let python_front = writing_front(&by_python).await;
+    let at = python_front.address();
+    let mut client = room.python("tds_repair.py");
+    client
+        .args([&at.ip().to_string(), &at.port().to_string(), WRITER])
+        .env("PEER_PASSWORD", PASSWORD);
+    let said = run(&mut client, &serde_json::to_string(&repairs()).unwrap(), WITHIN).await;
+    assert!(said.is_success && said.text.contains("committed"), "{}", said.text);
+
+    let by_tsql = broken();
+    let tsql_front = writing_front(&by_tsql).await;
+    let mut batches = "SET XACT_ABORT ON; BEGIN TRANSACTION\nGO\n".to_owned();
+    for (statement, parameters) in repairs() {
+        let mut text = statement.text;
+        // From the last one on: @P1 is the beginning of @P10.
+        for (number, value) in parameters.iter().enumerate().rev() {
+            text = text.replace(&format!("@P{}", number + 1), &literal(value));
+        }
+        batches.push_str(&format!("{text}\nGO\n"));
+    }
+    batches.push_str("COMMIT TRANSACTION\nGO\n");
+    let at = tsql_front.address();
+    let mut client = Command::new("tsql");
+    client
+        .args(["-H", &at.ip().to_string(), "-p", &at.port().to_string()])
+        .args(["-U", WRITER, "-P", PASSWORD, "-D", "Symantec_CMDB", "-o", "q", "-t", "|"])
+        .env("TDSVER", "7.4")
+        .env("LC_ALL", "C.UTF-8");
+    let said = run(&mut client, &batches, WITHIN).await;
+    assert!(said.is_success && !said.text.contains("Msg"), "{}", said.text);
+
+    let expected = left_behind(&own);
+    assert_ne!(expected[0], broken().dump("SWDPackageServer").unwrap());
+    assert_eq!(left_behind(&by_python), expected);
+    assert_eq!(left_behind(&by_tsql), expected);
 }

@@ -69,7 +69,7 @@ def main():
             cursor.execute("UPDATE SWDPackageServer SET Status = 'Ready'")
             sys.exit("an update was accepted")
         except pytds.DatabaseError as error:
-            check("an update", "not simulated" in str(error), True)
+            check("an update", "permission" in str(error), True)
 
         connection.rollback()
         cursor.execute("SELECT COUNT(*) FROM SWDPackageServer")

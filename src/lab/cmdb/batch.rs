@@ -10,7 +10,7 @@ use super::change::Change;
 use super::database::Cmdb;
 use super::lexer::{Token, normal_form, tokens};
 use super::named;
-use super::select::{Cursor, Select, parameter, sent, stored};
+use super::select::{Cursor, Select, operand, parameter, sent, stored};
 use super::sql_error::SqlError;
 use super::transaction::Open;
 use crate::protocol::tds::{Column, SqlType, Statement, Value};
@@ -337,8 +337,7 @@ fn throw_unless_count(
     let (Some(Token::Variable(counted)), true) = (input.next(), input.symbol("<>")) else {
         return Err(unexpected);
     };
-    let Some(Token::Variable(wanted)) = input.next() else { return Err(unexpected) };
-    let Value::Int(wanted) = parameter(parameters, wanted)? else { return Err(unexpected) };
+    let Value::Int(wanted) = operand(input, parameters)? else { return Err(unexpected) };
     input.expect_word("throw")?;
     let (Some(Token::Number(number)), true) = (input.next(), input.symbol(",")) else {
         return Err(unexpected);
@@ -349,7 +348,7 @@ fn throw_unless_count(
     if counted != "@@rowcount" || !matches!(input.next(), Some(Token::Number(_))) {
         return Err(unexpected);
     }
-    if i64::try_from(count) == Ok(*wanted) {
+    if i64::try_from(count) == Ok(wanted) {
         return Ok(());
     }
     Err(SqlError::new(i32::try_from(*number).unwrap_or(50_000), 16, text.clone()))

@@ -8,7 +8,7 @@ use rusqlite::types::Value as Stored;
 use super::lexer::Token;
 use super::schema::Table;
 use super::select::{
-    BACKUP_SCHEMA, Cursor, Found, column, filter, made_from, parameter, stored, table, table_name,
+    BACKUP_SCHEMA, Cursor, Found, column, filter, made_from, operand, stored, table, table_name,
 };
 use super::sql_error::SqlError;
 use crate::protocol::tds::Value;
@@ -54,9 +54,7 @@ impl Change {
         input.expect_word("set")?;
         let (name, kind) = column(found.like, input.name()?)?;
         input.expect_symbol("=")?;
-        let Some(Token::Variable(variable)) = input.peek() else { return Err(input.unexpected()) };
-        input.next();
-        let mut values = vec![stored(parameter(parameters, variable)?, kind)?];
+        let mut values = vec![stored(&operand(input, parameters)?, kind)?];
         let filter = filter(input, found.like, parameters, &mut values)?;
         Ok(Self(vec![(format!("UPDATE [{}] SET [{name}] = ?1{filter}", found.name), values)]))
     }

@@ -302,9 +302,7 @@ fn condition(
         input.expect_symbol("(")?;
         let mut joint = " IN (";
         loop {
-            let Some(Token::Variable(name)) = input.peek() else { return Err(input.unexpected()) };
-            input.next();
-            values.push(stored(parameter(parameters, name)?, kind)?);
+            values.push(stored(&operand(input, parameters)?, kind)?);
             sqlite.push_str(&format!("{joint}?{}", values.len()));
             joint = ", ";
             if !input.symbol(",") {
@@ -320,6 +318,16 @@ fn condition(
         return Err(input.unexpected());
     };
     input.next();
+    values.push(stored(&operand(input, parameters)?, kind)?);
+    sqlite.push_str(&format!(" {operator} ?{}", values.len()));
+    Ok(())
+}
+
+/// Reads a literal, or the value of a parameter.
+pub(super) fn operand(
+    input: &mut Cursor<'_>,
+    parameters: &[(String, Value)],
+) -> Result<Value, SqlError> {
     let negative = input.symbol("-");
     let value = match input.peek() {
         Some(Token::Number(number)) => Value::Int(if negative { -number } else { *number }),
@@ -329,9 +337,7 @@ fn condition(
         _ => return Err(input.unexpected()),
     };
     input.next();
-    values.push(stored(&value, kind)?);
-    sqlite.push_str(&format!(" {operator} ?{}", values.len()));
-    Ok(())
+    Ok(value)
 }
 
 /// Finds a parameter by name.

@@ -243,7 +243,7 @@ fn changes_need_rights_a_transaction_and_xact_abort_and_reach_no_table_but_those
         "SELECT [Guid], [Name] INTO [dbo].[b] FROM vItem",
         "SELECT [Name] INTO [fleetmend].[b] FROM vItem",
         "INSERT INTO vItem ([Guid], [Name]) SELECT [Guid], [Name] FROM vItem",
-        "UPDATE SWDPackageServer SET Status = 'Ready'",
+        "UPDATE SWDPackageServer SET Status = Version",
         "DELETE TOP (1) FROM SWDPackageServer",
         "DELETE FROM [fleetmend].[b]",
         "IF @@ROWCOUNT <> @P2 DROP TABLE x",
