@@ -71,7 +71,9 @@ fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
             found.push((host.clone(), text(moved, "from").to_owned()));
         }
         if event["change"]["action"] == "acl" {
-            found.push((host, text(&change["descriptor"], "path").to_owned()));
+            for folder in change["folders"].as_array().into_iter().flatten() {
+                found.push((host.clone(), text(folder, "path").to_owned()));
+            }
         }
     }
     found
