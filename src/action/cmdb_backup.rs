@@ -62,7 +62,7 @@ Rights: reading `msdb.dbo.backupset`; see docs/cmdb.md. Undo: nothing.";
     const REPLAY: Replay = Replay::Safe;
     const WITHIN_SECONDS: u64 = 60;
 
-    fn probe_cost() -> Cost {
+    fn probe_cost(_: &Params) -> Cost {
         Cost::none().and(LimitName::new(LimitName::CMDB), Draw { now: 1, later: 0 })
     }
 

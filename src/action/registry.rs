@@ -6,14 +6,13 @@ use super::agent::Agent;
 use super::app_pool::AppPool;
 use super::assert::Assert;
 use super::audit_packages::AuditPackages;
+use super::cmdb_backup::CmdbBackup;
 use super::cmdb_query::CmdbQuery;
+use super::cmdb_repair::CmdbRepair;
 use super::collect_files::CollectFiles;
 use super::command::Command;
 use super::confirm::Confirm;
 use super::distribution_points::DistributionPoints;
-use super::cmdb_backup::CmdbBackup;
-use super::cmdb_query::CmdbQuery;
-use super::cmdb_repair::CmdbRepair;
 use super::erased::Erased;
 use super::event_log::EventLog;
 use super::examine::Examine;
@@ -38,7 +37,9 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<AppPool>::new(),
     &Erased::<Assert>::new(),
     &Erased::<AuditPackages>::new(),
+    &Erased::<CmdbBackup>::new(),
     &Erased::<CmdbQuery>::new(),
+    &Erased::<CmdbRepair>::new(),
     &Erased::<CollectFiles>::new(),
     &Erased::<Command>::new(),
     &Erased::<Confirm>::new(),
@@ -48,9 +49,6 @@ const ACTIONS: &[&dyn ActionKind] = &[
     &Erased::<Http>::new(),
     &Erased::<Pause>::new(),
     &Erased::<Powershell>::new(),
-    &Erased::<CmdbBackup>::new(),
-    &Erased::<CmdbQuery>::new(),
-    &Erased::<CmdbRepair>::new(),
     &Erased::<QuarantineFiles>::new(),
     &Erased::<ReadSetting>::new(),
     &Erased::<Registry>::new(),
