@@ -33,21 +33,38 @@ pub(super) fn causes(fleet: &Fleet<'_>, earlier: &[FleetEvidence]) -> Vec<Cause>
 }
 
 /// The earlier examinations by server.
-pub(super) struct History<'a>(BTreeMap<&'a HostName, Vec<&'a ServerEvidence>>);
+struct History<'a>(BTreeMap<&'a HostName, Vec<(&'a FleetEvidence, &'a ServerEvidence)>>);
 
 impl<'a> History<'a> {
     fn of(earlier: &[&'a FleetEvidence]) -> Self {
-        let mut servers: BTreeMap<&HostName, Vec<&ServerEvidence>> = BTreeMap::new();
-        for server in earlier.iter().flat_map(|evidence| &evidence.servers) {
-            servers.entry(&server.host).or_default().push(server);
+        let mut servers: BTreeMap<&HostName, Vec<_>> = BTreeMap::new();
+        for evidence in earlier {
+            for server in &evidence.servers {
+                servers.entry(&server.host).or_default().push((*evidence, server));
+            }
         }
         Self(servers)
     }
 
-    fn looks(&self, host: &HostName, package: Guid) -> Vec<Look<'a>> {
+    /// `ns` is the Notification Server that offers the package.
+    fn looks(&self, host: &HostName, ns: Option<&HostName>, package: Guid) -> Vec<Look<'a>> {
         let servers = self.0.get(host).into_iter().flatten();
-        servers.map(|server| Look::of(server, package)).collect()
+        servers
+            .map(|(evidence, server)| Look {
+                current: ns.and_then(|ns| current(evidence, ns, package)),
+                ..Look::of(server, package)
+            })
+            .collect()
     }
+}
+
+/// The version that was current at an earlier examination.
+fn current(evidence: &FleetEvidence, ns: &HostName, package: Guid) -> Option<PackageVersion> {
+    let seen = evidence.notification_servers.iter().find(|seen| seen.host == *ns)?;
+    let offered = seen.packages.known()?.iter().find(|offered| offered.id == package)?;
+    let of_snapshot =
+        ns_snapshot(offered).and_then(|snapshot| version(snapshot.version.as_deref()));
+    of_snapshot.or_else(|| version(offered.current_version.as_deref()))
 }
 
 /// What one examination saw of a package on a server.
@@ -55,6 +72,8 @@ impl<'a> History<'a> {
 struct Look<'a> {
     agent: Option<Agent>,
     version: Option<PackageVersion>,
+    /// The version that was current then, where that was seen.
+    current: Option<PackageVersion>,
     snapshot: Option<&'a SnapshotSeen>,
     /// How many files were missing; none where that was not seen.
     missing: Option<usize>,
@@ -71,6 +90,7 @@ impl<'a> Look<'a> {
             agent: held.map(|held| agent_of(&held.status)),
             version: version(held.and_then(|held| held.version.as_deref()))
                 .or_else(|| version(snapshot.and_then(|snapshot| snapshot.version.as_deref()))),
+            current: None,
             snapshot,
             missing: content.map(|content| content.missing.len()),
         }
@@ -113,8 +133,11 @@ fn signs(looks: &[Look<'_>]) -> Signs {
             continue;
         }
         let is_lost = before.missing == Some(0) && after.missing.is_some_and(|missing| missing > 0);
-        signs.lost += usize::from(is_lost);
-        signs.flips += usize::from(before.is_ready() && after.is_downloading());
+        let is_behind = after.version.zip(after.current).is_some_and(|(has, now)| has < now);
+        signs.lost += usize::from(is_lost && !is_behind);
+        // A download of a newer version is none of the same one again.
+        let is_current = after.version.is_some() && after.version == after.current;
+        signs.flips += usize::from(before.is_ready() && after.is_downloading() && is_current);
     }
     signs
 }
@@ -126,8 +149,9 @@ fn deletion(
     pair: &Pair<'_>,
 ) -> Option<Cause> {
     let server = fleet.servers[pair.server].seen;
-    let mut looks = history.looks(&server.host, pair.package);
-    looks.push(Look::of(server, pair.package));
+    let ns = pair.ns.map(|ns| &fleet.notification_servers[ns].host);
+    let mut looks = history.looks(&server.host, ns, pair.package);
+    looks.push(Look { current: pair.current(), ..Look::of(server, pair.package) });
     let signs = signs(&looks);
     let task = deleter(server, pair);
     let is_ready_without_files = pair.has(Symptom::FilesMissing);

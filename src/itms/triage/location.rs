@@ -99,7 +99,7 @@ fn has_own_share(shares: &[ShareSeen]) -> bool {
 }
 
 /// KB 433153: the package server does not make the share of an alternate location. Its own share is
-/// missed where most of the fleet has it.
+/// missed where another server of the fleet has it: publishing by UNC is set for all of them.
 fn shares(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
     let shares = fleet.servers[server].seen.shares.known()?;
     let host = fleet.host(server);
@@ -130,7 +130,7 @@ fn shares(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
     let others = fleet.servers.iter().filter_map(|other| other.seen.shares.known());
     let (with, known) = others
         .fold((0, 0), |(with, all), shares| (with + usize::from(has_own_share(shares)), all + 1));
-    if has_own_share(shares) || with * 2 <= known {
+    if has_own_share(shares) || with == 0 {
         return None;
     }
     let instruction = "restart the agent on the server, which makes the share PkgSvrHost anew, and see in Package \

@@ -72,9 +72,13 @@ fn versions(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
         let is_other = !same_version(has, current);
         is_other.then(|| format!("its {what} is {has}, current is {current}"))
     };
+    let unlike = seen.agent_version.known().zip(plugin).filter(|(agent, plugin)| {
+        release(agent).zip(release(plugin)).is_some_and(|(agent, plugin)| agent != plugin)
+    });
     let lines: Vec<String> = [
         differs("agent", seen.agent_version.known(), &ns.current_agent_version),
         differs("package server plug-in", plugin, &ns.current_plugin_version),
+        unlike.map(|(agent, plugin)| format!("its agent is {agent}, its plug-in {plugin}")),
     ]
     .into_iter()
     .flatten()
@@ -92,6 +96,12 @@ fn versions(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
         .seen_all(busy.map(words::log));
     // Without its message it explains nothing (KB 181405, section 5).
     Some(if busy.is_some() { cause.reaching(all(fleet, server)) } else { cause })
+}
+
+/// The release of a version, `8.7` of `8.7.3268.0`: builds of agent and plug-in need not be the same.
+fn release(version: &str) -> Option<(u64, u64)> {
+    let mut parts = version.trim().split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 /// Whether two versions are the same: `8.7.1` and `8.7.1.0` are.

@@ -292,6 +292,23 @@ fn ready_that_turns_into_a_download_of_the_same_version_again_and_again_is_a_loo
 }
 
 #[test]
+fn a_download_of_a_newer_version_is_no_loop() {
+    let look = |minutes: i64, status: &str| {
+        let mut look = well();
+        look.taken = at(-60 * minutes);
+        look.make_old(0, 1, status);
+        look.make(0, 1, status);
+        look
+    };
+    let mut now = look(0, "Download Pending");
+    now.content(0, 1).missing.push("setup.exe".to_owned());
+    let mut before = look(20, "Ready");
+    before.offered(1).snapshot = Seen::Known(Some(snapshot(OLD)));
+
+    assert_eq!(verdicts_with(&now, &[before]), ["still-downloading"]);
+}
+
+#[test]
 fn new_versions_of_the_same_content_are_churn_and_of_other_content_are_not() {
     let versions = ["1601867730", "1601954000", NOW];
     let look = |index: usize, same: bool| {

@@ -110,6 +110,14 @@ fn each_cause_is_named_and_only_it() {
             &["version-mismatch"],
         ),
         (
+            "a plug-in of another release than its agent, and nobody says what is current",
+            |e| {
+                e.ns().current_plugin_version = Seen::NotAsked;
+                e.server(0).plugin_version = Seen::Known(Some("8.6.3268.0".to_owned()));
+            },
+            &["version-mismatch"],
+        ),
+        (
             "no site",
             |e| e.ns().servers_with_site = Seen::Known(vec![server(1), server(2), server(3)]),
             &["site-unassigned"],
