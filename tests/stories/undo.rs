@@ -61,6 +61,50 @@ fn what_a_run_moved_and_granted_is_back_after_undo_byte_for_byte() {
     }
 }
 
+#[test]
+fn what_was_moved_item_by_item_and_on_another_host_is_back_after_undo() {
+    let lab = SmallLab::start(5, 37, 400.0, FAULTS, 37);
+    let world = World::new();
+    let server = lab.lab().world().with(|world| world.fleet().notification_server.fqdn.clone());
+    let playbook = world.path().join("loop.yml");
+    let text_of = format!(
+        "- hosts: package_servers
+  work: not_ready_packages
+  max_fail_percentage: 0
+  tasks:
+    - name: For each host, on the Notification Server, item by item
+      quarantine_files: {{ role: ns_snapshots, files: ['{{package}}.xml'], packages: ['{{{{ item }}}}'], expect: {{ max: 5 }} }}
+      loop: '{{{{ work.package_ids }}}}'
+      delegate_to: {server}
+"
+    );
+    std::fs::write(&playbook, text_of).expect("a file");
+    let playbook = playbook.display().to_string();
+    let before = everything(&lab, 0);
+
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+    assert_eq!(ended.code, Some(0), "{}\n{events:#?}", ended.stderr);
+    let moved = touched(&events);
+    assert!(!moved.is_empty(), "{events:#?}");
+
+    let run = text(&events[0], "run");
+    let (undone, ended) = world.events(&["undo", "--yes", "--json", run]);
+
+    assert_eq!(ended.code, Some(0), "{}\n{undone:#?}", ended.stderr);
+    let steps = undone.iter().filter(|event| text(event, "event") == "step_started");
+    let hosts: Vec<_> = steps.map(|event| event["step"]["host"].clone()).collect();
+    assert_eq!(hosts, [server.as_str()], "it is taken back where it was done");
+    let after = everything(&lab, 0);
+    for (_, path) in &moved {
+        let find = |all: &[BTreeMap<String, String>]| {
+            all[0].iter().find(|(key, _)| key.eq_ignore_ascii_case(path)).map(|(_, s)| s.clone())
+        };
+        assert!(find(&before).is_some(), "{path}");
+        assert_eq!(find(&after), find(&before), "{path}");
+    }
+}
+
 /// The hosts and paths that a run says it moved or gave another descriptor.
 fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
     let mut found = Vec::new();
