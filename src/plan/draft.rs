@@ -383,4 +383,46 @@ mod tests {
         assert_eq!(play(Some(100.0)).tolerated(7), 7);
         assert_eq!(play(None).tolerated(1000), 0);
     }
+
+    #[test]
+    fn what_must_be_confirmed_is_not_left_out_while_something_after_it_runs() {
+        let play = |taken: [bool; 3]| {
+            let task = |(number, is_taken): (u16, bool)| DraftTask {
+                id: TaskId { play: PlayNo(0), task: number },
+                name: String::new(),
+                action: String::new(),
+                within: Duration::ZERO,
+                replay_is_safe: true,
+                flow: DraftFlow {
+                    is_taken,
+                    is_once: number == 1,
+                    is_idle: number == 1,
+                    ..DraftFlow::default()
+                },
+            };
+            DraftPlay {
+                name: String::new(),
+                tasks: (0..).zip(taken).map(task).collect(),
+                blocks: Vec::new(),
+                delegate_values: BTreeMap::new(),
+                hosts: Vec::new(),
+                work: None,
+                order: Order::Inventory,
+                serial: Vec::new(),
+                throttle: 1,
+                max_fail_percentage: None,
+                limits: Limits::default(),
+                oracle: None,
+            }
+        };
+        let kept = |plays: &[[bool; 3]]| {
+            let mut plays: Vec<DraftPlay> = plays.iter().map(|taken| play(*taken)).collect();
+            keep_gates(&mut plays);
+            plays[0].tasks[1].flow.is_taken
+        };
+
+        assert!(kept(&[[false, false, true]]));
+        assert!(!kept(&[[true, false, false]]));
+        assert!(kept(&[[true, false, false], [true, false, false]]), "a later play counts as well");
+    }
 }

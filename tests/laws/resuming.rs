@@ -9,7 +9,7 @@ use fleetmend::scheduler::Command;
 use proptest::prelude::*;
 
 use crate::case::{Case, any_case};
-use crate::scheduling::blocks_are_walked_as_they_are_written;
+use crate::scheduling::{blocks_are_walked_as_they_are_written, the_journal_holds_nothing_twice};
 use crate::world::{Entry, World};
 
 proptest! {
@@ -60,6 +60,7 @@ fn go_on(case: &Case, full: &World<'_>, length: usize) {
     }
     draws_remember_the_cut(case, &world);
     blocks_are_walked_as_they_are_written(case, &world);
+    the_journal_holds_nothing_twice(case, &world);
     if full.is_cut_short() || world.is_cut_short() || !undecided.is_empty() {
         return;
     }

@@ -31,6 +31,7 @@ proptest! {
         nothing_starts_once_something_was_not_confirmed(&world);
         two_steps_never_act_on_one_host(&case, &world);
         what_one_host_does_for_all_is_done_once(&case, &world);
+        the_journal_holds_nothing_twice(&case, &world);
     }
 
     #[test]
@@ -480,5 +481,20 @@ fn what_one_host_does_for_all_is_done_once(case: &Case, world: &World<'_>) {
             }
             Entry::In(_) | Entry::Out(_) => {}
         }
+    }
+}
+
+/// As the journal tells it, whatever number of processes wrote it: a task that one host does for
+/// all ended well on one host at most, and the items of a loop come one after the other.
+pub(crate) fn the_journal_holds_nothing_twice(case: &Case, world: &World<'_>) {
+    let mut done: BTreeSet<fleetmend::model::TaskId> = BTreeSet::new();
+    for (id, step) in world.state.steps() {
+        let is_done = step.outcome.is_some_and(|end| end.is_well() && end != Outcome::Skipped);
+        if case.flow(&id).is_once && is_done {
+            assert!(done.insert(id.task), "{id} was done for all by another host");
+        }
+        let items: Vec<Option<u32>> = step.parts.iter().map(|part| part.item).collect();
+        let expected: Vec<Option<u32>> = (0..).map(Some).take(items.len()).collect();
+        assert_eq!(items, expected, "{id}");
     }
 }

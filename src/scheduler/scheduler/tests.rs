@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::event::{OracleReport, RunMode, WaitReason};
-use crate::model::{HostName, Limits, Order, TaskId, TimeScale};
+use crate::model::{Block, HostName, Limits, Order, TaskId, TimeScale};
 use crate::plan::{DraftFlow, DraftHost, DraftPlay, DraftTask};
 
 fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
@@ -207,5 +207,94 @@ fn ten_thousand_hosts_cost_little() {
         let step = queue.pop_front().expect("a step is under way");
         finish(&mut scheduler, &step, None, at(0));
         turns += 1;
+    }
+}
+
+/// Three hosts side by side, whose first task runs once.
+fn once() -> (Scheduler, Vec<StepId>) {
+    let mut draft = draft(3, 2, Some(100.0));
+    draft.plays[0].tasks[0].flow.is_once = true;
+    let mut scheduler = Scheduler::new(draft);
+    let first = started(&commands(&mut scheduler, at(0)));
+    assert_eq!(first.len(), 1);
+    (scheduler, first)
+}
+
+#[test]
+fn the_next_host_takes_over_what_runs_once_when_the_first_is_untouched() {
+    for class in [FailureClass::Unreachable, FailureClass::Refused] {
+        let (mut scheduler, first) = once();
+        finish(&mut scheduler, &first[0], Some(class), at(1));
+
+        let next = started(&commands(&mut scheduler, at(1)));
+
+        assert_eq!(next.len(), 1, "{next:?}");
+        assert_eq!(next[0].task.task, 0);
+        assert_ne!(next[0].host, first[0].host);
+        finish(&mut scheduler, &next[0], None, at(2));
+        let after: Vec<u16> =
+            started(&commands(&mut scheduler, at(2))).iter().map(|step| step.task.task).collect();
+        assert!(!after.is_empty() && after.iter().all(|task| *task == 1), "{after:?}");
+    }
+}
+
+#[test]
+fn nobody_takes_over_what_runs_once_when_a_change_had_begun() {
+    let (mut scheduler, first) = once();
+    let step = first[0].clone();
+    scheduler.handle(at(1), Input::Decided { step: step.clone(), cost: Cost::none() });
+    assert_eq!(commands(&mut scheduler, at(1)), [Command::Apply { step: step.clone() }]);
+    finish(&mut scheduler, &step, Some(FailureClass::RemoteFault), at(2));
+
+    let next = commands(&mut scheduler, at(2));
+
+    assert_eq!(started(&next), []);
+    assert!(next.contains(&Command::Emit(EventKind::OnceFailed { step })), "{next:?}");
+    assert_eq!(next.last(), Some(&Command::Finish(RunResult::BudgetTripped)));
+}
+
+#[test]
+fn a_host_that_skips_what_runs_once_leaves_it_to_the_next() {
+    let (mut scheduler, first) = once();
+    let step = first[0].clone();
+    scheduler.handle(at(1), Input::Finished { step, outcome: Outcome::Skipped, class: None });
+
+    // The first host goes on; the next one is asked when it comes there.
+    let next = started(&commands(&mut scheduler, at(1)));
+    assert_eq!((next[0].task.task, &next[0].host), (1, &first[0].host));
+    finish(&mut scheduler, &next[0], None, at(2));
+    let next = started(&commands(&mut scheduler, at(2)));
+    assert_eq!(next.iter().map(|step| step.task.task).collect::<Vec<_>>(), [0], "{next:?}");
+}
+
+#[test]
+fn a_rescued_host_does_not_count_against_the_budget() {
+    let mut draft = draft(1, 2, None);
+    draft.plays[0].blocks = vec![Block { start: 0, rescue: 1, always: 2, end: 2 }];
+    let mut scheduler = Scheduler::new(draft);
+    let first = started(&commands(&mut scheduler, at(0)));
+    finish(&mut scheduler, &first[0], Some(FailureClass::RemoteFault), at(1));
+    let rescue = started(&commands(&mut scheduler, at(1)));
+    assert_eq!(rescue[0].task.task, 1);
+    finish(&mut scheduler, &rescue[0], None, at(2));
+
+    let end = commands(&mut scheduler, at(2));
+
+    let is_rescued = |command: &Command| matches!(command, Command::Emit(EventKind::HostFinished { outcome, .. }) if *outcome == Outcome::Rescued);
+    assert!(end.iter().any(is_rescued), "{end:?}");
+    assert_eq!(end.last(), Some(&Command::Finish(RunResult::Done)));
+}
+
+#[test]
+fn a_host_that_is_lost_is_not_rescued_and_its_always_does_not_run() {
+    for class in [FailureClass::Unreachable, FailureClass::InDoubt, FailureClass::Bug] {
+        let mut draft = draft(1, 3, None);
+        draft.plays[0].blocks = vec![Block { start: 0, rescue: 1, always: 2, end: 3 }];
+        draft.plays[0].tasks[0].flow.ignores_errors = true;
+        let mut scheduler = Scheduler::new(draft);
+        let first = started(&commands(&mut scheduler, at(0)));
+        finish(&mut scheduler, &first[0], Some(class), at(1));
+
+        assert_eq!(started(&commands(&mut scheduler, at(1))), [], "{class:?}");
     }
 }
