@@ -9,4 +9,5 @@ mod secrets;
 mod sources;
 mod stop;
 mod undo;
+mod windows;
 mod world;
