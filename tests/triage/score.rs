@@ -55,7 +55,10 @@ impl Score {
             let figures = self.verdicts.entry(verdict.clone()).or_default();
             figures.placed += 1;
             let is_found = named.contains(&(verdict.clone(), *place))
-                || named.iter().any(|(other, at)| other == verdict && stands_for(*at, *place));
+                || named.iter().any(|(other, at)| {
+                    other == verdict
+                        && (stands_for(*at, *place) || tells_of(scenario, verdict, *at, *place))
+                });
             figures.found += usize::from(is_found);
         }
         for (verdict, place) in &named {
@@ -99,8 +102,17 @@ impl Score {
             .findings
             .iter()
             .filter(|finding| {
+                let of_package = finding.scope.package().and_then(|id| {
+                    let at = fleet.packages.iter().position(|package| package.guid == id);
+                    at.map(|at| Place::Package(at + 1))
+                });
+                let verdict = finding.verdict.name();
                 finding.scope.host().is_some_and(|at| at.as_str() == host)
                     || finding.servers.iter().any(|at| at.as_str() == host)
+                    || matches!(finding.scope, Scope::Package { .. })
+                        && of_package.is_some_and(|package| {
+                            tells_of(scenario, verdict, package, Place::Server(number))
+                        })
             })
             .map(|finding| finding.verdict.name())
             .collect();
@@ -170,6 +182,16 @@ impl fmt::Display for Score {
 /// A finding of a package says so of its pairs, and one of a pair so of its package.
 fn stands_for(named: Place, placed: Place) -> bool {
     matches!((named, placed), (Place::Server(_), Place::Package(_) | Place::NotificationServer))
+}
+
+/// What is said of a package is said of each server on which that is the matter with it.
+fn tells_of(scenario: &Scenario, verdict: &str, named: Place, placed: Place) -> bool {
+    let (Place::Package(package), Place::Server(server)) = (named, placed) else { return false };
+    scenario.causes.iter().any(|cause| {
+        cause.cause == verdict
+            && cause.packages.contains(&package)
+            && cause.servers.contains(&server)
+    })
 }
 
 /// A cause that was placed on servers may be told of the package that they share.

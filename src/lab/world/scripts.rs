@@ -107,6 +107,8 @@ impl World {
             MachineId::Server(number) => {
                 let host = &self.fleet.servers[number];
                 let layout = &host.layout;
+                let plugin = self.agents[number].conditions.plugin_version.as_ref();
+                let plugin = plugin.unwrap_or(&host.agent_version);
                 // An agent whose log is in its own folder does not say so: the caller must look.
                 let log_dir = (!layout.log_dir.starts_with(&layout.install_dir))
                     .then(|| layout.log_dir.clone());
@@ -118,7 +120,7 @@ impl World {
                         "version": host.agent_version,
                         "machine_guid": host.guid.to_string(),
                         "ns": ns.fqdn,
-                        "plugin_version": host.agent_version,
+                        "plugin_version": plugin,
                         "log_dir": log_dir,
                         "package_delivery": relocated,
                     }),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::lab::world::simulation::{Event, World};
 
-/// How many events wait in a long queue: at the usual pace it takes over half an hour.
+/// How many events wait in a long queue: with what goes on arriving it takes hours.
 const MANY: u64 = 4500;
 /// How many events arrive per minute while it is long: fewer than are taken out.
-const FLOOD: u32 = 40;
+const FLOOD: u32 = 105;
 /// How many events stand in a queue that stands still: fewer than 50 (KB 205352).
 const FEW: u64 = 37;
 /// How old they are.
