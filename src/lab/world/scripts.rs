@@ -148,12 +148,25 @@ impl World {
                     "version": holding.version.to_string(),
                     "custom_location": location.is_some(),
                     "location": location,
-                    "previous_status": null,
-                    "since": null,
+                    "previous_status": holding.previous.to_string(),
+                    "since": self.since(holding),
                 })
             })
             .collect();
         json!({"package_server": true, "packages": packages})
+    }
+
+    /// Since when a package is in its state: for what was so when the world began, since it was
+    /// fetched, which is when its version was made.
+    fn since(&self, holding: &super::agent::Holding) -> String {
+        let is_old = holding.since == WorldTime::START
+            && holding.state != super::PackageState::DownloadPending
+            && holding.version > 0;
+        let made = i64::try_from(holding.version).ok().filter(|_| is_old);
+        made.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map_or_else(
+            || self.iso(holding.since),
+            |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        )
     }
 
     /// Checks every package against the Notification Server: a request each, and a download where
