@@ -222,10 +222,11 @@ fn name(credential: AppliedCredential) -> &'static str {
 }
 
 /// KB 179719: full control on the package store. A package that is being downloaded lacks it for a
-/// while (KB 150861), and under anonymous access it means nothing.
+/// while (KB 150861), and where anonymous access is meant to be it means nothing.
 fn rights(fleet: &Fleet<'_>, server: usize, is_applied: bool) -> Option<Cause> {
     let seen = fleet.servers[server].seen;
-    if applied(fleet, server) == Some(AppliedCredential::Anonymous) {
+    let configured = fleet.expectations.credential.or_else(|| applied(fleet, server));
+    if configured == Some(AppliedCredential::Anonymous) {
         return None;
     }
     let store = seen.store_access.known();
