@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::itms::evidence::AppliedCredential;
+
 /// Repairs fleets of Altiris / Symantec ITMS package servers that have drifted from their
 /// Notification Server.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ pub(super) enum Command {
     Lint(LintArgs),
     /// Show the hosts of an inventory, or explain a variable
     Inventory(InventoryArgs),
+    /// Say which servers and packages are not well, why, and what to run; changes nothing
+    Diagnose(DiagnoseArgs),
     /// Run a playbook
     Run(RunArgs),
     /// Go on with a run that was stopped or killed
@@ -108,6 +112,69 @@ pub(super) struct InventoryArgs {
     /// Show every value that a variable has for a host, and which one wins
     #[arg(long, num_args = 2, value_names = ["HOST", "VAR"], conflicts_with = "json")]
     pub explain: Option<Vec<String>>,
+}
+
+/// `fleetmend diagnose`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well, 2 something is not, 4 the only findings are servers \
+    that could not be reached, 6 stopped by the operator, 7 invalid input, 70 a bug."
+)]
+pub(super) struct DiagnoseArgs {
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: PathBuf,
+    /// Which package servers, as in a playbook's `hosts`; Notification Servers are always looked at
+    #[arg(default_value = "all")]
+    pub pattern: String,
+    /// Print the diagnosis as one JSON document
+    #[arg(long, conflicts_with = "evidence")]
+    pub json: bool,
+    /// Print what was seen, from which the diagnosis is made, as one JSON document
+    #[arg(long)]
+    pub evidence: bool,
+    /// Write the diagnosis as one HTML file with a map of servers and packages
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Under which credential the console has package services run [default: the variable
+    /// `package_credential`; else servers are compared with each other]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub credential: Option<CredentialKind>,
+    /// For how long a package may be on its way before that is a fault [default: 1 d]
+    #[arg(long, value_name = "SPAN")]
+    pub download_grace: Option<String>,
+    /// Look again and again, and say what changed
+    #[arg(long)]
+    pub watch: bool,
+    /// How long between two looks, as in `10 min`, in the fleet's time
+    #[arg(long, default_value = "10 min", value_name = "SPAN", requires = "watch")]
+    pub every: String,
+    /// How many looks [default: until Ctrl-C]
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: Option<u32>,
+}
+
+/// How package services reach their files (KB 179719).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum CredentialKind {
+    /// Anonymous access
+    Anonymous,
+    /// The application identity
+    ApplicationIdentity,
+    /// The Agent Connectivity Credential
+    AgentConnectivity,
+}
+
+impl CredentialKind {
+    /// As the evidence has it.
+    pub(super) fn applied(self) -> AppliedCredential {
+        match self {
+            Self::Anonymous => AppliedCredential::Anonymous,
+            Self::ApplicationIdentity => AppliedCredential::ApplicationIdentity,
+            Self::AgentConnectivity => AppliedCredential::AgentConnectivity,
+        }
+    }
 }
 
 /// `fleetmend run`

@@ -95,6 +95,7 @@ async fn repair_in(
         seed: args.lab.seed,
         limits,
         show: if args.json { Show::Json } else { Show::People },
+        reads_only: false,
     };
     run::start(state_dir, request).await
 }

@@ -25,6 +25,8 @@ pub(super) enum Show {
     People,
     /// NDJSON on standard output and nothing else there.
     Json,
+    /// A live screen at a terminal, else nothing, and no recap: the command has its own report.
+    Beside,
 }
 
 /// The runs of a state directory that have not ended, but for this one.
@@ -118,14 +120,16 @@ pub(super) struct Launch {
 pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
     let Launch { config, scheduler, state, live, opening, show } = launch;
     let run = config.run;
-    let observer: Box<dyn Observer> = match show {
-        Show::Json => Box::new(JsonLines::new(std::io::stdout())),
-        Show::People if environment::has_screen() => {
-            Box::new(Screen::new(environment::paint_stderr(), Box::new(environment::columns)))
+    let observer: Option<Box<dyn Observer>> = match show {
+        Show::Json => Some(Box::new(JsonLines::new(std::io::stdout()))),
+        Show::People | Show::Beside if environment::has_screen() => {
+            Some(Box::new(Screen::new(environment::paint_stderr(), Box::new(environment::columns))))
         }
-        Show::People => Box::new(PlainLines::new(std::io::stdout())),
+        Show::People => Some(Box::new(PlainLines::new(std::io::stdout()))),
+        Show::Beside => None,
     };
-    let driver = Driver::new(config, scheduler, state, live.journal(), vec![observer]);
+    let observers = observer.into_iter().collect();
+    let driver = Driver::new(config, scheduler, state, live.journal(), observers);
     let (stop, stops) = mpsc::channel(4);
     let left_at_once = async {
         signals::listen(stop).await;

@@ -5,6 +5,7 @@ mod approvals;
 mod args;
 mod credentials;
 mod demo;
+mod diagnose;
 mod environment;
 mod error;
 mod files;
@@ -60,6 +61,7 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
         Command::Lint(args) => lint::lint(args),
         Command::Inventory(args) => block_on(inventory::inventory(args)),
         Command::Run(args) => block_on(run::run(cli, args)),
+        Command::Diagnose(args) => block_on(diagnose::diagnose(cli, args)),
         Command::Resume(args) => block_on(resume::resume(cli, args)),
         Command::Undo(args) => block_on(undo::undo(cli, args)),
         Command::Show(args) => show::show(cli, args),

@@ -23,6 +23,13 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         return Err(Failure::input(format!("run {} takes another one back", run.id))
             .hint("run the undo again: what is back is left alone"));
     }
+    if run.header.playbook == super::diagnose::PLAYBOOK_NAME {
+        return Err(Failure::input(format!(
+            "run {} was a diagnosis, which changes nothing",
+            run.id
+        ))
+        .hint(format!("diagnose again: fleetmend diagnose -i {}", run.header.inventory)));
+    }
     let inventory = past::inventory_of(&run.header)?;
     let playbook = files::playbook(Path::new(&run.header.playbook), Some(&inventory))?;
     let limit = match &run.header.limit {

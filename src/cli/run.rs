@@ -41,6 +41,8 @@ pub(super) struct RunRequest {
     pub limits: Limits,
     /// How it is shown.
     pub show: Show,
+    /// Whether it only reads, so that other runs may work on its hosts meanwhile.
+    pub reads_only: bool,
 }
 
 /// Runs a playbook.
@@ -78,6 +80,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         approvals,
         seed,
         show: if args.json { Show::Json } else { Show::People },
+        reads_only: false,
     };
     let hosts = touched(&request).count();
     if hosts == 0 {
@@ -151,6 +154,9 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
     let mut hosts: Vec<_> = touched(&request).map(|host| host.name).collect();
     let more = delegated.iter().filter(|name| !hosts.contains(name)).copied().cloned();
     hosts.extend(more.collect::<Vec<_>>());
+    if request.reads_only {
+        hosts.clear();
+    }
     let live = state_dir
         .start(&header, launch::wall_clock(), &hosts)
         .map_err(|error| Failure::input("could not start the run").because(&error))?;

@@ -1,7 +1,8 @@
-//! Readers of events: the live screen, plain lines, JSON, the recap.
+//! Readers of events: the live screen, plain lines, JSON, the recap; and of diagnoses.
 
 mod clean;
 mod confirm;
+mod diagnosis;
 mod failures;
 mod hosts;
 mod json;
@@ -11,6 +12,7 @@ mod recap;
 mod screen;
 
 pub use clean::{clean, clean_line, file_name};
+pub use diagnosis::{Examination, changes, diagnosis_page, diagnosis_text};
 pub use failures::{FailureGroup, group_failures};
 pub use hosts::fold_hosts;
 pub use json::{JsonLines, json_line};

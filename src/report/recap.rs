@@ -43,7 +43,7 @@ fn line(text: &mut String, label: &str, content: &str) {
 
 /// Cuts a text into rows of at most `width` columns; colour codes take none, and a word that is
 /// longer than a row has one of its own.
-fn fold(content: &str, width: usize) -> Vec<String> {
+pub(super) fn fold(content: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut used = 0;
     for word in content.split(' ') {

@@ -2,6 +2,7 @@
 
 mod broken_files;
 mod crash_and_resume;
+mod diagnose;
 mod evidence;
 mod first_run;
 mod flow;
