@@ -26,3 +26,7 @@ pub struct Examination<'a> {
     /// What was made of it.
     pub diagnosis: &'a Diagnosis,
 }
+
+#[cfg(test)]
+#[path = "diagnosis/tests.rs"]
+mod tests;

@@ -83,6 +83,7 @@ fn headline(text: &mut String, seen: &Examination<'_>, groups: &[Group<'_>], pai
     let taken = diagnosis.taken.strftime("%Y-%m-%d %H:%M UTC");
     let _infallible = writeln!(text, "{}  ({taken})", paint.strong(&title));
     let servers = count(diagnosis.matrix.servers.len() as u64, "server");
+    let packages = count(diagnosis.matrix.packages.len() as u64, "package");
     let is_well = groups.iter().all(|group| group.severity == Severity::Note);
     let verdict = if is_well {
         paint.good(&format!("ALL IS WELL: {all} PAIRS ON {}", servers.to_uppercase()))
@@ -92,7 +93,7 @@ fn headline(text: &mut String, seen: &Examination<'_>, groups: &[Group<'_>], pai
         paint.bad(&format!("{causes}: {} OF {all} PAIRS ARE NOT WELL", all - well))
     };
     let _infallible = writeln!(text, "{verdict}\n");
-    line(text, "looked at", &format!("{servers}, {} packages", diagnosis.matrix.packages.len()));
+    line(text, "looked at", &format!("{servers}, {packages}"));
     line(text, "shape", shape(diagnosis.shape));
     text.push('\n');
 }
