@@ -161,6 +161,9 @@ Undo: puts each earlier list back, if the one that this wrote is still there.
     const REPLAY: Replay = Replay::Safe;
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
+        if params.role.is_of_package_servers() {
+            at.expect_package_server().await?;
+        }
         let root = at.root(params.role).await?;
         at.fence().root(&root).await?;
         let account = at.account(&params.account).await?;

@@ -114,7 +114,8 @@ nothing.
   agent, by which its Notification Server knows it. One request. Done when agent.log says so.
 - `list_packages`: only reads; the list is the step's value.
 
-The package commands are refused on a host without the package server plug-in. When
+All but the list are refused on a host that is no package server: client computers are
+left alone. When
 nothing is seen in time the outcome is unknown, never a guess.
 
 Rights: administrator on the host; the agent's COM interface may be closed to others.
@@ -141,6 +142,9 @@ crash.";
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
         let Some(places) = find_places(at).await? else { return Ok(State::NoAgent) };
+        if params.command != Command::ListPackages {
+            at.expect_package_server().await?;
+        }
         let can_show = match params.command {
             Command::UpdateConfiguration => places.can_show(Effect::Configuration),
             Command::ResendPackageStatus => places.can_show(Effect::StatusSent),

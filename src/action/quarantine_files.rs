@@ -1,10 +1,15 @@
 //! `quarantine_files`: named files of listed packages are not where the product looks for them.
 
+mod traffic;
+
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 
+use self::traffic::Sizes;
 use super::agent_packages::PackageList;
 use super::carrying::{carry_out, inverse_of};
 use super::package_files::{FilePattern, admit, movable, names_of, twins_in};
@@ -14,14 +19,19 @@ use crate::event::Undo;
 use crate::host::{Changer, Direction, FencedFile, Move, Reader, Relocation, Role};
 use crate::itms::Unreadable;
 use crate::itms::package_status::{PackageState, read_state};
+use crate::itms::snapshot::read_snapshot;
 use crate::itms::urgent_list::read_urgent_list;
-use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure};
+use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure, WindowsPath};
+use crate::transport::TransportErrorKind;
 
 /// The most files that are moved when the playbook does not say.
 const MOST_FILES: usize = 100;
 
 /// How many files are read at once; each has at most 16 MiB.
 const AT_ONCE: usize = 8;
+
+/// The largest status file that is read.
+const LARGEST_STATUS: u64 = 16 * 1024 * 1024;
 
 /// The action.
 pub(super) struct QuarantineFiles;
@@ -61,7 +71,7 @@ enum Found {
     /// More files than are expected; their contents were not read.
     TooMany(usize),
     /// These files, and why some must stay.
-    Files { moves: Vec<Move>, must_stay: Vec<String> },
+    Files { moves: Vec<Move>, must_stay: Vec<String>, consequence: Option<String> },
 }
 
 #[async_trait]
@@ -81,13 +91,18 @@ Only named files inside the folder of the role are moved: no folder, no wildcard
 content of packages, nothing behind a link. More files than `expect.max` are refused.
 So is a `PackageStatus.xml` that says `Deleted`, since the agent's removal of the
 package would never end, and one whose state cannot be read, unless the agent's own
-list gives another state. At the Notification Server a package's file is also found
+list gives another state; and so is the `snapshot.xml` of such a package. Nothing is moved
+on a host that is no package server (`ps_…` roles): client computers are left alone. At
+the Notification Server a package's file is also found
 without braces and with a language, `{GUID.EN_US}.xml`.
 
 Of files that belong to no package there are two: `UrgentList.xml` of `ps_status`, moved only
 when it lists a package that neither the policies nor the agent know (KB 181405), and in
 `ps_policies` the file of the agent's own Notification Server, `{ns}.xml`; the agent fetches
 it again with its next configuration.
+
+Moving snapshots of the Notification Server away makes new versions, which every package
+server and client downloads: what is known of that is said first, in bytes and downloads.
 
 Rights: an administrator of the server, over SMB; WinRM to find the folders.
 
@@ -137,6 +152,9 @@ each file.
     const REPLAY: Replay = Replay::Safe;
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
+        if params.role.is_of_package_servers() {
+            at.expect_package_server().await?;
+        }
         let patterns = movable(at, params.role, &params.files).await?;
         let root = at.root(params.role).await?;
         let fence = at.fence();
@@ -150,7 +168,11 @@ each file.
         let mut moves = Vec::with_capacity(files.len());
         let mut must_stay = Vec::new();
         let mut unreadable: Vec<(Option<Guid>, FencedFile)> = Vec::new();
+        let mut sizes = Sizes::default();
         for planned in plan_moves(at, files).await? {
+            if let Some((package, bytes)) = planned.snapshot {
+                sizes.add(package, bytes);
+            }
             match planned.state {
                 Some(PackageState::Deleted) => must_stay.push(deleted(&planned.file)),
                 Some(PackageState::Unreadable) => {
@@ -169,7 +191,14 @@ each file.
                 why_stay(file, package.and_then(|package| state_in(&list, package)))
             }));
         }
-        Ok(State { run: at.run(), found: Found::Files { moves, must_stay } })
+        if params.role == Role::PsDelivery {
+            must_stay.extend(being_removed(at, &moves).await?);
+        }
+        let consequence = match params.role {
+            Role::NsSnapshots if !sizes.is_empty() => Some(sizes.told(at).await?),
+            _ => None,
+        };
+        Ok(State { run: at.run(), found: Found::Files { moves, must_stay, consequence } })
     }
 
     fn decide(params: &Params, state: &State) -> Verdict<Relocation> {
@@ -189,12 +218,10 @@ each file.
                 note: "none of the files is there".to_owned(),
                 value: json!({ "moved": [] }),
             },
-            Found::Files { moves, .. } => Verdict::Change(Relocation::new(
-                params.role,
-                state.run,
-                Direction::Away,
-                moves.clone(),
-            )),
+            Found::Files { moves, consequence, .. } => Verdict::Change(
+                Relocation::new(params.role, state.run, Direction::Away, moves.clone())
+                    .with_consequence(consequence.clone()),
+            ),
         }
     }
 
@@ -223,6 +250,8 @@ struct Planned {
     state: Option<PackageState>,
     /// The packages in it, when it is the list of urgent ones.
     urgent: Option<Result<Vec<Guid>, Unreadable>>,
+    /// The package and the bytes of its files, when it is a snapshot of the Notification Server.
+    snapshot: Option<(Guid, Option<u64>)>,
 }
 
 /// Reads the files that are to be moved, several at once; what went away meanwhile is left out.
@@ -237,7 +266,15 @@ async fn plan_moves(
             let Some((the_move, content)) = read? else { continue };
             let state = is_named(file, "PackageStatus.xml").then(|| read_state(&content));
             let urgent = is_named(file, URGENT_LIST).then(|| read_urgent_list(&content));
-            planned.push(Planned { file: file.clone(), the_move, state, urgent });
+            let is_snapshot = file.role() == Role::NsSnapshots
+                && file
+                    .path()
+                    .file_name()
+                    .is_some_and(|name| name.to_lowercase().ends_with(".xml"));
+            let bytes = || read_snapshot(&content).manifest.ok().and_then(|found| found.bytes());
+            let snapshot =
+                the_move.package.filter(|_| is_snapshot).map(|package| (package, bytes()));
+            planned.push(Planned { file: file.clone(), the_move, state, urgent, snapshot });
         }
     }
     Ok(planned)
@@ -251,6 +288,62 @@ fn is_named(file: &FencedFile, name: &str) -> bool {
 
 fn deleted(file: &FencedFile) -> String {
     format!("{} says Deleted", file.path())
+}
+
+/// Why snapshots of a package server must stay: the agent is removing their packages, which its
+/// status files say, or its own list where they cannot be read (KB 178503, 433153).
+async fn being_removed(at: &Reader<'_>, moves: &[Move]) -> Result<Vec<String>, StepFailure> {
+    let root = match at.root(Role::PsStatus).await {
+        Ok(root) => Some(root.path),
+        Err(failure) if failure.class == FailureClass::Refused => None,
+        Err(failure) => return Err(failure),
+    };
+    let packages: BTreeSet<Guid> = moves.iter().filter_map(|it| it.package).collect();
+    let packages: Vec<Guid> = packages.into_iter().collect();
+    let mut stay = Vec::new();
+    let mut unclear = Vec::new();
+    for some in packages.chunks(AT_ONCE) {
+        let states = join_all(some.iter().map(|package| status_of(at, root.as_ref(), *package)));
+        for (package, state) in some.iter().zip(states.await) {
+            match state? {
+                Some(PackageState::Deleted) => {
+                    stay.push(format!("the status of {package} says Deleted"));
+                }
+                Some(PackageState::Unreadable) => unclear.push(*package),
+                None if root.is_none() => unclear.push(*package),
+                // Without a status file the agent is not removing the package.
+                Some(PackageState::Ready | PackageState::Other(_)) | None => {}
+            }
+        }
+    }
+    if !unclear.is_empty() {
+        let list = PackageList::read(at).await?;
+        stay.extend(unclear.into_iter().filter_map(|package| match state_in(&list, package) {
+            Some(PackageState::Ready | PackageState::Other(_)) => None,
+            Some(PackageState::Deleted) => {
+                Some(format!("the agent says that {package} is Deleted"))
+            }
+            Some(PackageState::Unreadable) | None => Some(format!(
+                "the state of {package} cannot be read and the agent does not list it"
+            )),
+        }));
+    }
+    Ok(stay)
+}
+
+/// The state in a package's status file; none when there is no such file.
+async fn status_of(
+    at: &Reader<'_>,
+    root: Option<&WindowsPath>,
+    package: Guid,
+) -> Result<Option<PackageState>, StepFailure> {
+    let path = root.and_then(|root| root.join(&format!("{package}\\PackageStatus.xml")).ok());
+    let Some(path) = path else { return Ok(None) };
+    match at.files().read(&path, LARGEST_STATUS).await {
+        Ok(content) => Ok(Some(read_state(&content))),
+        Err(error) if error.kind == TransportErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the agent's list says of a package; `None` when it does not name it.

@@ -9,15 +9,17 @@ use super::approvals::Approvals;
 use super::args::{Cli, RunArgs};
 use super::error::Failure;
 use super::files::InventoryFile;
+use super::fleet::Fleet;
 use super::launch::{self, Launch, Show};
 use super::{files, fleet, inventory, output, sources};
-use crate::engine::{DriverConfig, Orders};
+use crate::engine::{self, DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
 use crate::plan::{Delegates, Draft, DraftRequest};
-use crate::report::file_name;
+use crate::report::{clean_line, file_name};
 use crate::scheduler::Scheduler;
 use crate::store::StateDir;
+use crate::transport::Connector;
 
 /// What a run is made from.
 pub(super) struct RunRequest {
@@ -87,7 +89,10 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         return Err(Failure::input("no host of the inventory is meant: nothing would be done")
             .hint("check the pattern of --limit and the `hosts` of the plays"));
     }
+    let fleet = fleet_of(&request)?;
+    let connector = launch::connector();
     if !args.check {
+        tell_what_is_foreseen(&request, &fleet, &connector).await;
         let question = format!(
             "run {} on up to {hosts} hosts of {}?",
             file_name(&request.playbook.path),
@@ -95,8 +100,44 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         );
         launch::confirm(&question, args.yes)?;
     }
-    let state = start(&state_dir, request).await?;
+    let state = start_on(&state_dir, request, fleet, connector).await?;
     Ok(launch::result_of(&state))
+}
+
+/// Says what the run will set off at the Notification Servers, before anybody is asked whether it
+/// may: a new snapshot is downloaded by every package server and client (KB 181405, section 3).
+async fn tell_what_is_foreseen(
+    request: &RunRequest,
+    fleet: &Fleet,
+    connector: &Arc<dyn Connector>,
+) {
+    if !engine::is_worth_foreseeing(&request.playbook) {
+        return;
+    }
+    let foreseen = engine::foresee(DriverConfig {
+        run: RunId::new(uuid::Uuid::nil()),
+        orders: Orders::Playbook(Arc::new(request.playbook.clone())),
+        is_check: true,
+        scale: request.inventory.loaded.settings.time_scale,
+        inventory: request.inventory.loaded.inventory.clone(),
+        hosts: fleet.hosts.clone(),
+        endpoints: fleet.endpoints.clone(),
+        limit: request.limit.clone(),
+        extra_vars: request.extra_vars.clone(),
+        operator: Arc::new(Approvals::none()),
+        unfinished: Arc::from([]),
+        connector: Arc::clone(connector),
+    })
+    .await;
+    for one in foreseen {
+        let host = one.host.map_or_else(|| "the work".to_owned(), |host| host.to_string());
+        let said = match &one.lines {
+            Ok(lines) => lines.first().cloned().unwrap_or_default(),
+            Err(failure) => format!("what it sets off is not known: {failure}"),
+        };
+        let said = format!("{host}: {}: {said}", one.task);
+        output::talk(&format!("{}\n", clean_line(&said, 600)));
+    }
 }
 
 /// The hosts that a request may touch.
@@ -118,20 +159,41 @@ fn is_touched(request: &RunRequest, host: &Host) -> bool {
 ///
 /// A credential cannot be found, another run holds a host, or the journal failed.
 pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
-    let delegates = Delegates::of(
+    let fleet = fleet_of(&request)?;
+    start_on(state_dir, request, fleet, launch::connector()).await
+}
+
+/// The hosts that tasks of a request are delegated to.
+fn delegates_of(request: &RunRequest) -> Result<Delegates, Failure> {
+    Delegates::of(
         &request.playbook,
         &request.inventory.loaded.inventory,
         request.limit.as_ref(),
         &request.extra_vars,
     )
-    .map_err(|error| Failure::input("could not start the run").because(&error))?;
+    .map_err(|error| Failure::input("could not start the run").because(&error))
+}
+
+/// The hosts of a request, and where those that it needs answer.
+fn fleet_of(request: &RunRequest) -> Result<Fleet, Failure> {
+    let delegates = delegates_of(request)?;
     let delegated = delegates.hosts();
-    let fleet = fleet::fleet(&request.inventory, |host| {
+    fleet::fleet(&request.inventory, |host| {
         // A CMDB is asked for work and oracle even where its server is not touched.
-        is_touched(&request, host)
+        is_touched(request, host)
             || delegated.contains(&host.name)
             || host.vars.contains_key("cmdb")
-    })?;
+    })
+}
+
+async fn start_on(
+    state_dir: &StateDir,
+    request: RunRequest,
+    fleet: Fleet,
+    connector: Arc<dyn Connector>,
+) -> Result<RunState, Failure> {
+    let delegates = delegates_of(&request)?;
+    let delegated = delegates.hosts();
     let scale = request.inventory.loaded.settings.time_scale;
     let mode = if request.is_check { RunMode::Check } else { RunMode::Run };
     let draft = Draft::new(
@@ -172,7 +234,7 @@ pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<R
         extra_vars: request.extra_vars,
         operator: Arc::new(request.approvals),
         unfinished: launch::unfinished(state_dir, run)?,
-        connector: launch::connector(),
+        connector,
     };
     launch::drive(Launch {
         config,

@@ -4,6 +4,7 @@ mod clock;
 mod cmdb;
 mod config;
 mod driver;
+mod foresee;
 mod logon;
 mod message;
 mod operator;
@@ -15,6 +16,7 @@ mod task;
 
 pub use config::{DriverConfig, Endpoints, Orders};
 pub use driver::{DriveError, Driver};
+pub use foresee::{Foreseen, foresee, is_worth_foreseeing};
 pub use logon::GuardedConnector;
 pub use operator::{NobodyThere, Operator};
 pub use sources::{SourceQuestion, ask_sources};

@@ -119,7 +119,8 @@ impl Sessions {
     }
 }
 
-fn make(config: &DriverConfig, host: &Host, work: Arc<[WorkRow]>) -> Session {
+/// A session for a host with its work.
+pub(super) fn make(config: &DriverConfig, host: &Host, work: Arc<[WorkRow]>) -> Session {
     let endpoints = config.endpoints.get(&host.name).cloned().unwrap_or_default();
     Session::new(SessionConfig {
         run: config.run,

@@ -73,7 +73,8 @@ impl MemoryHost {
             json!({
                 "computer": "PS-01", "domain": "corp.example", "time_utc": null,
                 "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
-                "agent": { "install_dir": AGENT, "version": "8.6", "ns": "smp01.corp.example" },
+                "agent": { "install_dir": AGENT, "version": "8.6", "ns": "smp01.corp.example",
+                    "plugin_version": "8.6" },
                 "notification_server": null,
             }),
         );

@@ -19,6 +19,7 @@ pub mod repair_statements;
 mod roots;
 mod session;
 pub mod statements;
+mod target;
 
 pub use access::{Changer, Reader};
 #[cfg(test)]

@@ -66,6 +66,9 @@ pub struct Relocation {
     pub packages_moved: Vec<Guid>,
     /// The files.
     pub moves: Vec<Move>,
+    /// What moving them sets off elsewhere, for people; none on the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consequence: Option<String>,
 }
 
 /// What became of the files.
@@ -90,7 +93,7 @@ impl Relocation {
                 }
             }
         }
-        Self { role, run, direction, packages_moved, moves }
+        Self { role, run, direction, packages_moved, moves, consequence: None }
     }
 
     /// The same files the other way.
@@ -103,20 +106,24 @@ impl Relocation {
         Self::new(self.role, self.run, direction, self.moves.clone())
     }
 
-    /// One line for each file.
+    /// The same files, with what moving them sets off.
+    #[must_use]
+    pub fn with_consequence(self, consequence: Option<String>) -> Self {
+        Self { consequence, ..self }
+    }
+
+    /// What it sets off, and one line for each file.
     pub fn describe(&self) -> Vec<String> {
-        self.moves
-            .iter()
-            .map(|it| match self.direction {
-                Direction::Away => {
-                    format!("move {} ({} bytes) into quarantine", it.from, it.size)
-                }
-                Direction::Back => format!(
-                    "move {} ({} bytes) back from the quarantine of run {}",
-                    it.from, it.size, self.run
-                ),
-            })
-            .collect()
+        let moves = self.moves.iter().map(|it| match self.direction {
+            Direction::Away => {
+                format!("move {} ({} bytes) into quarantine", it.from, it.size)
+            }
+            Direction::Back => format!(
+                "move {} ({} bytes) back from the quarantine of run {}",
+                it.from, it.size, self.run
+            ),
+        });
+        self.consequence.iter().cloned().chain(moves).collect()
     }
 
     /// The files for `register`.

@@ -52,6 +52,11 @@ impl Role {
         }
     }
 
+    /// Whether it is a folder of package servers, which client computers may have as well.
+    pub fn is_of_package_servers(self) -> bool {
+        matches!(self, Self::PsDelivery | Self::PsStatus | Self::PsPolicies)
+    }
+
     /// Whether files in it may be changed.
     pub fn may_change(self) -> bool {
         match self {

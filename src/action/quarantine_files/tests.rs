@@ -129,6 +129,49 @@ async fn a_status_that_cannot_be_read_needs_the_agents_word() {
 }
 
 #[tokio::test]
+async fn the_snapshot_of_a_package_that_is_being_removed_stays() {
+    let host = MemoryHost::package_server();
+    for package in [A, B] {
+        host.write(&snapshot(package), "x");
+    }
+    host.write(&status(B), "<PackageStatus Status='Deleted'/>");
+
+    let failure = refusal(&host, snapshots(&[A, B])).await;
+    assert!(failure.message.contains(&format!("{B} says Deleted")), "{failure}");
+    assert!(!failure.message.contains(&A.to_string()), "{failure}");
+    change(&host, 1, "quarantine_files", snapshots(&[A])).await;
+
+    host.write(&status(A), "<PackageStatus");
+    let agent_says = |status: &str| {
+        let packages = json!([{ "id": A, "name": "a", "status": status, "version": "1" }]);
+        host.answer("agent-packages", json!({ "package_server": true, "packages": packages }));
+    };
+    agent_says("Deleted");
+    refusal(&host, snapshots(&[A])).await;
+    agent_says("Ready");
+    change(&host, 1, "quarantine_files", snapshots(&[A])).await;
+}
+
+#[tokio::test]
+async fn nothing_is_moved_on_a_client_computer() {
+    let host = MemoryHost::package_server();
+    host.write(&snapshot(A), "x");
+    host.answer(
+        "host-facts",
+        json!({
+            "computer": "PC-01", "domain": "corp.example", "time_utc": null,
+            "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
+            "agent": { "install_dir": crate::host::memory::AGENT, "version": "8.6" },
+            "notification_server": null,
+        }),
+    );
+
+    let failure = refusal(&host, snapshots(&[A])).await;
+
+    assert!(failure.message.starts_with("not a package server"), "{failure}");
+}
+
+#[tokio::test]
 async fn the_notification_servers_files_are_found_in_every_spelling() {
     let host = MemoryHost::package_server();
     let folder = "C:\\ProgramData\\Symantec\\SMP\\Snapshots";
@@ -140,7 +183,11 @@ async fn the_notification_servers_files_are_found_in_every_spelling() {
         "packages": [A] });
 
     let record = change(&host, 1, "quarantine_files", params.clone()).await;
-    assert_eq!(record.lines.len(), 3, "{:?}", record.lines);
+    assert_eq!(record.lines.len(), 4, "{:?}", record.lines);
+    let said = &record.lines[0];
+    assert!(said.starts_with("builds 1 package anew"), "what it sets off comes first: {said}");
+    assert!(said.contains("the size of 1 package is not known"), "{said}");
+    assert!(said.contains("whose number is not known"), "there is no CMDB here: {said}");
     apply(&host, 1, &record).await;
     assert_eq!(host.files_below(folder), [format!("{folder}\\{B}.xml")]);
 
