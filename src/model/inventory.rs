@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
+use super::sourced::Taken;
 use super::{Ambiguous, Host, HostName, HostOrigin, Merged, SourcedServer, Vars, sourced};
 
 /// A group: its variables, its hosts and its children.
@@ -185,7 +186,7 @@ impl Inventory {
     ///
     /// Servers and hosts cannot be told apart.
     pub fn with_sourced(&self, servers: &[SourcedServer]) -> Result<(Self, Merged), Ambiguous> {
-        let (known, new, merged) = sourced::merge(self, servers)?;
+        let Taken { known, new, merged } = sourced::merge(self, servers)?;
         let mut groups = self.groups.clone();
         let group = groups.entry(Self::PACKAGE_SERVERS.to_owned()).or_default();
         group.hosts.extend(new.keys().map(|name| (name.clone(), Vars::new())));

@@ -75,6 +75,14 @@ pub struct Ambiguous(pub Vec<String>);
 /// The variable by which a host is known to be a package server.
 pub(super) const IS_PACKAGE_SERVER: &str = "itms_package_server";
 
+/// Servers as hosts: what is known of those of the file, and those that are new.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) known: IndexMap<HostName, Vars>,
+    pub(super) new: IndexMap<HostName, Vars>,
+    pub(super) merged: Merged,
+}
+
 /// Adds the servers to an inventory and tells its hosts what the CMDB knows of them.
 ///
 /// A server is matched by GUID, else by fully qualified name, else by a short name that only one
@@ -84,10 +92,7 @@ pub(super) const IS_PACKAGE_SERVER: &str = "itms_package_server";
 /// # Errors
 ///
 /// A server could be several hosts, several servers the same one, or a host declares another GUID.
-pub(super) fn merge(
-    inventory: &Inventory,
-    servers: &[SourcedServer],
-) -> Result<(IndexMap<HostName, Vars>, IndexMap<HostName, Vars>, Merged), Ambiguous> {
+pub(super) fn merge(inventory: &Inventory, servers: &[SourcedServer]) -> Result<Taken, Ambiguous> {
     let hosts: Vec<Host> = inventory.hosts().collect();
     let index = HostIndex::new(&hosts);
     let mut merged = Merged::default();
@@ -154,7 +159,7 @@ pub(super) fn merge(
             new.insert(name, vars_of(server));
         }
     }
-    if troubles.is_empty() { Ok((known, new, merged)) } else { Err(Ambiguous(troubles)) }
+    if troubles.is_empty() { Ok(Taken { known, new, merged }) } else { Err(Ambiguous(troubles)) }
 }
 
 fn told(server: &SourcedServer) -> String {
