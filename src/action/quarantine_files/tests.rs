@@ -161,7 +161,7 @@ async fn nothing_is_moved_on_a_client_computer() {
         json!({
             "computer": "PC-01", "domain": "corp.example", "time_utc": null,
             "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
-            "agent": { "install_dir": crate::host::memory::AGENT, "version": "8.6" },
+            "agent": { "install_dir": AGENT, "version": "8.6" },
             "notification_server": null,
         }),
     );
