@@ -121,6 +121,21 @@ pub async fn package_servers(
         .collect()
 }
 
+/// The package servers that are in a site, by the operator's query as in [`package_servers`].
+///
+/// # Errors
+///
+/// As [`package_servers`].
+pub async fn servers_in_sites(
+    at: &Reader<'_>,
+    site_query: &ReadOnlySelect,
+) -> Result<Vec<Guid>, StepFailure> {
+    let sites = sites(&at.query_checked(site_query).await?)?;
+    let mut servers: Vec<Guid> = sites.into_keys().collect();
+    servers.sort_unstable();
+    Ok(servers)
+}
+
 /// The sites by server.
 fn sites(rows: &[Row]) -> Result<HashMap<Guid, String>, StepFailure> {
     let refused = |text: String| StepFailure::new(FailureClass::Refused, text);

@@ -25,7 +25,9 @@ pub use access::{Changer, Reader};
 #[cfg(test)]
 pub(crate) use cabinet::below_here;
 pub use cabinet::{Cabinet, EvidenceFolder};
-pub use cmdb::{PairStatus, not_ready_packages, package_servers, readiness, work};
+pub use cmdb::{
+    PairStatus, not_ready_packages, package_servers, readiness, servers_in_sites, work,
+};
 pub use descriptor::{DescriptorChange, DescriptorWritten, Place};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};
 pub use fence::{Fence, FencedFile};

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::answers::{DISPATCHER_SERVICE, ServerAnswer};
 use super::disk::{age, entries, file_in, root};
-use super::part::{contact, out_of_reach, then};
+use super::part::{contact, out_of_reach, seen, then};
 use super::{cmdb, log, packages, shell};
 use crate::action::scripts::EXAMINE_SERVER;
-use crate::host::{HostFacts, Reader, Role};
+use crate::host::{HostFacts, Reader, Role, servers_in_sites};
 use crate::itms::evidence::{
     Contact, EventQueue, LogFinding, NotificationServerEvidence, OfferedPackage, QueueSample, Seen,
     StatusRow,
 };
 use crate::itms::signature::Signature;
-use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
+use crate::model::{FailureClass, Guid, ReadOnlySelect, StepFailure, WindowsPath};
 
 /// How many snapshots are read.
 const MOST_SNAPSHOTS: usize = 512;
@@ -54,6 +54,7 @@ pub(super) async fn examine(at: &Reader<'_>) -> Result<NotificationServerEvidenc
     evidence.rows = cmdb::status_rows(at).await?;
     evidence.packages = cmdb::offered(at).await?;
     versions(at, &mut evidence).await?;
+    evidence.servers_with_site = sites(at).await?;
     let usual = HostFacts::usual(at.host().name.as_str());
     let known = facts.as_deref().unwrap_or(&usual);
     let now = || {
@@ -120,6 +121,17 @@ async fn services(
         Seen::NotAsked => {}
     }
     Ok(())
+}
+
+/// The servers that are in a site, where the inventory says how to read that (`site_query` of
+/// `cmdb`): where the product keeps it is not published.
+async fn sites(at: &Reader<'_>) -> Result<Seen<Vec<Guid>>, StepFailure> {
+    let query = at.host().vars.get("cmdb").and_then(|cmdb| cmdb.get("site_query"));
+    let Some(text) = query.and_then(Value::as_str) else { return Ok(Seen::NotAsked) };
+    match ReadOnlySelect::new(text, &["ServerGuid", "Site"]) {
+        Ok(select) => seen(servers_in_sites(at, &select).await),
+        Err(why) => Ok(Seen::Unreadable(format!("`site_query` is refused: {why}"))),
+    }
 }
 
 /// The agent that the server hands out is current; where it does not tell, the newest that any
