@@ -40,10 +40,10 @@ pub fn diagnosis_page(examination: &Examination<'_>) -> String {
     table(&mut html, &groups);
     findings(&mut html, &groups, examination);
     gaps(&mut html, examination);
-    let _infallible = write!(
+    let _infallible = writeln!(
         html,
         "<footer>Written by fleetmend {}; read-only, nothing was changed.</footer></main></body>\
-         </html>\n",
+         </html>",
         env!("CARGO_PKG_VERSION")
     );
     html
