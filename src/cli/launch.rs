@@ -170,18 +170,29 @@ fn drive_failure(error: &DriveError) -> Failure {
     }
 }
 
+/// Sees that somebody can say whether hosts may be changed: before any connection, so that nothing
+/// is asked for in vain.
+///
+/// # Errors
+///
+/// Nobody is there, and `--yes` was not given.
+pub(super) fn expect_someone(yes: bool) -> Result<(), Failure> {
+    if yes || environment::can_ask() {
+        return Ok(());
+    }
+    Err(Failure::input("nobody can be asked whether hosts may be changed")
+        .hint("add --yes, or look first with --check"))
+}
+
 /// Asks the operator, at a terminal, before hosts are changed.
 ///
 /// # Errors
 ///
 /// He says no, or cannot be asked.
 pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    expect_someone(yes)?;
     if yes {
         return Ok(());
-    }
-    if !environment::can_ask() {
-        return Err(Failure::input("nobody can be asked whether hosts may be changed")
-            .hint("add --yes, or look first with --check"));
     }
     output::talk(&format!("{question} [y/N] "));
     let mut answer = String::new();

@@ -89,6 +89,9 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         return Err(Failure::input("no host of the inventory is meant: nothing would be done")
             .hint("check the pattern of --limit and the `hosts` of the plays"));
     }
+    if !args.check {
+        launch::expect_someone(args.yes)?;
+    }
     let fleet = fleet_of(&request)?;
     let connector = launch::connector();
     if !args.check {

@@ -156,7 +156,10 @@ impl ReadShell for Facts {
         Ok(json!({
             "computer": "PS001", "domain": "corp.example", "time_utc": null,
             "program_data": r"C:\ProgramData", "program_files": r"C:\Program Files",
-            "agent": { "install_dir": AGENT, "version": "8.6", "ns": "smp01.corp.example" },
+            "agent": {
+                "install_dir": AGENT, "version": "8.6", "plugin_version": "8.6",
+                "ns": "smp01.corp.example",
+            },
             "notification_server": null,
         }))
     }
