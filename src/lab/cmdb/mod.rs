@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod database;
+mod inspect;
 mod irregular;
 mod lexer;
 mod named;

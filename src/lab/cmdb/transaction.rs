@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Stored;
 
 use super::change::Change;
-use super::database::{Cmdb, Turn, row_text};
+use super::database::{Cmdb, Turn};
+use super::inspect::row_text;
 use super::sql_error::SqlError;
 
 /// What a session has open.
