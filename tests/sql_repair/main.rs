@@ -5,7 +5,9 @@
     reason = "a test that cannot go on panics; helpers are not test functions to clippy"
 )]
 
-use std::collections::BTreeMap;
+mod seeded;
+mod wire;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,121 +22,23 @@ use fleetmend::lab::front::{
 };
 use fleetmend::lab::tds::{CMDB_WRITERS, TdsFront, TdsSettings};
 use fleetmend::model::{
-    Credential, FailureClass, Guid, Host, HostName, PlayNo, RunId, StepFailure, TaskId, TimeScale,
+    Credential, FailureClass, Host, HostName, PlayNo, RunId, StepFailure, TaskId, TimeScale,
 };
 use fleetmend::secret::Secret;
 use fleetmend::transport::{Deadline, NetworkConnector, Target};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+
+use crate::seeded::{
+    PARENT, Prints, codebases, duplicates, origin, package, prints, repairs, seeded, server,
+    status, tables,
+};
+use crate::wire::Wire;
 
 const READER: &str = "cmdb-reader";
 const WRITER: &str = "cmdb-writer";
 const PASSWORD: &str = "Lock-Ring 7 é";
-const SERVERS: u128 = 200;
-const PACKAGES: u128 = 50;
-const LOCAL: Guid = Guid::from_u128(0x5000);
-const PARENT: Guid = Guid::from_u128(0x5001);
-
-fn server(number: u128) -> Guid {
-    Guid::from_u128(0xA000 + number)
-}
-
-fn package(number: u128) -> Guid {
-    Guid::from_u128(0xB000 + number)
-}
-
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(30))
-}
-
-/// The tables that must not differ but where they are meant to.
-const TABLES: [&str; 9] = [
-    "SWDPackageServer",
-    "SWDPackage",
-    "SWDPackageCodebase",
-    "ItemNSSource",
-    "OriginNSSourceNS",
-    "ForwardServer",
-    "vThisNS",
-    "vItem",
-    "backupset",
-];
-
-type Tables = BTreeMap<&'static str, Vec<String>>;
-
-fn tables(cmdb: &Cmdb) -> Tables {
-    TABLES.into_iter().map(|table| (table, cmdb.dump(table).unwrap())).collect()
-}
-
-/// The same in short, for comparing often.
-type Prints = BTreeMap<&'static str, u64>;
-
-fn prints(cmdb: &Cmdb) -> Prints {
-    TABLES.into_iter().map(|table| (table, cmdb.fingerprint(table).unwrap())).collect()
-}
-
-/// Each repair with the prints of all tables before and after it.
-async fn known_repairs(cmdb: &Cmdb, address: SocketAddr) -> (Prints, Vec<(Value, Prints)>) {
-    let before = prints(cmdb);
-    let mut known = Vec::new();
-    for (number, (params, table, rows)) in (0xF000_0000..).zip(repairs(&tables(cmdb))) {
-        let mut run = Run::new(number, address, Some(address));
-        let record = run.decided(&params).await;
-        run.apply(&record.change).await.unwrap();
-        assert!(cmdb.dump(table).unwrap() == rows);
-        let after = prints(cmdb);
-        assert!(after != before);
-        run.undo(&record).await.unwrap();
-        assert!(prints(cmdb) == before);
-        known.push((params, after));
-    }
-    (before, known)
-}
-
-/// 200 servers with 50 packages each, a codebase for each pair, cells of every hostile kind,
-/// duplicates of two packages, and three packages that come from another server.
-fn seeded() -> Cmdb {
-    const HOSTILE: [&str; 6] = [
-        "'; DROP TABLE SWDPackageServer; --",
-        "]]; DELETE FROM [SWDPackageServer] --",
-        "{0562094A-ECBE-4617-9253-5E7FFB5E00C4}",
-        "/* @P1 */ \" ` \\ %_[]",
-        "The trust relationship failed(1789). Zürich 𝄞",
-        "",
-    ];
-    let cmdb = Cmdb::new().unwrap();
-    cmdb.set_this_server(LOCAL, "smp01").unwrap();
-    cmdb.add_backup("nightly", cmdb.now() - jiff::SignedDuration::from_hours(5), false).unwrap();
-    for p in 0..PACKAGES {
-        cmdb.upsert_package(package(p), &format!("Package {p} ' ] --"), "7").unwrap();
-    }
-    for s in 0..SERVERS {
-        for p in 0..PACKAGES {
-            let hostile = usize::try_from(s + p).unwrap() % (HOSTILE.len() * 3);
-            let version = match HOSTILE.get(hostile) {
-                Some(text) => Some((*text).to_owned()),
-                None if hostile == 7 => None,
-                None => Some((1_600_000_000 + s + p).to_string()),
-            };
-            let status = (hostile != 8).then(|| "Ready".to_owned());
-            let row = PackageServerRow { server: server(s), package: package(p), status, version };
-            cmdb.add_package_server_row(&row).unwrap();
-            // Two packages have one or two more of the same rows on some servers.
-            let surplus = if p < 2 { s % 3 } else { 0 };
-            for _ in 0..surplus {
-                cmdb.add_package_server_row(&row).unwrap();
-            }
-            let url = format!("http://ps-{s}/it's]--/{{{p}}}");
-            cmdb.upsert_codebase(package(p), &url, &server(s).to_string(), HOSTILE[hostile % 6])
-                .unwrap();
-        }
-    }
-    for p in 10..13 {
-        cmdb.set_origin(package(p), PARENT, "old-parent").unwrap();
-    }
-    cmdb
 }
 
 async fn front(cmdb: &Cmdb, faults: Arc<dyn Faults>) -> TdsFront {
@@ -241,81 +145,22 @@ impl Run {
     }
 }
 
-fn codebases() -> Value {
-    json!({
-        "repair": "delete_codebases",
-        "packages": [package(3), package(4)],
-        "servers": (0..20).map(server).collect::<Vec<_>>(),
-        "expect": { "max": 40 },
-        "attest_unused_package_setting": true,
-    })
-}
-
-fn status() -> Value {
-    json!({
-        "repair": "delete_package_status",
-        "packages": [package(0), package(5)],
-        "servers": (50..90).map(server).collect::<Vec<_>>(),
-        "expect": { "max": 400 },
-        "attest_unused_package_setting": true,
-    })
-}
-
-fn duplicates() -> Value {
-    json!({
-        "repair": "remove_duplicates",
-        "packages": [package(1)],
-        "servers": (0..30).map(server).collect::<Vec<_>>(),
-        "expect": { "max": 30 },
-    })
-}
-
-fn origin() -> Value {
-    json!({
-        "repair": "set_origin",
-        "packages": [package(10), package(11), package(20)],
-        "owner_guid": LOCAL,
-        "left_hierarchy": [PARENT],
-        "expect": { "max": 2 },
-    })
-}
-
-/// Each repair, its table, and the rows of that table as they must be after it.
-fn repairs(before: &Tables) -> Vec<(Value, &'static str, Vec<String>)> {
-    let is_of = |row: &str, key: Guid| row.contains(&key.bare());
-    let any = |row: &str, mut keys: std::ops::Range<u128>, make: fn(u128) -> Guid| {
-        keys.any(|number| is_of(row, make(number)))
-    };
-    let kept = |table: &str, gone: &dyn Fn(&str) -> bool| -> Vec<String> {
-        before[table].iter().filter(|row| !gone(row)).cloned().collect()
-    };
-    let codebases_left =
-        kept("SWDPackageCodebase", &|row| any(row, 3..5, package) && any(row, 0..20, server));
-    let status_left = kept("SWDPackageServer", &|row| {
-        (is_of(row, package(0)) || is_of(row, package(5))) && any(row, 50..90, server)
-    });
-    let mut once = before["SWDPackageServer"].clone();
-    let mut last = String::new();
-    once.retain(|row| {
-        let is_meant = is_of(row, package(1)) && any(row, 0..30, server);
-        let is_surplus = is_meant && *row == last;
-        last.clone_from(row);
-        !is_surplus
-    });
-    let mut origins: Vec<String> = before["ItemNSSource"]
-        .iter()
-        .map(|row| {
-            let changes = is_of(row, package(10)) || is_of(row, package(11));
-            if changes { row.replace("Integer(2)", "Integer(1)") } else { row.clone() }
-        })
-        .collect();
-    origins.sort_unstable();
-    vec![
-        (codebases(), "SWDPackageCodebase", codebases_left),
-        (status(), "SWDPackageServer", status_left),
-        (duplicates(), "SWDPackageServer", once),
-        (origin(), "ItemNSSource", origins),
-    ]
+/// Each repair with the prints of all tables before and after it.
+async fn known_repairs(cmdb: &Cmdb, address: SocketAddr) -> (Prints, Vec<(Value, Prints)>) {
+    let before = prints(cmdb);
+    let mut known = Vec::new();
+    for (number, (params, table, rows)) in (0xF000_0000..).zip(repairs(&tables(cmdb))) {
+        let mut run = Run::new(number, address, Some(address));
+        let record = run.decided(&params).await;
+        run.apply(&record.change).await.unwrap();
+        assert!(cmdb.dump(table).unwrap() == rows);
+        let after = prints(cmdb);
+        assert!(after != before);
+        run.undo(&record).await.unwrap();
+        assert!(prints(cmdb) == before);
+        known.push((params, after));
+    }
+    (before, known)
 }
 
 #[tokio::test]
@@ -520,14 +365,14 @@ impl Faults for Nth {
 }
 
 /// After a failed or cut step: all or nothing, and a resumed run knows which and ends well; undo of
-/// everything that was decided brings the table back.
+/// everything that was decided brings the table back. Returns whether the repair was committed.
 async fn resumes_and_returns(
     run: &mut Run,
     cmdb: &Cmdb,
     params: &Value,
     outcome: Result<Applied, StepFailure>,
     (before, after): (&Prints, &Prints),
-) {
+) -> bool {
     let resumed = run.decide(params).await.unwrap();
     let now = prints(cmdb);
     let is_done = match resumed {
@@ -552,6 +397,7 @@ async fn resumes_and_returns(
         run.undo(record).await.unwrap();
     }
     assert!(prints(cmdb) == *before, "undo brings everything back");
+    is_done
 }
 
 #[tokio::test]
@@ -570,6 +416,11 @@ async fn a_fault_at_every_request_leaves_all_or_nothing() {
             RequestFault::Drop,
             RequestFault::Truncate,
         ] {
+            let is_an_error = matches!(fault, RequestFault::Deadlock | RequestFault::LockTimeout);
+            if is_an_error && params["repair"] != "remove_duplicates" {
+                // To the controller one error of a statement is as another.
+                continue;
+            }
             for nth in 0.. {
                 number += 1;
                 let mut run = Run::new(number, front.address(), Some(front.address()));
@@ -587,101 +438,7 @@ async fn a_fault_at_every_request_leaves_all_or_nothing() {
             }
         }
     }
-    assert!(met >= 4 * 5 * 8, "{met} requests met a fault");
-}
-
-/// The way to the server, which is cut after so many packets of one direction.
-struct Wire {
-    address: SocketAddr,
-    state: Arc<WireState>,
-    task: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct WireState {
-    /// Packets of TDS that went to the server, and that came from it.
-    passed: [AtomicUsize; 2],
-    /// The direction, and after how many of its packets the way is cut.
-    cut: Mutex<Option<(usize, usize)>>,
-    /// Whether it stays cut.
-    is_down: Mutex<bool>,
-    /// Whether a cut lasts.
-    lasts: bool,
-}
-
-impl Wire {
-    async fn lay(to: SocketAddr, lasts: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(WireState { lasts, ..WireState::default() });
-        let own = Arc::clone(&state);
-        let task = tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                if *own.is_down.lock().unwrap() {
-                    continue;
-                }
-                let server = TcpStream::connect(to).await.unwrap();
-                let own = Arc::clone(&own);
-                tokio::spawn(async move {
-                    let (from_client, to_client) = client.into_split();
-                    let (from_server, to_server) = server.into_split();
-                    // Whichever ends first ends both: that is the cut.
-                    tokio::select! {
-                        () = own.carry(0, from_client, to_server) => {}
-                        () = own.carry(1, from_server, to_client) => {}
-                    }
-                });
-            }
-        });
-        Self { address, state, task }
-    }
-
-    fn reset(&self, cut: Option<(usize, usize)>) {
-        self.state.passed.iter().for_each(|count| count.store(0, Ordering::Relaxed));
-        *self.state.cut.lock().unwrap() = cut;
-        *self.state.is_down.lock().unwrap() = false;
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl WireState {
-    async fn carry(
-        &self,
-        direction: usize,
-        mut from: impl tokio::io::AsyncRead + Unpin,
-        mut to: impl tokio::io::AsyncWrite + Unpin,
-    ) {
-        loop {
-            let mut header = [0; 8];
-            if from.read_exact(&mut header).await.is_err() {
-                return;
-            }
-            let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-            let mut packet = header.to_vec();
-            packet.resize(length.max(8), 0);
-            if from.read_exact(&mut packet[8..]).await.is_err() {
-                return;
-            }
-            let passed = self.passed[direction].fetch_add(1, Ordering::Relaxed);
-            {
-                let mut cut = self.cut.lock().unwrap();
-                if *cut == Some((direction, passed)) {
-                    *cut = None;
-                    *self.is_down.lock().unwrap() = self.lasts;
-                    return;
-                }
-            }
-            if to.write_all(&packet).await.is_err() {
-                return;
-            }
-        }
-    }
+    assert!(met >= (4 * 3 + 2) * 8, "{met} requests met a fault");
 }
 
 /// Cuts the way after every packet of both directions, in turn.
@@ -690,7 +447,7 @@ async fn cut_at_every_packet(lasts: bool, only: &[usize]) {
     let front = front(&cmdb, Arc::new(NoFaults)).await;
     let wire = Wire::lay(front.address(), lasts).await;
     let (before, all) = known_repairs(&cmdb, front.address()).await;
-    let (mut number, mut cuts) = (0, 0);
+    let (mut number, mut cuts, mut lost_answers) = (0, 0, 0);
     for (params, after) in only.iter().map(|at| all[*at].clone()) {
         for direction in [0, 1] {
             for packets in 0.. {
@@ -707,12 +464,16 @@ async fn cut_at_every_packet(lasts: bool, only: &[usize]) {
                     break;
                 }
                 cuts += 1;
-                resumes_and_returns(&mut run, &cmdb, &params, outcome, (&before, &after)).await;
+                let ends = (&before, &after);
+                let is_done = resumes_and_returns(&mut run, &cmdb, &params, outcome, ends).await;
+                lost_answers += usize::from(is_done);
                 run.session.close().await;
             }
         }
     }
     assert!(cuts >= 18 * only.len(), "{cuts} cuts");
+    // The answer to COMMIT is one packet, so that each repair was committed and cut once.
+    assert_eq!(lost_answers, only.len());
 }
 
 #[tokio::test]
