@@ -51,8 +51,8 @@ Repairs one of the tables of KB 181405, for the packages and servers that are na
 - `remove_duplicates`: of rows of SWDPackageServer that are the same in every column, one
   stays (Additional Queries). Rows of one pair that differ are refused.
 - `set_origin`: makes packages this server's own (section 1). Both of the article's ways
-  must agree on the local identifier, and the operator names the servers that have left
-  the hierarchy.
+  must agree on the local identifier, the operator names the servers that have left the
+  hierarchy, and none of them may be one of the inventory's `parent_servers`.
 
 One transaction on a connection of its own, with XACT_ABORT and LOCK_TIMEOUT: looks at the
 rows and holds them, compares them with those that were planned with, copies them to

@@ -12,6 +12,8 @@ mod rights;
 mod server;
 mod shell;
 
+pub(super) use self::cmdb::parents;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 

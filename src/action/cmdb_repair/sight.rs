@@ -1,5 +1,6 @@
 //! What a repair reads before it decides.
 
+use super::super::examine::parents;
 use super::exchange::{Change, Exchange};
 use super::params::{MOST_KEYS, Orders, Params, RepairKind, Wanted, refused};
 use super::rows::{MOST_ROWS, understood};
@@ -48,6 +49,8 @@ pub(super) struct OriginSight {
     /// By its second way.
     pub(super) owner: Vec<i64>,
     pub(super) servers: Vec<OriginServer>,
+    /// The parents that the inventory names, in lower case.
+    pub(super) parents: Vec<String>,
 }
 
 /// A server that items come from.
@@ -193,6 +196,7 @@ async fn origin_sight(owner: Guid, at: &Reader<'_>) -> Result<OriginSight, StepF
     Ok(OriginSight {
         this_server: ids(&this_server),
         owner: ids(&by_owner),
+        parents: parents(at.host()),
         servers: servers
             .iter()
             .filter_map(|row| {

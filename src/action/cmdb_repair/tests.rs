@@ -234,6 +234,7 @@ fn an_origin_is_changed_only_if_both_ways_agree_and_the_other_server_has_left() 
                 guid: Some(OTHER),
                 name: Some("old-parent".to_owned()),
             }],
+            parents: Vec::new(),
         });
         seen
     };
@@ -243,6 +244,10 @@ fn an_origin_is_changed_only_if_both_ways_agree_and_the_other_server_has_left() 
         }))
     };
     let number = SqlValue::Integer;
+    let mut under_a_parent = seen(number(7), &[3], &[3]);
+    let origin = under_a_parent.repair.as_mut().and_then(|sight| sight.origin.as_mut());
+    origin.unwrap().parents.push("old-parent".to_owned());
+    assert!(refusal(&wanted(&[OTHER], &[]), &under_a_parent).contains("a parent"));
 
     let Change::Repair(exchange) = change(&wanted(&[OTHER], &[]), &seen(number(7), &[3], &[3]))
     else {

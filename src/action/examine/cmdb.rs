@@ -66,8 +66,9 @@ pub(super) async fn offered(at: &Reader<'_>) -> Result<Seen<Vec<OfferedPackage>>
     }))
 }
 
-/// The servers that the inventory names as parents of this one, `parent_servers`: a name or a list.
-fn parents(host: &Host) -> Vec<String> {
+/// The servers that the inventory names as parents of this one, `parent_servers`: a name or a list;
+/// in lower case.
+pub(in super::super) fn parents(host: &Host) -> Vec<String> {
     let names = match host.vars.get("parent_servers") {
         Some(Value::Array(names)) => names.as_slice(),
         Some(name) => std::slice::from_ref(name),
