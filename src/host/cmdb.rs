@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn the_work_of_a_play_is_a_named_query_of_the_same_name() {
         for work in WorkQuery::ALL {
-            let query = queries::find(work.name()).expect(work.name());
+            let query = queries::find(work.name()).expect("every work is a named query");
             for column in ["ServerGuid", "ServerName", "ServerFqdn", "PackageGuid", "Status"] {
                 assert!(query.columns.iter().any(|known| known.name == column), "{column}");
             }

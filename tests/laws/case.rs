@@ -89,7 +89,9 @@ impl Case {
     pub(crate) fn answer(&self, step: &StepId) -> Option<(Outcome, Option<FailureClass>)> {
         let flow = self.flow(step);
         (flow.is_once && flow.is_idle).then(|| {
-            if self.draft.mode == RunMode::Run && self.roll(&(step.task, "answer")) % 4 == 0 {
+            if self.draft.mode == RunMode::Run
+                && self.roll(&(step.task, "answer")).is_multiple_of(4)
+            {
                 (Outcome::Failed, Some(FailureClass::Unconfirmed))
             } else {
                 (Outcome::Unchanged, None)
