@@ -14,8 +14,8 @@ use super::yaml::{Kind, Node};
 use super::{LoadedInventory, flow, lint, variables};
 use crate::action::ActionKind;
 use crate::model::{
-    Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Selector, TimeScale, Vars,
-    WorkQuery,
+    Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Selector, TimeScale, Unmet,
+    Vars, WorkQuery,
 };
 
 const PLAY: Keys = Keys {
@@ -264,7 +264,7 @@ fn percentage(node: &Node<'_>, source: &mut Source<'_>) -> Option<f64> {
 
 fn oracle(node: &Node<'_>, has_work: bool, source: &mut Source<'_>) -> Option<Oracle> {
     const ORACLE: Keys =
-        Keys { what: "an oracle", known: &["ready", "within"], later: &[], foreign: &[] };
+        Keys { what: "an oracle", known: &["ready", "within", "unmet"], later: &[], foreign: &[] };
     const EXAMPLE: &str = "it is written `oracle: { ready: work, within: 45 min }`";
     let entries = fields::entries(node, "an oracle", source)?;
     ORACLE.refuse_unknown(entries, source);
@@ -288,13 +288,47 @@ fn oracle(node: &Node<'_>, has_work: bool, source: &mut Source<'_>) -> Option<Or
             .error("no-work", node.span, "the oracle asks about `work`, and the play has none")
             .help("add `work: not_ready_packages` to the play");
     }
+    let unmet = match fields::get(entries, "unmet") {
+        Some(node) => unmet(node, source)?,
+        None => Unmet::Fail,
+    };
     match fields::get(entries, "within") {
-        Some(node) => fields::span_of_time(node, source).map(|within| Oracle { within }),
+        Some(node) => fields::span_of_time(node, source).map(|within| Oracle { within, unmet }),
         None => {
             fields::missing(node.span, "this oracle", "within", EXAMPLE, source);
             None
         }
     }
+}
+
+/// Reports the last oracle of a playbook that leaves the judgement to a later one.
+pub(super) fn refuse_unjudged(play: &Node<'_>, source: &mut Source<'_>) {
+    let oracle = match &play.kind {
+        Kind::Map(entries) => fields::get(entries, "oracle"),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Broken => None,
+    };
+    let at = oracle.map_or(play.span, |oracle| oracle.span);
+    source
+        .error("nobody-judges", at, "no later play has an oracle that could judge what is left")
+        .help("leave out `unmet: go_on` here: the last oracle says how the run ends");
+}
+
+fn unmet(node: &Node<'_>, source: &mut Source<'_>) -> Option<Unmet> {
+    let written = fields::written(node, "`fail` or `go_on`", source)?;
+    let found = Unmet::ALL.iter().find(|(word, _)| *word == written);
+    if found.is_none() {
+        source
+            .error(
+                "wrong-value",
+                node.span,
+                format!("an oracle that is not met cannot `{written}`"),
+            )
+            .nearest(written, Unmet::ALL.iter().map(|(word, _)| *word))
+            .expected(
+                "`fail`: the run does not end well; or `go_on`: a later play's oracle judges",
+            );
+    }
+    found.map(|(_, unmet)| *unmet)
 }
 
 fn limits(

@@ -12,7 +12,7 @@ use super::tasks::Shared;
 use super::yaml::{self, Kind, Span};
 use super::{Diagnostic, LoadedInventory, fields};
 use crate::action::ActionKind;
-use crate::model::{PlayNo, Playbook};
+use crate::model::{Play, PlayNo, Playbook, Unmet};
 
 /// A playbook that can be used.
 #[derive(Debug, Clone)]
@@ -89,13 +89,22 @@ fn read(
     against: &Against<'_>,
     shared: &mut Shared<'_>,
     source: &mut Source<'_>,
-) -> Vec<crate::model::Play> {
+) -> Vec<Play> {
     match &root.kind {
-        Kind::List(plays) if !plays.is_empty() => plays
-            .iter()
-            .zip(0..)
-            .filter_map(|(node, number)| play::read(node, PlayNo(number), against, shared, source))
-            .collect(),
+        Kind::List(nodes) if !nodes.is_empty() => {
+            let read: Vec<(&yaml::Node<'_>, Play)> = nodes
+                .iter()
+                .zip(0..)
+                .filter_map(|(node, number)| {
+                    Some((node, play::read(node, PlayNo(number), against, shared, source)?))
+                })
+                .collect();
+            let judge = read.iter().rev().find_map(|(node, play)| Some((node, play.oracle?)));
+            if let Some((node, _)) = judge.filter(|(_, oracle)| oracle.unmet == Unmet::GoOn) {
+                play::refuse_unjudged(node, source);
+            }
+            read.into_iter().map(|(_, play)| play).collect()
+        }
         Kind::Map(entries) => {
             let at = entries.first().map_or(root.span, |entry| entry.key_span);
             source

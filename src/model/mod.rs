@@ -24,7 +24,9 @@ pub use id::{HostName, PlayNo, RunId, StepId, TaskId, WaveNo};
 pub use inventory::{Group, Inventory, VarLevel, VarOrigin};
 pub use outcome::{FailureClass, Outcome, StepFailure};
 pub use path::{ParsePathError, WindowsPath};
-pub use playbook::{ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, WorkQuery};
+pub use playbook::{
+    ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
+};
 pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate};
 pub use read_only_select::ReadOnlySelect;
 pub use selector::{ParseSelectorError, Selector};

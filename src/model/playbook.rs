@@ -96,6 +96,25 @@ impl WorkQuery {
 pub struct Oracle {
     /// How long the world may take after the last step, in the world's time.
     pub within: Duration,
+    /// What it means for the run when not every pair is ready by then.
+    #[serde(default)]
+    pub unmet: Unmet,
+}
+
+/// What an oracle that is not satisfied means for the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmet {
+    /// The run does not end well.
+    #[default]
+    Fail,
+    /// Nothing: a later play repairs what is left, and its oracle judges.
+    GoOn,
+}
+
+impl Unmet {
+    /// The words that playbooks use.
+    pub const ALL: &[(&'static str, Self)] = &[("fail", Self::Fail), ("go_on", Self::GoOn)];
 }
 
 /// One entry of a play.

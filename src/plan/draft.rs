@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{Course, Delegates, cut, in_order};
 use crate::event::RunMode;
 use crate::model::{
-    Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Order,
-    Play, PlayNo, Playbook, Selector, TagChoice, TaskId, TimeScale, WaveNo, WorkQuery,
+    Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Oracle,
+    Order, Play, PlayNo, Playbook, Selector, TagChoice, TaskId, TimeScale, WaveNo, WorkQuery,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -139,9 +139,9 @@ pub struct DraftPlay {
     pub max_fail_percentage: Option<f64>,
     /// The limits that hold in this play: the run's, tightened by what the play declares.
     pub limits: Limits,
-    /// How long the world may take after the last step until the CMDB says Ready, in the world's
-    /// time; none means that it is not asked.
-    pub oracle: Option<Duration>,
+    /// How long the world may take after the last step until the CMDB says Ready, and what it means
+    /// when it does not; none means that it is not asked.
+    pub oracle: Option<Oracle>,
 }
 
 /// All that the scheduler needs.
@@ -297,7 +297,7 @@ fn draft_play(
         throttle: play.throttle.max(1),
         max_fail_percentage: play.max_fail_percentage,
         limits,
-        oracle: play.oracle.map(|oracle| oracle.within),
+        oracle: play.oracle,
     }
 }
 

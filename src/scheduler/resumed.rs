@@ -26,9 +26,9 @@ impl Scheduler {
     /// Takes in what counts for the result and what was drawn from limits.
     pub(super) fn recall(&mut self, resumption: &Resumption) {
         let state = &resumption.state;
-        for play in state.plays.values() {
+        for (number, play) in &state.plays {
             play.hosts.values().filter_map(|host| host.outcome).for_each(|o| self.tally.add(o));
-            if play.finished && !is_oracle_well(play) {
+            if play.finished && !is_oracle_well(play) && self.is_judged(*number) {
                 self.tally.is_oracle_unsatisfied = true;
             }
         }

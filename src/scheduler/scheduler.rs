@@ -9,7 +9,8 @@ use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, RunResult, StopStage};
 use crate::model::{
-    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
+    Cost, Elapsed, FailureClass, MatchedWork, Now, Oracle, Outcome, PlayNo, StepFailure, StepId,
+    Unmet,
 };
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
@@ -583,12 +584,12 @@ impl Scheduler {
     fn end_waves(&mut self, now: Elapsed) {
         let is_last = self.is_halted();
         let Stage::Running(play) = std::mem::replace(&mut self.stage, Stage::Ended) else { return };
-        let within = self.draft.plays[usize::from(play.number.0)].oracle;
+        let oracle = self.draft.plays[usize::from(play.number.0)].oracle;
         let is_asked = !self.draft.is_check()
             && !play.hosts.is_empty()
             && self.stopping != Some(StopStage::Cancel);
-        match within.filter(|_| is_asked) {
-            Some(within) => {
+        match oracle.filter(|_| is_asked) {
+            Some(Oracle { within, .. }) => {
                 let is_last = is_last || !play.hosts.iter().any(|host| play.is_well(&host.name));
                 let watch = OracleWatch::new(now, within, self.draft.scale, is_last);
                 self.stage = Stage::Asking(play, watch);
@@ -598,10 +599,17 @@ impl Scheduler {
     }
 
     fn oracle_said(&mut self, is_satisfied: bool) {
-        self.tally.is_oracle_unsatisfied |= !is_satisfied;
         if let Stage::Asking(play, _) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            self.tally.is_oracle_unsatisfied |= !is_satisfied && self.is_judged(play.number);
             self.end_play(&play);
         }
+    }
+
+    /// Whether the oracle of a play counts for the result; one with `unmet: go_on` leaves that to a
+    /// later play.
+    pub(super) fn is_judged(&self, play: PlayNo) -> bool {
+        let oracle = self.draft.plays.get(usize::from(play.0)).and_then(|play| play.oracle);
+        oracle.is_none_or(|oracle| oracle.unmet == Unmet::Fail)
     }
 
     /// A play that the operator stopped, or that has hosts left, is not finished: a resume goes on

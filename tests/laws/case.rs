@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fleetmend::event::{RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Order, Outcome,
-    PlayNo, Rate, StepId, TaskId, TimeScale, WorkQuery,
+    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Oracle, Order,
+    Outcome, PlayNo, Rate, StepId, TaskId, TimeScale, Unmet, WorkQuery,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -272,7 +272,10 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                     throttle,
                     max_fail_percentage: budget,
                     limits: limits.clone(),
-                    oracle: oracle.map(Duration::from_secs),
+                    oracle: oracle.map(|seconds| Oracle {
+                        within: Duration::from_secs(seconds),
+                        unmet: if seconds % 3 == 0 { Unmet::GoOn } else { Unmet::Fail },
+                    }),
                 }
             },
         )

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fleetmend::event::{EventKind, RunResult};
-use fleetmend::model::{Cost, HostName, LimitName, Outcome, StepId};
+use fleetmend::model::{Cost, HostName, LimitName, Outcome, PlayNo, StepId, Unmet};
 use fleetmend::scheduler::{Command, Input};
 use proptest::prelude::*;
 
@@ -279,13 +279,25 @@ fn a_run_that_nothing_stopped_ends_every_host(case: &Case, world: &World<'_>) {
     assert!(outcomes.iter().all(|(.., outcome)| outcome.is_some()), "a host was forgotten");
     let has_bad = outcomes.iter().any(|(.., outcome)| is_bad(*outcome));
     let has_no_work = world.state.plays.values().any(|play| play.work_failure.is_some());
+    // Only an oracle that is not followed by a judge of its own judges.
+    let judges = |number: PlayNo| {
+        let oracle = case.draft.plays[usize::from(number.0)].oracle;
+        oracle.is_some_and(|oracle| oracle.unmet == Unmet::Fail)
+    };
+    let is_unmet = |play: &fleetmend::event::PlayState| {
+        let is_met = play.oracle.as_ref().is_some_and(|report| report.not_ready.is_empty());
+        play.oracle_done && (play.oracle_failure.is_some() || !is_met)
+    };
     match result {
-        RunResult::Done => assert!(!has_bad && !has_no_work),
+        RunResult::Done => {
+            assert!(!has_bad && !has_no_work);
+            let mut plays = world.state.plays.iter();
+            assert!(!plays.any(|(number, play)| judges(*number) && is_unmet(play)));
+        }
         RunResult::SomeFailed | RunResult::UnreachableOnly => assert!(has_bad || has_no_work),
         RunResult::OracleNotSatisfied => {
-            let plays = world.state.plays.values();
-            let is_unsure = |play: &fleetmend::event::PlayState| play.oracle_done;
-            assert!(plays.into_iter().any(is_unsure));
+            let mut plays = world.state.plays.iter();
+            assert!(plays.any(|(number, play)| judges(*number) && play.oracle_done));
         }
         RunResult::Bug | RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed => {
             panic!("{result:?} without a cause")

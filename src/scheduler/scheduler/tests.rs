@@ -165,7 +165,8 @@ fn the_gauge_says_why_things_wait() {
 #[test]
 fn an_oracle_without_rows_is_no_success() {
     let mut draft = draft(1, 1, None);
-    draft.plays[0].oracle = Some(Duration::from_secs(20));
+    let within = Duration::from_secs(20);
+    draft.plays[0].oracle = Some(Oracle { within, unmet: Unmet::Fail });
     let mut scheduler = Scheduler::new(draft);
     let step = started(&commands(&mut scheduler, at(0)))[0].clone();
     finish(&mut scheduler, &step, None, at(0));
@@ -183,6 +184,25 @@ fn an_oracle_without_rows_is_no_success() {
             let asked = commands(&mut scheduler, at(wakeup.as_millis()));
             assert_eq!(asked, [Command::CheckOracle { play }]);
         }
+    }
+}
+
+#[test]
+fn an_oracle_that_lets_the_run_go_on_does_not_judge_it() {
+    for (unmet, result) in
+        [(Unmet::GoOn, RunResult::Done), (Unmet::Fail, RunResult::OracleNotSatisfied)]
+    {
+        let mut draft = draft(1, 1, None);
+        draft.plays[0].oracle = Some(Oracle { within: Duration::ZERO, unmet });
+        let mut scheduler = Scheduler::new(draft);
+        let step = started(&commands(&mut scheduler, at(0)))[0].clone();
+        finish(&mut scheduler, &step, None, at(0));
+        commands(&mut scheduler, at(0));
+
+        let report = OracleReport::default();
+        scheduler.handle(at(0), Input::Oracle { play: PlayNo(0), report });
+
+        assert_eq!(commands(&mut scheduler, at(0)).last(), Some(&Command::Finish(result)));
     }
 }
 
