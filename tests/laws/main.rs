@@ -3,6 +3,7 @@
 mod case;
 mod dependencies;
 mod layering;
+mod playbooks;
 mod resuming;
 mod scheduling;
 mod world;
