@@ -33,6 +33,7 @@ pub(super) fn notification_server(fleet: &Fleet, calendar: Calendar, dice: &mut 
         queue: VecDeque::new(),
         next_event_id: 100_000 + dice.below(1_000_000),
         queue_peak: 0,
+        lacks_addresses: false,
         drained: 0,
         conditions: NotificationServerConditions::default(),
     }

@@ -37,6 +37,8 @@ pub(super) struct Ns {
     pub(super) queue: VecDeque<Post>,
     pub(super) next_event_id: u64,
     pub(super) queue_peak: u64,
+    /// Whether somebody else changed the CMDB since addresses were written.
+    pub(super) lacks_addresses: bool,
     pub(super) drained: u64,
     pub(super) conditions: NotificationServerConditions,
 }
@@ -209,7 +211,12 @@ impl World {
     pub(super) fn task_ends(&mut self, number: usize) {
         match self.ns.tasks[number].kind {
             TaskKind::PackageRefresh => self.refresh_packages_at_ns(),
-            TaskKind::DistributionPoints => self.publish_own_codebases(),
+            TaskKind::DistributionPoints => {
+                self.publish_own_codebases();
+                if std::mem::take(&mut self.ns.lacks_addresses) {
+                    self.publish_codebases_of_rows();
+                }
+            }
             TaskKind::StatusCapture => {}
         }
         let task = &mut self.ns.tasks[number];
@@ -376,6 +383,20 @@ impl World {
                 urls: vec![format!("http://{}/Altiris/NS/Packages/{lower}/", ns.fqdn)],
                 snapshot: self.ns.versions[number],
             });
+        }
+    }
+
+    /// Writes the addresses of every pair whose row says Ready.
+    fn publish_codebases_of_rows(&mut self) {
+        for server in 0..self.fleet.servers.len() {
+            let guid = self.fleet.servers[server].guid;
+            for package in self.fleet.servers[server].packages.clone() {
+                let row = self.ns.rows.get(&(guid, self.fleet.packages[package].guid));
+                if row.is_some_and(|row| row.status == "Ready") {
+                    let version = self.agents[server].holdings[&package].version;
+                    self.publish_codebases(server, package, version);
+                }
+            }
         }
     }
 

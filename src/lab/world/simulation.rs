@@ -190,6 +190,7 @@ impl World {
     /// the last one counts.
     pub fn adopt_rows(&mut self, rows: impl IntoIterator<Item = ((Guid, Guid), StatusRow)>) {
         self.ns.rows = rows.into_iter().collect();
+        self.ns.lacks_addresses = true;
     }
 
     /// The Notification Server's row of a (server, package) pair.
