@@ -4,6 +4,7 @@ mod case;
 mod dependencies;
 mod layering;
 mod playbooks;
+mod procedures;
 mod resuming;
 mod scheduling;
 mod world;

@@ -7,6 +7,7 @@ mod diagnose;
 mod evidence;
 mod first_run;
 mod flow;
+mod procedures;
 mod secrets;
 mod sources;
 mod stop;
