@@ -89,6 +89,10 @@ pub(super) async fn attempt(
         }
         Decision::Change(record, cost) => (record, cost),
     };
+    if task.flow.only_checks {
+        let note = format!("would: {}", record.lines.join("; "));
+        return StepEnd::unchanged(note, json!({ "would": record.lines }));
+    }
     if job.is_check {
         return would_change(job, record, cost).await;
     }
@@ -142,7 +146,7 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
     let params = render(&task.action.params, scope).map_err(|error| refused(&error))?;
     let action = find(&task.action.action)?;
     let prepared = action.prepare(params).map_err(|error| refused(&error))?;
-    if let Some(note) = prepared.rehearse().filter(|_| job.is_check) {
+    if let Some(note) = prepared.rehearse().filter(|_| job.is_check || task.flow.only_checks) {
         // What follows is looked at as if the operator had confirmed.
         let asks = prepared.question().is_some();
         let value = if asks { json!({ "reply": Reply::Confirmed }) } else { Value::Null };

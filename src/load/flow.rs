@@ -172,6 +172,11 @@ pub(super) fn check(
             .error("nothing-to-delegate", at, format!("`{name}` acts on no host"))
             .help("leave out `delegate_to`");
     }
+    if let Some(at) = place("check").filter(|_| task.flow.only_checks && !action.needs_host()) {
+        source
+            .error("nothing-to-check", at, format!("`{name}` changes no host"))
+            .help("leave out `check`");
+    }
     if let Some(at) = place("run_once").filter(|_| task.flow.run_once && inherited.is_rescued) {
         source
             .error("run-once-in-rescue", at, "a task that runs once cannot be rescued")

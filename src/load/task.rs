@@ -27,12 +27,12 @@ pub(super) const TASK: Keys = Keys {
         "delay",
         "run_once",
         "delegate_to",
+        "check",
         "uses",
         "within",
     ],
     later: &[
-        ("check", "run the playbook with `--check`"),
-        ("check_mode", "run the playbook with `--check`"),
+        ("check_mode", "write `check: true` at the task, or run the playbook with `--check`"),
         ("notify", "write the task where it should run, with a `when`"),
         ("causes", "`uses` takes what is drawn later as well: `{ now: 1, later: 2 }`"),
         ("vars", "put the variables into the `vars` of the play, or into a `set_fact` before"),
@@ -106,6 +106,9 @@ pub(super) fn read(
                 .or_else(|| inherited.delegate_to.clone().filter(|_| call.1.needs_host())),
             each,
             retry,
+            only_checks: get("check")
+                .and_then(|node| fields::flag(node, source))
+                .unwrap_or_default(),
         },
     };
     flow::check(&task, call.1, entries, inherited, reading, source);

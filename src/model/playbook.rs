@@ -158,6 +158,9 @@ pub struct TaskFlow {
     pub each: Option<Value>,
     /// When and how often it is repeated.
     pub retry: Option<Retry>,
+    /// Whether it only reads and says what it would change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_checks: bool,
 }
 
 impl TaskFlow {

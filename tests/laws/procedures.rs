@@ -14,8 +14,8 @@ use crate::playbooks;
 /// The rows of the four articles: a letter and how many it has.
 const ARTICLES: &[(char, u32)] = &[('A', 53), ('B', 27), ('C', 7), ('D', 15)];
 
-/// Words of this program that are neither verbs nor their parameters.
-const COMMANDS: &[&str] = &["diagnose", "run", "undo", "inventory"];
+/// Commands and keys of tasks: neither verbs nor their parameters.
+const COMMANDS: &[&str] = &["check", "diagnose", "run", "undo", "inventory"];
 
 /// A line of the page.
 struct Row {

@@ -286,6 +286,39 @@ fn one_host_does_for_all_what_runs_once_and_delegated_steps_take_turns() {
 }
 
 #[test]
+fn a_task_that_only_checks_says_what_it_would_change_and_changes_nothing() {
+    let lab = SmallLab::start(3, 37, 400.0, "faults: [{ kind: stale, hosts: 1 }]", 39);
+    let world = World::new();
+    let playbook = write(
+        &world,
+        "check.yml",
+        "- hosts: package_servers
+  work: not_ready_packages
+  max_fail_percentage: 0
+  tasks:
+    - quarantine_files: { role: ps_delivery, files: ['{package}/snapshot.xml'], packages: '{{ work.package_ids }}' }
+      check: true
+      register: found
+    - assert: { that: [found.would is defined, found.would | length > 0] }
+    - powershell: 'exit 3'
+      check: true
+",
+    );
+    let before = lab.lab().world().with(|world| world.not_ready());
+
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+
+    assert_eq!(ended.code, Some(0), "{}\n{events:#?}", ended.stderr);
+    assert!(of(&events, "step_decided").is_empty(), "nothing was decided on");
+    let notes: Vec<&str> = of(&events, "step_finished").iter().map(|e| text(e, "note")).collect();
+    assert!(notes.iter().any(|note| note.starts_with("would: move")), "{notes:?}");
+    let hosts = of(&events, "host_finished");
+    assert!(!hosts.is_empty() && hosts.iter().all(|host| text(host, "outcome") == "unchanged"));
+    assert_eq!(lab.lab().world().with(|world| world.not_ready()), before);
+}
+
+#[test]
 fn a_run_is_not_resumed_when_a_file_that_it_included_has_changed() {
     let lab = SmallLab::start(2, 36, 400.0, FAULTS, 36);
     let world = World::new();
