@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fleetmend::action;
+use fleetmend::expression::{Scope, render, truth};
 use fleetmend::itms::triage::Playbook as Proposed;
-use fleetmend::load::{load_inventory, load_playbook_with, render};
-use fleetmend::model::{Playbook, Task};
-use serde_json::Value;
+use fleetmend::load::{load_inventory, load_playbook_with, render as shown};
+use fleetmend::model::{Host, HostName, Playbook, Task, Vars};
+use serde_json::{Value, json};
 
 /// What the header of every playbook says, in this order.
 const HEADINGS: [&str; 4] =
@@ -59,12 +61,12 @@ pub(crate) fn texts() -> BTreeMap<String, String> {
 fn loaded() -> BTreeMap<String, (Playbook, String)> {
     let text = fs::read_to_string(root().join("inventory/lab.yml")).expect("the inventory");
     let inventory = load_inventory("inventory/lab.yml", &text)
-        .unwrap_or_else(|found| panic!("{}", render(&found, false)));
+        .unwrap_or_else(|found| panic!("{}", shown(&found, false)));
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| error.to_string());
     let load = |(name, text): (String, String)| {
         let loaded = load_playbook_with(&name, &text, action::registry(), Some(&inventory), &read)
-            .unwrap_or_else(|found| panic!("{name}: {}", render(&found, false)));
-        (name, (loaded.playbook, render(&loaded.notes, false)))
+            .unwrap_or_else(|found| panic!("{name}: {}", shown(&found, false)));
+        (name, (loaded.playbook, shown(&loaded.notes, false)))
     };
     texts().into_iter().map(load).collect()
 }
@@ -202,4 +204,31 @@ fn every_section_of_the_resynchronization_asks_whether_all_is_well() {
     assert_eq!(judged.iter().position(|judges| *judges), Some(judged.len() - 1));
     let sections = playbook.plays.iter().filter(|play| play.oracle.is_some());
     assert!(sections.clone().all(|play| play.work.is_some()));
+}
+
+/// KB 181405, section 6. A simulated fleet is never that old, so that the condition is asked alone.
+#[test]
+fn the_rights_on_nscap_are_looked_at_below_7_1_sp2_only() {
+    let (playbook, _) = &loaded()["check-nscap-permissions.yml"];
+    let task = |verb: &str| {
+        playbook.tasks().find(|task| task.action.action == verb).expect("a task of that verb")
+    };
+    let is_looked_at = |version: &str| {
+        let (name, vars) = (HostName::new("smp01"), Arc::new(Vars::new()));
+        let host = Host { name, groups: Arc::from([]), vars };
+        let mut scope = Scope::new(host, Arc::default(), Arc::default());
+        scope.register("server", json!({ "current_agent_version": { "known": version } }));
+        let facts = render(&task("set_fact").action.params, &scope).expect("three numbers");
+        for (name, value) in facts.as_object().expect("a mapping") {
+            scope.register(name, value.clone());
+        }
+        truth(task("powershell").when.as_deref().expect("a condition"), &scope).expect("a truth")
+    };
+
+    for old in ["7.0.7416.0", "7.1.7858.0", "7.1.8279.9", "6.0.6074"] {
+        assert!(is_looked_at(old), "{old}");
+    }
+    for new in ["7.1.8280.0", "7.1.8400.12", "7.5.1597.0", "8.0.0.0", "8.8.1280.0", "10.0.1"] {
+        assert!(!is_looked_at(new), "{new}");
+    }
 }
