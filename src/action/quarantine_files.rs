@@ -9,7 +9,6 @@ use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 
-use self::traffic::Sizes;
 use super::agent_packages::PackageList;
 use super::carrying::{carry_out, inverse_of};
 use super::package_files::{FilePattern, admit, movable, names_of, twins_in};
@@ -20,6 +19,7 @@ use crate::host::{Changer, Direction, FencedFile, Move, Reader, Relocation, Role
 use crate::itms::Unreadable;
 use crate::itms::package_status::{PackageState, read_state};
 use crate::itms::snapshot::read_snapshot;
+use crate::itms::traffic::PackageSizes;
 use crate::itms::urgent_list::read_urgent_list;
 use crate::model::{Cost, FailureClass, Guid, RunId, StepFailure, WindowsPath};
 use crate::transport::TransportErrorKind;
@@ -168,7 +168,7 @@ each file.
         let mut moves = Vec::with_capacity(files.len());
         let mut must_stay = Vec::new();
         let mut unreadable: Vec<(Option<Guid>, FencedFile)> = Vec::new();
-        let mut sizes = Sizes::default();
+        let mut sizes = PackageSizes::default();
         for planned in plan_moves(at, files).await? {
             if let Some((package, bytes)) = planned.snapshot {
                 sizes.add(package, bytes);
@@ -195,7 +195,9 @@ each file.
             must_stay.extend(being_removed(at, &moves).await?);
         }
         let consequence = match params.role {
-            Role::NsSnapshots if !sizes.is_empty() => Some(sizes.told(at).await?),
+            Role::NsSnapshots if !sizes.is_empty() => {
+                Some(traffic::estimate(&sizes, at).await?.to_string())
+            }
             _ => None,
         };
         Ok(State { run: at.run(), found: Found::Files { moves, must_stay, consequence } })

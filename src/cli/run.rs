@@ -94,8 +94,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     }
     let fleet = fleet_of(&request)?;
     let connector = launch::connector();
+    tell_what_is_foreseen(&request, &fleet, &connector).await;
     if !args.check {
-        tell_what_is_foreseen(&request, &fleet, &connector).await;
         let question = format!(
             "run {} on up to {hosts} hosts of {}?",
             file_name(&request.playbook.path),
@@ -107,8 +107,9 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     Ok(launch::result_of(&state))
 }
 
-/// Says what the run will set off at the Notification Servers, before anybody is asked whether it
-/// may: a new snapshot is downloaded by every package server and client (KB 181405, section 3).
+/// Says what the run will set off at the Notification Servers, or would when it is only checked,
+/// before anything starts and anybody is asked whether it may: a new snapshot is downloaded by every
+/// package server and client (KB 181405, section 3).
 async fn tell_what_is_foreseen(
     request: &RunRequest,
     fleet: &Fleet,

@@ -1,248 +1,224 @@
-//! What new versions of packages cost in traffic, before anything starts: packages by servers by
-//! bytes. A new version is downloaded by every package server that has the package and by every client
-//! (KB 181405, section 3): how many clients there are is not known here, and is said to be.
+//! What snapshots that are built anew cost in traffic: packages by package servers by bytes. A new
+//! version is downloaded by every package server that has the package and by every client (KB 181405,
+//! section 3): how many clients there are is nowhere known, and is said to be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::evidence::{FleetEvidence, OfferedPackage};
 use crate::model::Guid;
 
-/// What package servers would download.
+/// The bytes of each package, where its snapshot says them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackageSizes(BTreeMap<Guid, Option<u64>>);
+
+impl PackageSizes {
+    /// Adds a snapshot. A package with several, one per language, counts by the largest; one of
+    /// which any cannot be read is not known.
+    pub fn add(&mut self, package: Guid, bytes: Option<u64>) {
+        let known = self.0.entry(package).or_insert(bytes);
+        *known = known.zip(bytes).map(|(a, b)| a.max(b));
+    }
+
+    /// Whether no package is built anew.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What package servers would download. Its text is one line for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
-    /// The packages of which new versions would be made.
-    pub packages: usize,
-    /// The package servers that have at least one of them.
-    pub servers: usize,
-    /// The downloads: pairs of package server and package.
-    pub downloads: usize,
-    /// The bytes of these downloads, of packages whose snapshot tells every size.
-    pub bytes: u64,
-    /// Downloads whose bytes are not known.
-    pub of_unknown_size: usize,
+    /// How many packages are built anew.
+    pub packages: u64,
+    /// The packages of these whose size is not known.
+    pub of_unknown_size: u64,
+    /// What is known of the downloads.
+    pub load: Load,
+}
+
+/// How often and how much is downloaded, as far as package servers can be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// The package servers of each package were counted.
+    Counted {
+        /// The most package servers that have one of the packages.
+        servers: u64,
+        /// The pairs of package and package server.
+        downloads: u64,
+        /// The bytes of all downloads of packages whose size is known.
+        bytes: u64,
+    },
+    /// They were not.
+    PerServer {
+        /// The bytes that a package server with all of the packages downloads.
+        bytes: u64,
+        /// Why they were not.
+        why: String,
+    },
 }
 
 impl Traffic {
-    /// Estimates what new versions of packages would be downloaded.
-    ///
-    /// The sizes come from the file lists of the Notification Server's snapshots, else from those of
-    /// a package server. A server has a package when a row, or the agent's own list, says so; rows of
-    /// servers that were not examined count as well.
-    pub fn of(evidence: &FleetEvidence, packages: &BTreeSet<Guid>) -> Self {
-        let sizes = sizes(evidence);
-        let holders = holders(evidence, packages);
-        let mut traffic = Self { packages: packages.len(), ..Self::default() };
-        let mut servers: BTreeSet<&str> = BTreeSet::new();
-        for (package, holders) in &holders {
-            traffic.downloads += holders.len();
-            match sizes.get(package) {
-                Some(bytes) => {
-                    let all = bytes.saturating_mul(holders.len() as u64);
-                    traffic.bytes = traffic.bytes.saturating_add(all);
+    /// Estimates the traffic from the package servers that each package is on, or from the reason
+    /// why these are not known. A package that is not counted there is on none.
+    pub fn new(sizes: &PackageSizes, servers: Result<&BTreeMap<Guid, u64>, String>) -> Self {
+        let sizes = &sizes.0;
+        let load = match servers {
+            Ok(servers) => {
+                let of = |package: &Guid| servers.get(package).copied().unwrap_or(0);
+                let each = sizes.iter().filter_map(|(package, bytes)| {
+                    Some(bytes.as_ref()?.saturating_mul(of(package)))
+                });
+                Load::Counted {
+                    servers: sizes.keys().map(of).max().unwrap_or(0),
+                    downloads: sizes.keys().map(of).fold(0, u64::saturating_add),
+                    bytes: each.fold(0, u64::saturating_add),
                 }
-                None => traffic.of_unknown_size += holders.len(),
             }
-            servers.extend(holders.iter().map(String::as_str));
-        }
-        traffic.servers = servers.len();
-        traffic
-    }
-}
-
-/// The bytes of each package, where they are known.
-fn sizes(evidence: &FleetEvidence) -> BTreeMap<Guid, u64> {
-    let mut sizes = BTreeMap::new();
-    let on_disk = evidence.servers.iter().filter_map(|server| server.on_disk.known()).flatten();
-    for disk in on_disk {
-        let snapshot = disk.snapshot.known().and_then(Option::as_ref);
-        sizes.extend(snapshot.and_then(|snapshot| snapshot.bytes).map(|bytes| (disk.id, bytes)));
-    }
-    let servers = evidence.notification_servers.iter();
-    let offered = servers.filter_map(|server| server.packages.known()).flatten();
-    let bytes = |package: &OfferedPackage| package.snapshot.known()?.as_ref()?.bytes;
-    // What the Notification Server offers is what will be downloaded.
-    sizes.extend(offered.filter_map(|package| Some((package.id, bytes(package)?))));
-    sizes
-}
-
-/// The servers that have each package: by their short names, so that rows and inventory agree.
-fn holders(
-    evidence: &FleetEvidence,
-    packages: &BTreeSet<Guid>,
-) -> BTreeMap<Guid, BTreeSet<String>> {
-    let mut holders: BTreeMap<Guid, BTreeSet<String>> = BTreeMap::new();
-    let names: BTreeMap<Guid, String> = evidence
-        .servers
-        .iter()
-        .filter_map(|server| Some((server.guid?, server.host.short().to_lowercase())))
-        .collect();
-    let rows = evidence.notification_servers.iter().filter_map(|server| server.rows.known());
-    for row in rows.flatten().filter(|row| packages.contains(&row.package)) {
-        // Rows of retired servers cause no download.
-        let Some(name) = &row.server_name else { continue };
-        let short = name.split('.').next().unwrap_or(name).to_lowercase();
-        let name = names.get(&row.server).cloned().unwrap_or(short);
-        holders.entry(row.package).or_default().insert(name);
-    }
-    for server in &evidence.servers {
-        let held = server.held.known().into_iter().flatten();
-        for package in held.filter(|held| packages.contains(&held.id)) {
-            holders.entry(package.id).or_default().insert(server.host.short().to_lowercase());
+            Err(why) => {
+                let bytes = sizes.values().flatten().copied().fold(0, u64::saturating_add);
+                Load::PerServer { bytes, why }
+            }
+        };
+        Self {
+            packages: sizes.len() as u64,
+            of_unknown_size: sizes.values().filter(|bytes| bytes.is_none()).count() as u64,
+            load,
         }
     }
-    holders
 }
 
 impl fmt::Display for Traffic {
-    /// `3 packages on 40 package servers: 118 downloads, 21.4 GiB; clients download them as well, and
-    /// how many there are is not known`.
+    /// `builds 3 packages anew, each on up to 40 package servers: 118 downloads, 21.4 GB; clients
+    /// download as well, how many is not known`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |number: usize| if number == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} package{} on {} package server{}: {} download{}, ",
-            self.packages,
-            plural(self.packages),
-            self.servers,
-            plural(self.servers),
-            self.downloads,
-            plural(self.downloads),
-        )?;
-        match self.of_unknown_size {
-            0 => write!(f, "{}", Bytes(self.bytes))?,
-            unknown => write!(
-                f,
-                "at least {}, and {unknown} download{} of unknown size",
-                Bytes(self.bytes),
-                plural(unknown),
-            )?,
+        write!(f, "builds {} anew", Plural(self.packages, "package"))?;
+        let has_sizes = self.of_unknown_size < self.packages;
+        match &self.load {
+            Load::Counted { servers, downloads, bytes } => {
+                f.write_str(if self.packages == 1 { ", on " } else { ", each on up to " })?;
+                write!(
+                    f,
+                    "{}: {}",
+                    Plural(*servers, "package server"),
+                    Plural(*downloads, "download")
+                )?;
+                if has_sizes {
+                    let at_least = if self.of_unknown_size > 0 { "at least " } else { "" };
+                    write!(f, ", {at_least}{}", Bytes(*bytes))?;
+                }
+            }
+            Load::PerServer { bytes, why } => {
+                f.write_str(": ")?;
+                if has_sizes {
+                    write!(f, "{}", Bytes(*bytes))?;
+                } else {
+                    f.write_str("bytes that are not known")?;
+                }
+                write!(f, " for each package server, whose number is not known ({why})")?;
+            }
         }
-        f.write_str("; clients download them as well, and how many there are is not known")
+        if self.of_unknown_size > 0 {
+            write!(
+                f,
+                "; the size of {} is not known, as the snapshot cannot be read",
+                Plural(self.of_unknown_size, "package")
+            )?;
+        }
+        f.write_str("; clients download as well, how many is not known")
     }
 }
 
-/// Bytes as people read them: `512 B`, `21.4 GiB`.
+/// A number of things: `1 package`, `2 packages`.
+struct Plural(u64, &'static str);
+
+impl fmt::Display for Plural {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+/// Bytes for people, in powers of 1,000 as network links count them: `512 bytes`, `21.4 GB`.
 struct Bytes(u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
+        const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+        if self.0 < 1_000 {
+            return Plural(self.0, "byte").fmt(f);
         }
-        let power = (self.0.ilog2() / 10).min(6) as usize;
-        // Tenths in whole numbers: shifted by ten bits less, so that nothing overflows.
-        let tenths = (u128::from(self.0) * 10) >> (10 * power);
-        write!(f, "{}.{} {}", tenths / 10, tenths % 10, UNITS[power - 1])
+        let (mut whole, mut tenth, mut unit) = (self.0 / 1_000, self.0 % 1_000 / 100, 0);
+        while whole >= 1_000 && unit + 1 < UNITS.len() {
+            (tenth, whole, unit) = (whole % 1_000 / 100, whole / 1_000, unit + 1);
+        }
+        write!(f, "{whole}.{tenth} {}", UNITS[unit])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::itms::evidence::{
-        HeldPackage, NotificationServerEvidence, Seen, ServerEvidence, SnapshotSeen, StatusRow,
-    };
-    use crate::model::HostName;
 
-    fn package(number: u128) -> Guid {
-        Guid::from_u128(number)
+    const A: Guid = Guid::from_u128(1);
+    const B: Guid = Guid::from_u128(2);
+
+    fn sizes(list: &[(Guid, Option<u64>)]) -> PackageSizes {
+        let mut sizes = PackageSizes::default();
+        for (package, bytes) in list {
+            sizes.add(*package, *bytes);
+        }
+        sizes
     }
 
-    fn offered(number: u128, bytes: Option<u64>) -> OfferedPackage {
-        let snapshot = SnapshotSeen {
-            version: Some("1601954124".to_owned()),
-            sha256: String::new(),
-            content_sha256: None,
-            path: None,
-            files: 2,
-            bytes,
-        };
-        OfferedPackage {
-            id: package(number),
-            name: None,
-            current_version: None,
-            origin: Seen::NotAsked,
-            snapshot: Seen::Known(Some(snapshot)),
-            source_reachable: Seen::NotAsked,
-        }
-    }
-
-    fn row(server: u128, name: Option<&str>, number: u128) -> StatusRow {
-        StatusRow {
-            server: Guid::from_u128(100 + server),
-            server_name: name.map(str::to_owned),
-            package: package(number),
-            status: None,
-            reported_version: None,
-        }
-    }
-
-    /// Two servers and a retired one have package 1 (3 GiB), one has package 2 (size unknown).
-    fn evidence() -> FleetEvidence {
-        let ns = NotificationServerEvidence {
-            packages: Seen::Known(vec![offered(1, Some(3 << 30)), offered(2, None)]),
-            rows: Seen::Known(vec![
-                row(1, Some("PS-01"), 1),
-                row(2, Some("ps-02.example.com"), 1),
-                row(3, None, 1),
-                row(2, Some("PS-02"), 2),
-            ]),
-            ..NotificationServerEvidence::default()
-        };
-        let held = HeldPackage {
-            id: package(1),
-            name: None,
-            status: "Ready".to_owned(),
-            previous_status: None,
-            since: None,
-            version: None,
-            location: None,
-        };
-        let server = ServerEvidence {
-            host: HostName::new("ps-01.example.com"),
-            held: Seen::Known(vec![held]),
-            ..ServerEvidence::default()
-        };
-        FleetEvidence {
-            taken: jiff::Timestamp::UNIX_EPOCH,
-            notification_servers: vec![ns],
-            servers: vec![server],
-        }
+    fn told(list: &[(Guid, Option<u64>)]) -> String {
+        Traffic::new(&sizes(list), Ok(&BTreeMap::from([(A, 40), (B, 2)]))).to_string()
     }
 
     #[test]
-    fn a_download_is_counted_once_for_each_server_that_has_the_package() {
-        let traffic = Traffic::of(&evidence(), &BTreeSet::from([package(1)]));
-
+    fn the_estimate_is_packages_by_servers_by_bytes() {
         assert_eq!(
-            traffic,
-            Traffic { packages: 1, servers: 2, downloads: 2, bytes: 6 << 30, of_unknown_size: 0 }
+            told(&[(A, Some(30_500_000)), (B, Some(1_000))]),
+            "builds 2 packages anew, each on up to 40 package servers: 42 downloads, 1.2 GB; clients \
+             download as well, how many is not known"
         );
         assert_eq!(
-            traffic.to_string(),
-            "1 package on 2 package servers: 2 downloads, 6.0 GiB; clients download them as well, and how \
-             many there are is not known"
+            told(&[(B, Some(1))]),
+            "builds 1 package anew, on 2 package servers: 2 downloads, 2 bytes; clients download as \
+             well, how many is not known"
         );
+        let on_none = told(&[(Guid::from_u128(3), Some(5))]);
+        assert!(on_none.contains("on 0 package servers: 0 downloads, 0 bytes"), "{on_none}");
     }
 
     #[test]
-    fn a_size_that_is_not_known_is_said_to_be() {
-        let traffic = Traffic::of(&evidence(), &BTreeSet::from([package(1), package(2)]));
-
-        assert_eq!((traffic.downloads, traffic.of_unknown_size), (3, 1));
+    fn what_is_not_known_is_said_and_never_counted_as_nothing() {
+        let partly = told(&[(A, Some(999)), (B, None)]);
         assert!(
-            traffic.to_string().contains("at least 6.0 GiB, and 1 download of unknown size"),
-            "{traffic}"
+            partly.contains("42 downloads, at least 39.9 kB; the size of 1 package is not known"),
+            "{partly}"
         );
+        let blind = told(&[(A, None)]);
+        assert!(!blind.contains("0 bytes"), "{blind}");
+        assert!(blind.contains("40 downloads; the size of 1 package is not known"), "{blind}");
+        let nobody =
+            |bytes| Traffic::new(&sizes(&[(A, bytes)]), Err("no CMDB".to_owned())).to_string();
+        assert!(
+            nobody(Some(2_000_000))
+                .contains("2.0 MB for each package server, whose number is not known (no CMDB)")
+        );
+        assert!(nobody(None).contains("bytes that are not known for each package server"));
     }
 
     #[test]
-    fn bytes_read_as_people_write_them() {
-        let texts = [0, 1023, 1024, 1536, (21 << 30) + (429 << 20), u64::MAX]
-            .map(|bytes| Bytes(bytes).to_string());
+    fn a_package_in_two_languages_counts_once_and_an_unreadable_one_is_not_known() {
+        let all = sizes(&[(A, Some(5)), (A, Some(7)), (B, Some(5)), (B, None), (B, Some(9))]);
 
-        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "21.4 GiB", "15.9 EiB"]);
+        assert_eq!(all.0, BTreeMap::from([(A, Some(7)), (B, None)]));
+    }
+
+    #[test]
+    fn no_amount_overflows() {
+        let most = Traffic::new(&sizes(&[(A, Some(u64::MAX))]), Ok(&BTreeMap::from([(A, 9)])));
+
+        assert!(most.to_string().contains("9 downloads, 18.4 EB"), "{most}");
     }
 }

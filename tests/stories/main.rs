@@ -4,6 +4,7 @@ mod broken_files;
 mod cmdb;
 mod crash_and_resume;
 mod diagnose;
+mod estimate;
 mod evidence;
 mod first_run;
 mod flow;
