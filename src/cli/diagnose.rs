@@ -109,7 +109,8 @@ fn expectations(args: &DiagnoseArgs, inventory: &Inventory) -> Result<Expectatio
     let credential = match (args.credential, told) {
         (Some(kind), _) => Some(kind.applied()),
         (None, Some((host, text))) => {
-            Some(serde_json::from_value(Value::String(text.clone())).map_err(|error| {
+            let word = Value::String(text.to_ascii_lowercase());
+            Some(serde_json::from_value(word).map_err(|error| {
                 Failure::input(format!("could not understand {CREDENTIAL}: {text} of {host}"))
                     .because(&error)
             })?)

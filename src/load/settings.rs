@@ -122,7 +122,17 @@ pub(super) const KNOWN: &[&str] = &[
     "limits",
     "time_scale",
     "acc_account",
+    "package_credential",
+    "parent_servers",
 ];
+
+/// What `cmdb` may say.
+pub(super) const CMDB_KEYS: [&str; 6] =
+    ["server", "port", "database", "credential", "writer_credential", "site_query"];
+
+/// What `package_credential` may say, as `diagnose --credential` has it, with underscores.
+const PACKAGE_CREDENTIALS: [(&str, ()); 3] =
+    [("anonymous", ()), ("application_identity", ()), ("agent_connectivity", ())];
 
 impl HostSettings {
     /// Reads a host's variables.
@@ -200,6 +210,8 @@ pub(super) fn check(name: &str, value: &Value) -> Vec<SettingError> {
         "cmdb" => cmdb(value).map(drop),
         "limits" => limits(value).map(drop),
         "time_scale" => one(time_scale(value).map(drop)),
+        "package_credential" => one(word(value, &PACKAGE_CREDENTIALS)),
+        "parent_servers" => parent_servers(value),
         _ => Ok(()),
     };
     checked.err().into_iter().flatten().map(|error| within(name, error)).collect()
@@ -335,10 +347,7 @@ fn guid(value: &Value) -> Result<Guid, SettingError> {
 }
 
 fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
-    let mut parts = Parts::of(
-        value,
-        &["server", "port", "database", "credential", "writer_credential", "site_query"],
-    )?;
+    let mut parts = Parts::of(value, &CMDB_KEYS)?;
     let server = parts.take("server", sql_server);
     if !parts.map.contains_key("server") {
         let found = "a mapping without `server`".to_owned();
@@ -354,6 +363,30 @@ fn cmdb(value: &Value) -> Result<CmdbSettings, Vec<SettingError>> {
         site_query: parts.take("site_query", site_query),
     };
     parts.finish(settings)
+}
+
+/// A name, or a list of names. What is none would silently be no parent, and its packages would be
+/// taken for those of a stranger.
+fn parent_servers(value: &Value) -> Result<(), Vec<SettingError>> {
+    let Value::Array(names) = value else {
+        let error = |error: SettingError| SettingError {
+            expected: "the name of a server, or a list of names".to_owned(),
+            ..error
+        };
+        return server_name(value).map_err(|found| vec![error(found)]);
+    };
+    let wrong = |(at, value): (usize, &Value)| {
+        server_name(value).err().map(|error| within(&at.to_string(), error))
+    };
+    let wrong: Vec<SettingError> = names.iter().enumerate().filter_map(wrong).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+fn server_name(value: &Value) -> Result<(), SettingError> {
+    let name = text(value).unwrap_or_default();
+    let is_name = (1..=253).contains(&name.len())
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if is_name { Ok(()) } else { Err(wrong(value, "the name of a server")) }
 }
 
 /// Where the product keeps sites is not published, so that the operator says how to read them.

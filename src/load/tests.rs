@@ -99,6 +99,17 @@ fn every_broken_inventory_is_refused_with_a_message_that_helps() {
 }
 
 #[test]
+fn every_variable_with_a_meaning_is_documented() {
+    let page = fs::read_to_string("docs/inventory.md").expect("the page");
+    for name in settings::KNOWN {
+        assert!(page.contains(&format!("\n| `{name}` |")), "{name}");
+    }
+    for key in settings::CMDB_KEYS {
+        assert!(page.contains(&format!("\n| `cmdb.{key}` |")), "cmdb.{key}");
+    }
+}
+
+#[test]
 fn every_shipped_inventory_and_playbook_is_right_and_has_no_notes() {
     let inventory = example();
     assert!(inventory.notes.is_empty(), "{}", render(&inventory.notes, false));

@@ -57,14 +57,25 @@ pub(super) fn check(name: &str, value: &Value, node: &Node<'_>, source: &mut Sou
 fn report(error: &SettingError, mut node: &Node<'_>, source: &mut Source<'_>) {
     let mut place = node.span;
     for key in &error.path[1..] {
-        let Kind::Map(entries) = &node.kind else { break };
-        let Some(inner) = entries.iter().find(|entry| entry.key == *key) else { break };
-        place = if error.is_unknown_key() { inner.key_span } else { inner.value.span };
-        node = &inner.value;
+        let (inner, key_span) = match &node.kind {
+            Kind::Map(entries) => {
+                let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { break };
+                (&entry.value, entry.key_span)
+            }
+            Kind::List(items) => {
+                let Some(item) = key.parse().ok().and_then(|at: usize| items.get(at)) else {
+                    break;
+                };
+                (item, item.span)
+            }
+            _ => break,
+        };
+        place = if error.is_unknown_key() { key_span } else { inner.span };
+        node = inner;
     }
     let path = error.path.join(".");
     let key = error.path.last().map_or("", String::as_str);
-    if key == "credential" {
+    if matches!(key, "credential" | "writer_credential") {
         // What stands where a name should be may be the password itself.
         source.mask(place);
     }
