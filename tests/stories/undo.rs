@@ -9,7 +9,7 @@ use crate::world::{SmallLab, World, resync, text};
 const FAULTS: &str = "faults: [{ kind: stale, hosts: 3 }, { kind: missing_ace, hosts: 1 }]";
 
 /// Everything on every machine: path to content hash and descriptor.
-fn everything(lab: &SmallLab, servers: usize) -> Vec<BTreeMap<String, String>> {
+pub(crate) fn everything(lab: &SmallLab, servers: usize) -> Vec<BTreeMap<String, String>> {
     let machines =
         std::iter::once(MachineId::NotificationServer).chain((0..servers).map(MachineId::Server));
     machines

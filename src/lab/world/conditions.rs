@@ -92,6 +92,8 @@ pub struct HostConditions {
     pub has_damaged_secure_storage: bool,
     /// The version of its package server plug-in, where it is not the agent's.
     pub plugin_version: Option<String>,
+    /// Its agent has no package server plug-in: it is a client computer.
+    pub has_no_plugin: bool,
     /// It belongs to no site.
     pub has_no_site: bool,
     /// Events that its agent could not send.
@@ -121,6 +123,7 @@ impl Default for HostConditions {
             is_refused_as_busy: false,
             has_damaged_secure_storage: false,
             plugin_version: None,
+            has_no_plugin: false,
             has_no_site: false,
             outbound_events: 0,
             of_packages: BTreeMap::new(),

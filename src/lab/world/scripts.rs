@@ -35,6 +35,12 @@ impl World {
         };
         match name {
             "host-facts" => Ok(self.host_facts(machine)),
+            "agent-packages" | "agent-resend-package-status" | "agent-refresh-packages"
+                if self.is_without_plugin(machine) =>
+            {
+                self.agent_at(machine)?;
+                Ok(json!({"package_server": false, "called": false, "packages": []}))
+            }
             "agent-packages" => self.agent_at(machine).map(|server| self.agent_packages(server)),
             "agent-update-configuration" => {
                 let server = self.agent_at(machine)?;
@@ -66,6 +72,10 @@ impl World {
                 .run_host_script(machine, other, input)
                 .unwrap_or_else(|| Err(format!("not simulated: the script `{other}`"))),
         }
+    }
+
+    fn is_without_plugin(&self, machine: MachineId) -> bool {
+        matches!(machine, MachineId::Server(number) if self.conditions(number).has_no_plugin)
     }
 
     fn agent_at(&self, machine: MachineId) -> Result<ServerNo, String> {
@@ -107,8 +117,9 @@ impl World {
             MachineId::Server(number) => {
                 let host = &self.fleet.servers[number];
                 let layout = &host.layout;
-                let plugin = self.agents[number].conditions.plugin_version.as_ref();
-                let plugin = plugin.unwrap_or(&host.agent_version);
+                let conditions = &self.agents[number].conditions;
+                let plugin = conditions.plugin_version.as_ref().unwrap_or(&host.agent_version);
+                let plugin = (!conditions.has_no_plugin).then_some(plugin);
                 // An agent whose log is in its own folder does not say so: the caller must look.
                 let log_dir = (!layout.log_dir.starts_with(&layout.install_dir))
                     .then(|| layout.log_dir.clone());

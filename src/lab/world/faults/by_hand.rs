@@ -66,6 +66,12 @@ impl World {
         }
     }
 
+    /// Takes the package server plug-in away: what is left is a client computer, with the files of
+    /// its packages.
+    pub fn remove_plugin(&mut self, server: usize) {
+        self.agents[server].conditions.has_no_plugin = true;
+    }
+
     /// Starts the application pool of a package server; `false` without IIS.
     pub fn start_app_pool(&mut self, server: usize) -> bool {
         let conditions = &mut self.agents[server].conditions;
