@@ -231,6 +231,68 @@ fn a_task_is_repeated_until_it_holds_and_every_attempt_is_in_the_journal() {
 }
 
 #[test]
+fn rows_that_are_not_as_expected_are_asked_for_again_until_they_are() {
+    let lab = SmallLab::start(2, 38, 400.0, "faults: []", 39);
+    let world = World::new();
+    let cmdb = lab.lab().world().cmdb().clone();
+    let package = fleetmend::model::Guid::from_u128(0xC0DE);
+    let (guid, fqdn) = lab.lab().world().with(|world| {
+        let server = &world.fleet().servers[0];
+        (server.guid, server.fqdn.clone())
+    });
+    cmdb.upsert_package(package, "Ready and nowhere", "1").expect("a package");
+    cmdb.upsert_package_server_row(guid, package, "Ready", Some("1")).expect("a row");
+    let playbook = write(
+        &world,
+        "wait.yml",
+        "- hosts: notification_servers
+  tasks:
+    - name: Every ready pair has a codebase
+      cmdb_query: { query: ready_without_codebase, expect: { max: 0 } }
+      retries: 1000
+      delay: 30 s
+    - name: It will not come
+      cmdb_query: { query: ready_without_codebase, expect: { min: 1 } }
+      retries: 2
+      delay: 1 s
+",
+    );
+
+    let mut under_way = UnderWay::start(world.command(&[
+        "run",
+        "--yes",
+        "--json",
+        &playbook,
+        "-i",
+        &lab.inventory(),
+    ]));
+    let mut events = Vec::new();
+    while of(&events, "step_went_on").len() < 2 {
+        let next = under_way.read(1);
+        assert!(!next.is_empty(), "it was not asked again: {events:#?}");
+        events.extend(next);
+    }
+    let url = format!("http://{fqdn}/Altiris/PS/ready-and-nowhere/");
+    cmdb.upsert_codebase(package, &url, "source", "snapshot").expect("a codebase");
+    let (rest, code) = under_way.wait();
+    events.extend(rest);
+
+    assert_eq!(code, Some(3), "the second expectation stays unmet: {events:#?}");
+    let finished = of(&events, "step_finished");
+    let outcomes: Vec<&str> = finished.iter().map(|event| text(event, "outcome")).collect();
+    assert_eq!(outcomes, ["unchanged", "failed"], "{finished:#?}");
+    let failure = &finished[1]["failure"];
+    assert_eq!(failure["class"], "refused", "{failure}");
+    assert!(text(failure, "message").contains("0 rows, and at least 1 was expected"), "{failure}");
+    let attempts = of(&events, "step_went_on")
+        .into_iter()
+        .filter(|event| event["step"]["task"]["task"] == 1)
+        .filter_map(|event| event["attempt"].as_u64());
+    assert_eq!(attempts.collect::<Vec<_>>(), [1, 2], "the first try, and two more");
+    assert!(of(&events, "step_decided").is_empty(), "a question changes nothing");
+}
+
+#[test]
 fn one_host_does_for_all_what_runs_once_and_delegated_steps_take_turns() {
     let lab = SmallLab::start(6, 35, 400.0, FAULTS, 35);
     let world = World::new();

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use fleetmend::lab::cmdb::ServerRecord;
 use serde_json::Value;
 
-use crate::world::{SmallLab, World, resync, text};
+use crate::undo::everything;
+use crate::world::{SmallLab, UnderWay, World, resync, text};
 
 /// The lab's inventory with its Notification Server alone: the package servers come from the CMDB.
 /// The machines of a lab have no names in DNS, so the addresses of two of them stand in the file.
@@ -123,4 +125,129 @@ fn a_cmdb_that_cannot_be_read_is_an_error_and_never_an_empty_inventory() {
     let gone = world.run(&["run", &playbook, "-i", &path.display().to_string(), "--yes"]);
     assert_eq!(gone.code, Some(7), "{}", gone.stdout);
     assert!(gone.stderr.contains("could not read the hosts of"), "{}", gone.stderr);
+}
+
+/// As [`write_inventory`] for a lab with one package server, which the file does not name at all: the
+/// group says where it answers.
+fn write_inventory_without_servers(world: &World, lab: &SmallLab) -> String {
+    let path = write_inventory(world, lab, SITES);
+    let yaml = std::fs::read_to_string(&path).expect("the inventory");
+    let (before, named) =
+        yaml.split_once("    package_servers:\n      hosts:\n").expect("the group");
+    let (_, vars) = named.lines().next().and_then(|line| line.split_once(": {")).expect("a host");
+    let yaml = format!(
+        "{before}    package_servers:\n      vars: {{{vars}\nsources:\n  - cmdb: package_servers\n"
+    );
+    std::fs::write(&path, yaml).expect("the inventory is written");
+    path.display().to_string()
+}
+
+/// Gives the only package server another name in the CMDB: who asked again would not know it.
+fn rename(lab: &SmallLab) {
+    let guid = lab.lab().world().with(|world| world.fleet().servers[0].guid);
+    let record = ServerRecord {
+        guid,
+        name: "PS-RENAMED".into(),
+        fqdn: "ps-renamed.lab.example".into(),
+        agent_version: "8.7.2".into(),
+        site: "ZRH".into(),
+    };
+    lab.lab().world().cmdb().add_server(&record).expect("it is renamed");
+}
+
+#[test]
+fn a_run_on_hosts_of_the_cmdb_is_resumed_and_undone_on_the_hosts_that_it_recorded() {
+    let lab = SmallLab::start(1, 13, 400.0, "faults: [{ kind: stale, hosts: 1 }]", 92);
+    let world = World::new();
+    let inventory = write_inventory_without_servers(&world, &lab);
+    let playbook = world.path().join("move.yml");
+    std::fs::write(
+        &playbook,
+        "- hosts: package_servers
+  work: not_ready_packages
+  max_fail_percentage: 0
+  tasks:
+    - quarantine_files: { role: ps_delivery, files: ['{package}/snapshot.xml'], packages: '{{ work.package_ids }}', expect: { max: 50 } }
+    - pause: { for: 10 min }
+    - assert: { that: itms_package_server }
+",
+    )
+    .expect("a file");
+    let before = everything(&lab, 1);
+
+    let mut under_way = UnderWay::start(world.command(&[
+        "run",
+        "--yes",
+        "--json",
+        &playbook.display().to_string(),
+        "-i",
+        &inventory,
+    ]));
+    let mut seen = Vec::new();
+    while !seen.iter().any(|event: &Value| text(event, "event") == "step_finished") {
+        let next = under_way.read(1);
+        assert!(!next.is_empty(), "no step ended: {seen:#?}");
+        seen.extend(next);
+    }
+    under_way.kill();
+    let run = text(&seen[0], "run").to_owned();
+    let host = text(&seen[0]["sourced"][0], "fqdn").to_lowercase();
+    assert!(!host.is_empty(), "{}", seen[0]);
+    rename(&lab);
+    let listed = world.run(&["inventory", "-i", &inventory, "package_servers"]).stdout;
+    assert!(listed.contains("ps-renamed.lab.example") && !listed.contains(&host), "{listed}");
+
+    let resumed = world.run(&["resume", &run]);
+    assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);
+    let (all, _) = world.events(&["show", "--json", &run]);
+    let moved: Vec<String> = all
+        .iter()
+        .filter(|event| text(event, "event") == "step_decided")
+        .flat_map(|event| {
+            event["change"]["change"]["moves"].as_array().cloned().unwrap_or_default()
+        })
+        .map(|the_move| text(&the_move, "from").to_lowercase())
+        .collect();
+    assert!(!moved.is_empty(), "{all:#?}");
+    let started = all.iter().filter(|event| text(event, "event") == "step_started");
+    for event in started {
+        assert_eq!(event["step"]["host"], host.as_str(), "no other host takes part");
+    }
+    let of = |all: &[std::collections::BTreeMap<String, String>], path: &str| {
+        all[1]
+            .iter()
+            .find(|(known, _)| known.to_lowercase() == path)
+            .map(|(_, state)| state.clone())
+    };
+    let away = everything(&lab, 1);
+    assert!(moved.iter().all(|path| of(&away, path) != of(&before, path)), "{moved:?}");
+
+    let undone = world.run(&["undo", "--yes", &run]);
+
+    assert_eq!(undone.code, Some(0), "{}{}", undone.stdout, undone.stderr);
+    let after = everything(&lab, 1);
+    for path in &moved {
+        assert!(of(&before, path).is_some(), "{path}");
+        assert_eq!(of(&after, path), of(&before, path), "{path}");
+    }
+}
+
+#[test]
+fn a_diagnosis_looks_at_package_servers_that_only_the_cmdb_knows() {
+    let lab = SmallLab::start(1, 14, 400.0, "faults: [{ kind: stale, hosts: 1 }]", 93);
+    let world = World::new();
+    let inventory = write_inventory_without_servers(&world, &lab);
+    let server = lab.lab().world().with(|world| world.fleet().servers[0].fqdn.to_lowercase());
+
+    let ended = world.run(&["diagnose", "-i", &inventory, "--json"]);
+
+    assert_eq!(ended.code, Some(2), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("1 package servers from the CMDB"), "{}", ended.stderr);
+    let diagnosis: Value = serde_json::from_str(&ended.stdout).expect("one JSON document");
+    let findings = diagnosis["findings"].as_array().expect("findings");
+    let is_it = |finding: &&Value| {
+        text(finding, "verdict") == "package-server-stale"
+            && finding["scope"]["host"] == server.as_str()
+    };
+    assert!(findings.iter().any(|finding| is_it(&finding)), "{findings:#?}");
 }
