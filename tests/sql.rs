@@ -13,7 +13,7 @@ use fleetmend::host::statements::{
     self, EVENT_QUEUE, NOT_READY_PACKAGES, PACKAGE_SERVERS, READINESS, THIS_SERVER,
 };
 use fleetmend::host::{queries, repair_statements};
-use fleetmend::lab::cmdb::{Cmdb, ServerRecord, known_statements, recognise};
+use fleetmend::lab::cmdb::{Cmdb, known_statements, recognise};
 use fleetmend::lab::front::{
     Account, Accounts, ConnectionFault, Faults, NoFaults, Protocol, RequestFault,
 };
@@ -28,9 +28,11 @@ use fleetmend::transport::{
 
 #[path = "sql/queries.rs"]
 mod named_queries;
+#[path = "sql/troubled.rs"]
+mod troubled;
 
-const SERVER: Guid = Guid::from_u128(0x0562_094a_ecbe_4617_9253_5e7f_fb5e_00c4);
-const PACKAGE: Guid = Guid::from_u128(0xB1);
+use troubled::{PACKAGE, SERVER, filled};
+
 const PASSWORD: &str = "Lock-Ring 7 é";
 
 fn soon() -> Deadline {
@@ -92,23 +94,6 @@ fn target(front: &TdsFront, user: &str, password: &str, database: &str) -> Targe
 async fn connect(front: &TdsFront) -> Result<SqlClient, TransportError> {
     let target = target(front, "CMDB-reader", PASSWORD, "symantec_cmdb");
     SqlClient::connect(&target, Protection::LoopbackOnly, soon()).await
-}
-
-fn filled() -> Cmdb {
-    let cmdb = Cmdb::new().unwrap();
-    cmdb.set_this_server(Guid::from_u128(1), "smp01").unwrap();
-    cmdb.add_server(&ServerRecord {
-        guid: SERVER,
-        name: "PS-ZÜRICH-01".into(),
-        fqdn: "ps-zuerich-01.corp.example".into(),
-        agent_version: "8.6.3268.0".into(),
-        site: "ZRH".into(),
-    })
-    .unwrap();
-    cmdb.set_last_inventory(SERVER, "2026-11-20T08:30:00.123Z".parse().unwrap()).unwrap();
-    cmdb.upsert_package(PACKAGE, "7-Zip", "4").unwrap();
-    cmdb.upsert_package_server_row(SERVER, PACKAGE, "Invalid", Some("3")).unwrap();
-    cmdb
 }
 
 fn kind(result: Result<impl Sized, TransportError>) -> TransportErrorKind {

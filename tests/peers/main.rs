@@ -9,8 +9,12 @@ mod samba;
 mod samba_files;
 mod smb_client;
 mod tds;
+mod tds_queries;
 mod winrm;
 
 #[path = "../winrm/lab.rs"]
 #[expect(dead_code, reason = "the tests of the client use the rest of it")]
 mod lab;
+
+#[path = "../sql/troubled.rs"]
+mod troubled;

@@ -1,50 +1,13 @@
 //! The named queries over the wire: what each says of a CMDB in which everything is wrong once.
 
 use fleetmend::host::queries::{NamedQuery, find};
-use fleetmend::host::{Session, SessionConfig};
-use fleetmend::model::{FailureClass, Host, RunId, TimeScale};
+use fleetmend::host::{Session, SessionConfig, readiness};
+use fleetmend::lab::cmdb::PackageServerRow;
+use fleetmend::model::{FailureClass, Host, RunId, TimeScale, WorkQuery};
 use fleetmend::transport::NetworkConnector;
 
+use super::troubled::{FOREIGN, GONE, troubled};
 use super::*;
-
-const GONE: Guid = Guid::from_u128(0xDEAD);
-const SECOND: Guid = Guid::from_u128(0xA2);
-const RETIRED: Guid = Guid::from_u128(0xB2);
-const FOREIGN: Guid = Guid::from_u128(0xB3);
-
-/// Two servers and three packages: drift, a duplicate, orphans, a foreign origin, stale codebases.
-fn troubled() -> Cmdb {
-    let cmdb = filled();
-    cmdb.add_server(&ServerRecord {
-        guid: SECOND,
-        name: "PS-OSL-01".into(),
-        fqdn: "ps-osl-01.corp.example".into(),
-        agent_version: "8.5.0.0".into(),
-        site: "OSL".into(),
-    })
-    .unwrap();
-    cmdb.upsert_package(FOREIGN, "Reader", "9").unwrap();
-    cmdb.set_origin(FOREIGN, Guid::from_u128(0x77), "parent").unwrap();
-    // 7-Zip: drifted on the second server, where it says Ready.
-    cmdb.upsert_package_server_row(SECOND, PACKAGE, "Ready", Some("3")).unwrap();
-    // Reader: twice on the first server, and well on the second.
-    cmdb.upsert_package_server_row(SERVER, FOREIGN, "Ready", Some("9")).unwrap();
-    cmdb.insert_package_server_row(SERVER, FOREIGN, "Invalid", Some("9")).unwrap();
-    cmdb.upsert_package_server_row(SECOND, FOREIGN, "Ready", Some("9")).unwrap();
-    // A package that is gone, and a server that is.
-    cmdb.upsert_package_server_row(SERVER, RETIRED, "Ready", Some("1")).unwrap();
-    cmdb.upsert_package_server_row(GONE, PACKAGE, "Ready", Some("4")).unwrap();
-    for (package, url) in [
-        (PACKAGE, "http://smp01.corp.example/Altiris/NS/Packages/b1/"),
-        (PACKAGE, "http://PS-OSL-01.corp.example:80/Altiris/PS/b1/"),
-        (PACKAGE, r"\\ps-old-07\PkgSvrHost\b1\"),
-        (FOREIGN, "file://PS-OSL-01/PkgSvrHost/b3/"),
-        (RETIRED, r"file:\\ps-osl-01.corp.example\PkgSvrHost\b2\"),
-    ] {
-        cmdb.upsert_codebase(package, url, "source", "snapshot").unwrap();
-    }
-    cmdb
-}
 
 /// The rows of a query, each as its cells joined by `|`.
 async fn rows(client: &SqlClient, name: &str, parameters: &[SqlParameter]) -> Vec<String> {
@@ -259,4 +222,81 @@ async fn the_schema_is_asked_for_once_per_connection() {
     session.close().await;
     assert_eq!(kind(ask().await), TransportErrorKind::Throttled, "a new connection asks again");
     front.stop().await;
+}
+
+/// What rows of a real CMDB were seen to hold, and worse: status, version, and whether the pair counts
+/// as drifted, that is Ready with anything but the current version.
+const IRREGULAR: [(Option<&str>, Option<&str>, bool); 8] = [
+    (Some("Ready"), Some("The trust relationship failed (1789)"), true),
+    (Some("Ready"), Some("{0562094A-ECBE-4617-9253-5E7FFB5E00C4}"), true),
+    (Some("0562094a-ecbe-4617-9253-5e7ffb5e00c4"), Some("7"), false),
+    (Some("Ready"), None, true),
+    (None, Some("7"), false),
+    (None, None, false),
+    (Some(""), Some(""), false),
+    (Some("'; DROP TABLE SWDPackageServer; --"), Some("7"), false),
+];
+
+#[tokio::test]
+async fn error_texts_guids_in_texts_and_nulls_are_kept_as_they_are_and_no_row_is_lost() {
+    let cmdb = filled();
+    let package = |number: usize| Guid::from_u128(0xC0 + number as u128);
+    for (number, (status, version, _)) in IRREGULAR.into_iter().enumerate() {
+        cmdb.upsert_package(package(number), "It's {a} ] -- name", "7").unwrap();
+        let row = PackageServerRow {
+            server: SERVER,
+            package: package(number),
+            status: status.map(str::to_owned),
+            version: version.map(str::to_owned),
+        };
+        cmdb.add_package_server_row(&row).unwrap();
+    }
+    let front = front(&cmdb, Arc::new(NoFaults)).await;
+    let session = session(&front);
+    let reader = session.reader(soon(), Arc::from([]));
+
+    let work = fleetmend::host::not_ready_packages(&reader).await.unwrap();
+    let pairs = readiness(&reader, SERVER).await.unwrap();
+    let drift = fleetmend::host::work(&reader, WorkQuery::Drift).await.unwrap();
+
+    assert_eq!((work.len(), pairs.len()), (IRREGULAR.len() + 1, IRREGULAR.len() + 1));
+    for (number, (status, version, is_drifted)) in IRREGULAR.into_iter().enumerate() {
+        let package = package(number);
+        let row = work.iter().find(|row| row.package == package).expect("no row is lost");
+        assert_eq!(row.server.guid, SERVER);
+        assert_eq!(
+            (row.status.as_str(), row.reported_version.as_deref()),
+            (status.unwrap_or(""), version)
+        );
+        assert_eq!(row.package_name.as_deref(), Some("It's {a} ] -- name"));
+        let pair = pairs.iter().find(|pair| pair.package == package).expect("no pair is lost");
+        assert_eq!((pair.status.as_deref(), pair.reported_version.as_deref()), (status, version));
+        assert!(!pair.is_ready(), "{status:?} {version:?}");
+        assert_eq!(
+            drift.iter().any(|row| row.package == package),
+            is_drifted,
+            "{status:?} {version:?}"
+        );
+    }
+    session.close().await;
+    front.stop().await;
+}
+
+#[test]
+fn a_guid_in_a_text_column_is_one_in_each_of_its_spellings_and_nothing_else_is() {
+    let read = |value: SqlValue| Row(vec![("PackageGuid".to_owned(), value)]).guid("packageguid");
+    let text = |text: &str| read(SqlValue::Text(text.to_owned()));
+
+    for spelling in [
+        "0562094A-ECBE-4617-9253-5E7FFB5E00C4",
+        "{0562094A-ECBE-4617-9253-5E7FFB5E00C4}",
+        " {0562094a-ecbe-4617-9253-5e7ffb5e00c4} ",
+    ] {
+        assert_eq!(text(spelling), Some(SERVER), "{spelling}");
+    }
+    for other in ["", "{}", "1601954124", "{0562094A-ECBE-4617-9253-5E7FFB5E00C4", "0x80070005"] {
+        assert_eq!(text(other), None, "{other}");
+    }
+    assert_eq!((read(SqlValue::Null), read(SqlValue::Integer(5))), (None, None));
+    assert_eq!(read(SqlValue::Guid(SERVER)), Some(SERVER));
 }
