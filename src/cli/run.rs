@@ -49,7 +49,12 @@ pub(super) struct RunRequest {
 
 /// Runs a playbook.
 pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
-    let inventory_file = sources::resolve(files::inventory(&args.inventory)?).await?;
+    let inventory_file = files::inventory(&args.inventory)?;
+    // To ask a source is to connect.
+    if !args.check && !inventory_file.loaded.sources.is_empty() {
+        launch::expect_someone(args.yes)?;
+    }
+    let inventory_file = sources::resolve(inventory_file).await?;
     let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
     let limit = match &args.limit {
         Some(pattern) => Some(inventory::selector(pattern, &inventory_file.loaded.inventory)?),

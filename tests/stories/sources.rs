@@ -122,6 +122,9 @@ fn a_cmdb_that_cannot_be_read_is_an_error_and_never_an_empty_inventory() {
     let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
     std::fs::write(&path, format!("{before}, port: 1{after}")).expect("written");
     let playbook = resync().display().to_string();
+    let unasked = world.run(&["run", &playbook, "-i", &path.display().to_string()]);
+    assert_eq!(unasked.code, Some(7), "{}", unasked.stdout);
+    assert!(unasked.stderr.contains("--yes"), "before any connection: {}", unasked.stderr);
     let gone = world.run(&["run", &playbook, "-i", &path.display().to_string(), "--yes"]);
     assert_eq!(gone.code, Some(7), "{}", gone.stdout);
     assert!(gone.stderr.contains("could not read the hosts of"), "{}", gone.stderr);
