@@ -389,6 +389,40 @@ fn rights_on_nscap_are_no_matter_since_7_1_sp2() {
 }
 
 #[test]
+fn every_playbook_can_be_checked_and_a_check_changes_nothing() {
+    const FAULTS: &str = "
+        { kind: stale, at: [ps-osl-01] },
+        { kind: urgent_list, at: [ps-ber-01] },
+        { kind: share_missing, at: [ps-lon-01] },
+        { kind: app_pool_stopped, at: [ps-par-01] },
+        { kind: duplicate_rows, at: [ps-lon-01], packages: [3] },
+        { kind: snapshot_missing, packages: [4] }";
+    let story = Story::new(4, FAULTS, 55);
+    let packages = story.packages(3);
+    let left = format!("left_hierarchy=[\"{}\"]", fleetmend::model::Guid::from_u128(7));
+    let more = ["--check", "-e", "credential_mode=acc", "-e", &packages, "-e", &left];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks");
+    let machines = [MachineId::NotificationServer, FIRST, MachineId::Server(1)];
+    let quarantined = || {
+        machines.map(|machine| {
+            let paths = story.files(machine).into_keys();
+            paths.filter(|path| path.contains("fleetmend")).count()
+        })
+    };
+    let before = (story.look(|world| world.shares(0)), quarantined());
+
+    for entry in std::fs::read_dir(folder).expect("the folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let (events, ended) = story.run(&name, &more);
+        assert_eq!(ended.code, Some(0), "{name}: {}\n{:#?}", ended.stderr, notes(&events));
+    }
+
+    assert_eq!((story.look(|world| world.shares(0)), quarantined()), before);
+    assert_eq!(story.rows("duplicates").len(), 1);
+    assert!(!story.world.path().join("evidence").exists());
+}
+
+#[test]
 fn the_articles_order_repairs_what_it_can_and_names_what_a_person_must() {
     const FAULTS: &str = "
         { kind: event_queue_stall },
@@ -401,7 +435,7 @@ fn the_articles_order_repairs_what_it_can_and_names_what_a_person_must() {
         { kind: agent_stopped, at: [ps-sin-01] },
         { kind: app_pool_stopped, at: [ps-lon-02] },
         { kind: share_missing, at: [ps-osl-02] },
-        { kind: disk_full, at: [ps-ber-02] },
+        { kind: trust_1789, at: [ps-ber-02], for_good: true },
         { kind: offline, at: [ps-nyc-02] }";
     let story = Story::at(1000.0, 12, FAULTS, 54);
     let names: Vec<String> = story
