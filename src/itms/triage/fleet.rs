@@ -17,7 +17,7 @@ use crate::itms::signature::Signature;
 use crate::model::{Guid, HostName};
 
 /// A log speaks of the present for a day.
-const RECENT: u64 = 86_400;
+pub(super) const RECENT: u64 = 86_400;
 
 /// An examination, indexed.
 pub(super) struct Fleet<'a> {

@@ -187,7 +187,7 @@ fn path(fleet: &Fleet<'_>, index: usize, pair: &Pair<'_>) -> Option<Cause> {
     let instruction = "shorten the names in the package's source, or move the package store to a shorter folder \
                        (Settings > Notification Server > Site Server Settings > Package Service), then update the \
                        distribution points (KB 152039)";
-    let answer = Answer::Person(instruction.to_owned(), Some(Playbook::UpdateDistributionPoints));
+    let answer = Answer::Person(instruction.to_owned(), Some(Playbook::UpdateAndResend));
     let severity = if pair.is_well() { Severity::Warning } else { Severity::Error };
     let cause = Cause::new(Verdict::PathTooLong, Place::Pair(index), answer)
         .certainty(certainty)

@@ -199,12 +199,7 @@ fn app_pools(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
     if stopped.is_empty() {
         return None;
     }
-    let instruction = format!(
-        "start the application pool on the server (IIS Manager > Application Pools, or `appcmd start apppool \
-         \"{}\"`), and see in the event log why it stopped (KB 422201)",
-        stopped[0]
-    );
-    let answer = Answer::Person(instruction, None);
+    let answer = Answer::Run(vec![Playbook::StartServices]);
     let cause = Cause::new(Verdict::AppPoolStopped, Place::Server(server), answer)
         .seen(format!(
             "stopped, and the product's virtual directories run in it: {}",

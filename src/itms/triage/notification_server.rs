@@ -2,7 +2,7 @@
 
 use super::cause::{Answer, Cause, Place};
 use super::fleet::{Fleet, recent};
-use super::{Certainty, Severity, Verdict, words};
+use super::{Certainty, Playbook, Severity, Verdict, words};
 use crate::itms::evidence::{
     EventQueue, NotificationServerEvidence, QueueSample, Seen, ServiceSeen,
 };
@@ -62,12 +62,7 @@ fn queue(ns: usize, seen: &NotificationServerEvidence, reach: Vec<usize>) -> Opt
             Some(cause.seen_all(lines).reaching(reach))
         }
         Flow::Stands(certainty) => {
-            let answer = Answer::Person(
-                "restart the service AltirisClientMsgDispatcher on the Notification Server (`Restart-Service \
-                 AltirisClientMsgDispatcher`), see that the queue moves, and diagnose again (KB 205352)"
-                    .to_owned(),
-                None,
-            );
+            let answer = Answer::Run(vec![Playbook::RestartEventDispatcher]);
             let cause = Cause::new(Verdict::EventQueueStall, place, answer).certainty(certainty);
             Some(cause.seen_all(lines).seen_all(stopped).reaching(reach))
         }

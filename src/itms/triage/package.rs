@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::cause::{Answer, Cause, Place};
-use super::fleet::{Fleet, is_gone, ns_snapshot, recent, version};
+use super::fleet::{Fleet, RECENT, is_gone, ns_snapshot, recent, version};
 use super::notification_server::log_lines;
 use super::{Certainty, Playbook, Severity, Verdict, words};
-use crate::itms::evidence::{OfferedPackage, Origin, Seen, StatusRow};
+use crate::itms::PackageVersion;
+use crate::itms::evidence::{LogFinding, OfferedPackage, Origin, Seen, StatusRow};
 use crate::itms::signature::Signature;
 use crate::model::Guid;
 
@@ -127,6 +128,9 @@ fn source(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> Option<Caus
         return None;
     }
     let (bad, all) = unwell(fleet, ns, package);
+    if log.is_some_and(|log| was_reached_since(fleet, package, log, bad == 0)) {
+        return None;
+    }
     let is_missing = package.snapshot == Seen::Known(None);
     let certainty =
         if is_unreachable || is_missing { Certainty::Proven } else { Certainty::Likely };
@@ -141,6 +145,24 @@ fn source(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> Option<Caus
         .seen(not_well(bad, all))
         .seen_all(log.map(words::log));
     Some(cause.reaching(reach(fleet, ns, package)))
+}
+
+/// Whether a snapshot was built after the log's last word about the source. That word is at least
+/// as old as the log tells, since a log ends before it is read. Where the order of the two cannot be
+/// told, a package of the last day that is well everywhere speaks against the log.
+fn was_reached_since(
+    fleet: &Fleet<'_>,
+    package: &OfferedPackage,
+    log: &LogFinding,
+    is_well: bool,
+) -> bool {
+    let has_snapshot = package.snapshot.known().is_some_and(Option::is_some);
+    let current = version(package.current_version.as_deref());
+    let made = current.and_then(PackageVersion::moment).filter(|made| *made <= fleet.taken);
+    made.filter(|_| has_snapshot).is_some_and(|made| {
+        let age = words::seconds_between(made, fleet.taken);
+        log.seconds_ago.is_some_and(|said| age < said) || (is_well && age < RECENT)
+    })
 }
 
 fn snapshot_missing(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> Option<Cause> {

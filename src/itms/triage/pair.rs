@@ -11,6 +11,12 @@ use crate::itms::signature::{Signature, older_version};
 /// this need not have been asked for yet, in seconds.
 const NOT_YET_ASKED: u64 = 5 * 3600;
 
+/// A report is a row within so many seconds, where events are worked off.
+const REPORT: u64 = 15 * 60;
+
+/// Not every agent tells since when it is done: with a version as young as this it was lately.
+const JUST_MADE: u64 = 3600;
+
 /// The finding for a symptom that nothing explains.
 pub(super) fn cause(
     fleet: &Fleet<'_>,
@@ -26,8 +32,8 @@ pub(super) fn cause(
         Symptom::Invalid => invalid(fleet, pair, index),
         Symptom::FilesMissing | Symptom::FilesDamaged => damaged(pair, index),
         Symptom::NoSnapshot => {
-            let answer =
-                Answer::Run(vec![Playbook::UpdateAndResend, Playbook::ResyncStalePackages]);
+            // Its row may well say Ready: what goes by rows would find nothing to do.
+            let answer = Answer::Run(vec![Playbook::RedownloadPackages]);
             Cause::new(Verdict::SnapshotMissing, Place::Pair(index), answer)
                 .certainty(Certainty::Likely)
                 .seen("the agent says Ready, and the package has no snapshot.xml on the server")
@@ -81,6 +87,22 @@ fn why<T>(seen: &Seen<T>) -> Option<&String> {
 }
 
 fn notification_server_stale(fleet: &Fleet<'_>, pair: &Pair<'_>, index: usize) -> Cause {
+    let now = fleet.servers[pair.server].seen.at.unwrap_or(fleet.taken);
+    let since = pair.held.and_then(|held| held.since).filter(|since| *since <= now);
+    let done = since.map(|since| words::seconds_between(since, now));
+    let made = age_of_version(fleet, pair);
+    if done.is_some_and(|age| age < REPORT) || made.is_some_and(|age| age < JUST_MADE) {
+        let reason =
+            "the agent's report is on its way through the event queue; look again in half an hour";
+        let answer = Answer::Wait(reason.to_owned());
+        return Cause::new(Verdict::StillDownloading, Place::Pair(index), answer)
+            .certainty(Certainty::Likely)
+            .severity(Severity::Note)
+            .seen_all(
+                made.map(|age| format!("the current version was made {} ago", words::span(age))),
+            )
+            .seen_all(done.map(|age| format!("the agent has been done for {}", words::span(age))));
+    }
     let answer = Answer::Run(vec![Playbook::UpdateAndResend, Playbook::ResyncStalePackages]);
     let is_proven =
         pair.is_whole() && pair.disk_version() == pair.current() && pair.row().is_some();
@@ -152,7 +174,9 @@ fn downloading(
     let waited = since.map(|since| words::seconds_between(since, now));
     let gets_on = history::gets_on(earlier, host, pair);
     let is_new = age_of_version(fleet, pair).is_some_and(|age| age < grace);
-    let is_in_time = waited.map_or(is_new, |waited| waited < grace);
+    // However long it has tried: what is current now, it need not have asked for yet.
+    let is_unasked = age_of_version(fleet, pair).is_some_and(|age| age < NOT_YET_ASKED);
+    let is_in_time = is_unasked || waited.map_or(is_new, |waited| waited < grace);
     let is_told = waited.is_some() || is_new;
     let waits = waited.map(|waited| format!("on its way for {}", words::span(waited)));
     if gets_on || is_in_time || !is_told {
@@ -208,7 +232,7 @@ fn damaged(pair: &Pair<'_>, index: usize) -> Cause {
         Some(content) if !content.wrong_size.is_empty() => Certainty::Likely,
         _ => Certainty::Possible,
     };
-    let answer = Answer::Run(vec![Playbook::ManualSynchronization, Playbook::UpdateAndResend]);
+    let answer = Answer::Run(vec![Playbook::RedownloadPackages]);
     Cause::new(Verdict::HashDamaged, Place::Pair(index), answer)
         .certainty(certainty)
         .seen_all(lines.flatten())

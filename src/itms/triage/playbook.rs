@@ -55,11 +55,20 @@ pub enum Playbook {
     /// All sections of KB 181405 in its order.
     #[serde(rename = "resynchronize.yml")]
     Resynchronize,
+    /// A stopped agent, and stopped application pools (KB 422201).
+    #[serde(rename = "start-services.yml")]
+    StartServices,
+    /// KB 205352.
+    #[serde(rename = "restart-event-dispatcher.yml")]
+    RestartEventDispatcher,
+    /// TECH140644: one server's copy, without a new version.
+    #[serde(rename = "redownload-packages.yml")]
+    RedownloadPackages,
 }
 
 impl Playbook {
     /// Every playbook.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::ResetCredentials,
         Self::ResyncStalePackages,
         Self::ManualSynchronization,
@@ -76,6 +85,9 @@ impl Playbook {
         Self::FixAlternateLocation,
         Self::UpdateAndResend,
         Self::Resynchronize,
+        Self::StartServices,
+        Self::RestartEventDispatcher,
+        Self::RedownloadPackages,
     ];
 
     /// Its file in `playbooks/`.
@@ -97,6 +109,9 @@ impl Playbook {
             Self::FixAlternateLocation => "fix-alternate-location.yml",
             Self::UpdateAndResend => "update-and-resend.yml",
             Self::Resynchronize => "resynchronize.yml",
+            Self::StartServices => "start-services.yml",
+            Self::RestartEventDispatcher => "restart-event-dispatcher.yml",
+            Self::RedownloadPackages => "redownload-packages.yml",
         }
     }
 
@@ -109,9 +124,11 @@ impl Playbook {
             Self::RemoveDuplicates
             | Self::ClearUrgentList
             | Self::FixSharePermissions
-            | Self::FixAlternateLocation => Weight::Local,
+            | Self::FixAlternateLocation
+            | Self::RestartEventDispatcher => Weight::Local,
             Self::FixOrigin => Weight::Owner,
-            Self::UpdateAndResend | Self::ResetCredentials => Weight::Events,
+            Self::UpdateAndResend | Self::ResetCredentials | Self::StartServices => Weight::Events,
+            Self::RedownloadPackages => Weight::OneServer,
             Self::UpdateDistributionPoints
             | Self::RebuildCodebases
             | Self::RebuildPackageStatus => Weight::Rebuilds,
@@ -139,6 +156,8 @@ enum Weight {
     Owner,
     /// It causes requests and events.
     Events,
+    /// It has one server fetch a package again, which causes requests and events.
+    OneServer,
     /// It has the Notification Server build what it has anew, which causes requests and events.
     Rebuilds,
     /// It moves snapshots: every server and every client downloads the new version (KB 181405).
@@ -194,7 +213,7 @@ pub fn may_propose(playbook: Playbook, at: &Circumstances) -> Result<(), &'stati
     if at.is_busy {
         return Err("the Notification Server turns requests away, and this makes more of them");
     }
-    if weight != Weight::NewVersions {
+    if !matches!(weight, Weight::OneServer | Weight::NewVersions) {
         return Ok(());
     }
     let reasons = [
@@ -243,6 +262,7 @@ mod tests {
                 Playbook::ResyncStalePackages,
                 Playbook::ManualSynchronization,
                 Playbook::Resynchronize,
+                Playbook::RedownloadPackages,
             ] {
                 assert!(may_propose(playbook, &at).is_err(), "{playbook} at {at:?}");
             }
@@ -278,8 +298,11 @@ mod tests {
             Playbook::ResetCredentials,
             Playbook::RebuildCodebases,
             Playbook::UpdateDistributionPoints,
+            Playbook::StartServices,
+            Playbook::RedownloadPackages,
         ] {
             assert!(may_propose(playbook, &at).is_err(), "{playbook}");
         }
+        assert_eq!(may_propose(Playbook::RestartEventDispatcher, &at), Ok(()));
     }
 }

@@ -70,21 +70,34 @@ fn service(fleet: &Fleet<'_>, server: usize) -> Option<Cause> {
     if runs(service.as_ref()) {
         return None;
     }
-    let (line, instruction) = match service {
-        Some(service) => (
-            format!("service AeXNSClient is {}, start mode {}", service.state, service.start_mode),
-            "start the Symantec Management Agent on the server (`Start-Service AeXNSClient`), find out who \
-             stopped it, and diagnose again",
+    let (line, answer) = match service {
+        // A person disabled it, and knows why.
+        Some(service) if service.start_mode.trim().eq_ignore_ascii_case("disabled") => (
+            told(service),
+            Answer::Person(
+                "find out who disabled the Symantec Management Agent on the server; if it is to run again, set \
+                 its start mode to automatic (`Set-Service AeXNSClient -StartupType Automatic`)"
+                    .to_owned(),
+                Some(Playbook::StartServices),
+            ),
         ),
+        Some(service) => (told(service), Answer::Run(vec![Playbook::StartServices])),
         None => (
             "there is no service AeXNSClient".to_owned(),
-            "install the Symantec Management Agent (Actions > Agents/Plug-ins > Push Symantec Management \
-             Agent), or take the server out of the inventory",
+            Answer::Person(
+                "install the Symantec Management Agent (Actions > Agents/Plug-ins > Push Symantec Management \
+                 Agent), or take the server out of the inventory"
+                    .to_owned(),
+                Some(Playbook::UpdateAndResend),
+            ),
         ),
     };
-    let answer = Answer::Person(instruction.to_owned(), Some(Playbook::UpdateAndResend));
     let cause = Cause::new(Verdict::AgentStopped, Place::Server(server), answer).seen(line);
     Some(cause.reaching(all(fleet, server)))
+}
+
+fn told(service: &ServiceSeen) -> String {
+    format!("service AeXNSClient is {}, start mode {}", service.state, service.start_mode)
 }
 
 /// KB 179719: the text of error 1789 in place of versions, in the log, or a secure channel that fails.

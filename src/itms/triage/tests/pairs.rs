@@ -1,7 +1,7 @@
 //! Verdicts of pairs, of packages and of Notification Servers.
 
 use super::*;
-use crate::itms::evidence::{Origin, SnapshotSeen, TaskSeen};
+use crate::itms::evidence::{LogFinding, Origin, SnapshotSeen, TaskSeen};
 
 type Case = (&'static str, fn(&mut FleetEvidence), &'static [&'static str]);
 
@@ -12,6 +12,14 @@ fn each_cause_is_named_and_only_it() {
             "the row is lost",
             |e| e.row(0, 1).status = Some("Invalid".to_owned()),
             &["notification-server-stale"],
+        ),
+        (
+            "a report that is on its way",
+            |e| {
+                e.row(0, 1).status = Some("Invalid".to_owned());
+                e.held(0, 1).since = Some(at(-600));
+            },
+            &["still-downloading"],
         ),
         ("no status at all", |e| e.row(0, 1).status = None, &["notification-server-stale"]),
         (
@@ -155,6 +163,35 @@ fn each_cause_is_named_and_only_it() {
         change(&mut evidence);
         assert_eq!(verdicts(&evidence), *expected, "{story}: {:#?}", diagnose(&evidence));
     }
+}
+
+#[test]
+fn one_servers_copy_is_fetched_again_without_a_new_version() {
+    let mut damaged = well();
+    known(&mut damaged.disk(0, 1).content).wrong_hash = vec!["setup.exe".to_owned()];
+    let mut lost = well();
+    lost.disk(0, 1).snapshot = Seen::Known(None);
+
+    for (evidence, verdict) in [(damaged, Verdict::HashDamaged), (lost, Verdict::SnapshotMissing)] {
+        let finding = the(&diagnose(&evidence), verdict);
+        assert_eq!(finding.proposal.playbook(), Some(Playbook::RedownloadPackages));
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_built_after_the_logs_word_speaks_against_it() {
+    let said = |seconds_ago| {
+        let mut evidence = well();
+        evidence.offered(1).source_reachable = Seen::Known(false);
+        evidence.offered(1).current_version = Some((taken().as_second() - 600).to_string());
+        let finding = LogFinding { seconds_ago: Some(seconds_ago), ..logged("source_path", &[1]) };
+        evidence.ns().log = Seen::Known(vec![finding]);
+        evidence.make_old(0, 1, "Invalid");
+        verdicts(&evidence)
+    };
+
+    assert!(said(60).contains(&"source-path-broken"));
+    assert!(!said(3600).contains(&"source-path-broken"), "the version is ten minutes old");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Verdicts of package servers.
 
 use super::*;
-use crate::itms::evidence::{AppliedCredential, ShareSeen};
+use crate::itms::evidence::{AppliedCredential, ServiceSeen, ShareSeen};
 
 type Case = (&'static str, fn(&mut FleetEvidence), &'static [&'static str]);
 
@@ -322,4 +322,20 @@ fn a_server_on_which_nothing_is_well_gives_the_matrix_its_shape() {
     assert_eq!(diagnosis.matrix.cells[0], [Cell::Verdict(Verdict::Trust1789); PACKAGES]);
     assert_eq!(diagnosis.verdicts_of(&name(0)), [Verdict::Trust1789]);
     assert!(diagnosis.verdicts_of(&name(1)).is_empty());
+}
+
+#[test]
+fn what_is_stopped_is_started_and_what_somebody_disabled_is_a_persons() {
+    let proposal = |start_mode: &str| {
+        let mut evidence = well();
+        let stopped = ServiceSeen { start_mode: start_mode.to_owned(), ..service("Stopped") };
+        evidence.server(0).agent_service = Seen::Known(Some(stopped));
+        the(&diagnose(&evidence), Verdict::AgentStopped).proposal
+    };
+
+    assert_eq!(proposal("Auto").playbook(), Some(Playbook::StartServices));
+    assert!(matches!(
+        proposal("Disabled"),
+        Proposal::Person { afterwards: Some(Playbook::StartServices), .. }
+    ));
 }
