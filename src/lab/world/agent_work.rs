@@ -400,17 +400,20 @@ impl World {
         }
     }
 
-    /// Gives the credential its rights on a package's content back when a download ends (KB 150861).
+    /// Gives the credential its rights on a package back when a download ends (KB 150861), where it
+    /// has them on the package's folder or on the whole store.
     fn restore_rights(&self, server: ServerNo, package: PackageNo) {
         let layout = &self.fleet.servers[server].layout;
         let tree = &self.agents[server].tree;
         let folder = layout.package_folder(self.fleet.packages[package].guid);
         let cache = format!(r"{folder}\cache");
-        let is_stripped =
-            tree.exists(&cache) && !descriptors::grants_connectivity_account(tree, &cache);
-        if is_stripped && descriptors::grants_connectivity_account(tree, &folder) {
+        let grants = |folder: &str| descriptors::grants_connectivity_account(tree, folder);
+        if !grants(&folder) && !grants(&layout.package_delivery) {
+            return;
+        }
+        for stripped in [&folder, &cache].into_iter().filter(|at| tree.exists(at) && !grants(at)) {
             // A folder that cannot be described keeps what it has.
-            let _ = tree.set_descriptor(&cache, &descriptors::package_store(true));
+            let _ = tree.set_descriptor(stripped, &descriptors::package_store(true));
         }
     }
 

@@ -209,6 +209,8 @@ impl World {
                 self.agents[server].locks.clear();
             }
             FaultKind::PathTooLong => self.shorten_store(server),
+            FaultKind::Offline => conditions.is_off = false,
+            FaultKind::OrphanFolder => self.move_strange_folders(server),
             FaultKind::AppPoolStopped => {
                 self.start_app_pool(server);
             }
@@ -216,6 +218,26 @@ impl World {
                 self.start_service(MachineId::Server(server), AGENT_SERVICE);
             }
             _ => {}
+        }
+    }
+
+    /// Moves the folders of the store that the agent does not know to another place of the volume.
+    fn move_strange_folders(&mut self, server: ServerNo) {
+        let at = self.calendar.filetime(self.now);
+        let agent = &self.agents[server];
+        let store = self.fleet.servers[server].layout.package_delivery.clone();
+        let known: Vec<crate::model::Guid> =
+            agent.holdings.keys().map(|package| self.fleet.packages[*package].guid).collect();
+        let is_known = |name: &str| name.parse().is_ok_and(|guid| known.contains(&guid));
+        let elsewhere = format!(r"{}\Left by {}", &store[..2], self.fleet.servers[server].fqdn);
+        for entry in agent.tree.list(&store).into_iter().filter(|entry| !is_known(&entry.name)) {
+            let (from, to) =
+                (format!(r"{store}\{}", entry.name), format!(r"{elsewhere}\{}", entry.name));
+            // What is in use stays.
+            let _ = agent
+                .tree
+                .create_dir_all(&elsewhere, at)
+                .and_then(|()| agent.tree.rename(&from, &to, at));
         }
     }
 
