@@ -3,25 +3,28 @@
 //! Scripts are answered by the world, files are opened in its trees as a remote administrator opens
 //! them, with descriptors and share modes, and statements run at its CMDB.
 
+mod sql;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use fleetmend::lab::clock::LiveWorld;
-use fleetmend::lab::cmdb::{LAB_SERVER_SITE, Results, SqlError, SqlSession};
 use fleetmend::lab::tree::{
     Attributes, BasicChange, Caller, Disposition, HandleId, Kind, OpenOptions, OpenRequest,
     SecurityParts, Share, Tree, TreeError,
 };
 use fleetmend::lab::world::{ADMINISTRATOR, MachineId, account_sid};
-use fleetmend::model::{Guid, WindowsPath};
+use fleetmend::model::WindowsPath;
 use fleetmend::protocol::security_descriptor::{FileRights, Sid};
-use fleetmend::protocol::tds;
 use fleetmend::transport::{
-    ChangeFiles, ChangeScript, ChangeShell, Connector, Deadline, DirectoryEntry, FileAttributes,
-    FileMetadata, ReadFiles, ReadScript, ReadShell, ReadSql, Row, SecurityInformation,
-    SqlParameter, SqlValue, Statement, Target, TransportError, TransportErrorKind,
+    ChangeFiles, ChangeScript, ChangeShell, ChangeSql, Connector, Deadline, DirectoryEntry,
+    FileAttributes, FileMetadata, ReadFiles, ReadScript, ReadShell, ReadSql, SecurityInformation,
+    Target, TransportError, TransportErrorKind,
 };
 use serde_json::Value;
+
+use sql::{Sql, Transaction};
+pub(crate) use sql::{other_origins, servers_with_site};
 
 /// Everybody else may read, write and delete meanwhile.
 const SHARED: Share = Share(7);
@@ -81,8 +84,15 @@ impl Connector for Direct {
     }
 
     async fn sql(&self, _: &Target, _: Deadline) -> Result<Box<dyn ReadSql>, TransportError> {
-        let session = SqlSession::new("Symantec_CMDB", "cmdb-reader", "SQL01", 51, false);
-        Ok(Box::new(Sql { world: Arc::clone(&self.world), session }))
+        Ok(Box::new(Sql::reader(&self.world)))
+    }
+
+    async fn change_sql(
+        &self,
+        _: &Target,
+        _: Deadline,
+    ) -> Result<Box<dyn ChangeSql>, TransportError> {
+        Ok(Box::new(Transaction::begin(&self.world)?))
     }
 }
 
@@ -408,7 +418,9 @@ impl ChangeFiles for Machine {
         descriptor: &[u8],
         deadline: Deadline,
     ) -> Result<(), TransportError> {
-        let stored = self.descriptor(path, SecurityInformation::OWNER_GROUP_DACL, deadline).await?;
+        // The high bits say how a write treats inheritance.
+        let asked = SecurityInformation(parts.0 & 0xFFFF);
+        let stored = self.descriptor(path, asked, deadline).await?;
         if stored != expected {
             return Err(refused("change the descriptor of", path));
         }
@@ -422,90 +434,4 @@ impl ChangeFiles for Machine {
     fn as_read(&self) -> &dyn ReadFiles {
         self
     }
-}
-
-/// A session with the world's CMDB.
-struct Sql {
-    world: Arc<LiveWorld>,
-    session: SqlSession,
-}
-
-/// Runs a statement at the CMDB as it is now.
-fn rows(
-    world: &LiveWorld,
-    session: &SqlSession,
-    text: &str,
-    parameters: Vec<(String, tds::Value)>,
-) -> Result<Vec<Row>, SqlError> {
-    // The rows are those of now.
-    world.with(|_| ());
-    let asked = tds::Statement { text: text.to_owned(), parameters };
-    let mut seen = Seen::default();
-    world.cmdb().run(session, &asked, &mut seen)?;
-    Ok(seen.0)
-}
-
-/// The servers that are in a site, by the query that an operator of the lab would give.
-pub(crate) fn servers_with_site(world: &LiveWorld) -> Vec<Guid> {
-    let session = SqlSession::new("Symantec_CMDB", "cmdb-reader", "SQL01", 52, false);
-    let text = format!("SELECT [ServerGuid] FROM [{LAB_SERVER_SITE}]");
-    let rows = rows(world, &session, &text, Vec::new()).expect("the lab's own table");
-    rows.iter().filter_map(|row| row.guid("ServerGuid")).collect()
-}
-
-/// Keeps the rows of the last result set.
-#[derive(Default)]
-struct Seen(Vec<Row>);
-
-impl Results for Seen {
-    fn columns(&mut self, _: &[tds::Column]) {
-        self.0.clear();
-    }
-
-    fn row(&mut self, columns: &[tds::Column], values: &[tds::Value]) -> Result<(), SqlError> {
-        let cell = |value: &tds::Value| match value {
-            tds::Value::Null => SqlValue::Null,
-            tds::Value::Guid(guid) => SqlValue::Guid(Guid::from_u128(guid.as_u128())),
-            tds::Value::Text(text) => SqlValue::Text(text.clone()),
-            tds::Value::Int(number) => SqlValue::Integer(*number),
-            tds::Value::Bit(bit) => SqlValue::Bool(*bit),
-            tds::Value::Float(number) => SqlValue::Float(*number),
-            tds::Value::DateTime(millis) => jiff::Timestamp::from_millisecond(*millis)
-                .map_or(SqlValue::Null, SqlValue::Timestamp),
-        };
-        let names = columns.iter().map(|column| column.name.clone());
-        self.0.push(Row(names.zip(values.iter().map(cell)).collect()));
-        Ok(())
-    }
-
-    fn done(&mut self, _: Option<u64>) {}
-    fn database_changed(&mut self, _: &str, _: &str) {}
-    fn transaction_began(&mut self, _: u64) {}
-    fn transaction_ended(&mut self, _: bool, _: u64) {}
-}
-
-#[async_trait]
-impl ReadSql for Sql {
-    async fn query(
-        &self,
-        statement: &Statement<'_>,
-        parameters: &[SqlParameter],
-        _: Deadline,
-    ) -> Result<Vec<Row>, TransportError> {
-        let value = |parameter: &SqlParameter| match parameter {
-            SqlParameter::Guid(guid) => tds::Value::Guid(uuid::Uuid::from_u128(guid.as_u128())),
-            SqlParameter::Text(text) => tds::Value::Text(text.clone()),
-            SqlParameter::Integer(number) => tds::Value::Int(*number),
-        };
-        let parameters = (1..)
-            .zip(parameters)
-            .map(|(number, parameter)| (format!("@P{number}"), value(parameter)))
-            .collect();
-        rows(&self.world, &self.session, statement.text, parameters).map_err(|error| {
-            let operation = format!("could not run {}", statement.name);
-            TransportError::caused_by(TransportErrorKind::Fault, operation, format!("{error:?}"))
-        })
-    }
-
-    async fn close(&self) {}
 }

@@ -2,8 +2,11 @@
 //! what it is told to be wrong is compared with what was made wrong.
 
 mod collected;
+mod cycles;
 mod direct;
 mod named;
+mod network;
+mod run;
 mod scenario;
 mod score;
 mod world;

@@ -1,12 +1,22 @@
 //! Whether the causes are named: in the scenarios that were written from the articles, and in mixed
 //! ones by a seed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use fleetmend::itms::evidence::AppliedCredential;
 use fleetmend::itms::triage::{Expectations, triage};
 
 use crate::scenario::{self, Scenario};
 use crate::score::Score;
 use crate::world::Examined;
+
+/// What the operator of every scenario says of the fleet.
+pub(crate) fn expectations() -> Expectations {
+    Expectations {
+        credential: Some(AppliedCredential::AgentConnectivity),
+        ..Expectations::default()
+    }
+}
 
 /// Looks at a world as often as its causes need, and compares.
 async fn score(scenario: &Scenario, seed: u64, score: &mut Score) {
@@ -21,21 +31,41 @@ async fn score(scenario: &Scenario, seed: u64, score: &mut Score) {
         }
     }
     let now = looks.pop().expect("it looked at least once");
-    let expectations = Expectations {
-        credential: Some(AppliedCredential::AgentConnectivity),
-        ..Expectations::default()
-    };
-    let diagnosis = triage(&now, &looks, &expectations);
+    let diagnosis = triage(&now, &looks, &expectations());
     let fleet = world.world().with(|world| world.fleet().clone());
     score.take(scenario, &fleet, &diagnosis);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_causes_of_the_articles_scenarios_are_named() {
+/// The figures of many scenarios, each of its own seed, on as many threads as there are processors.
+fn score_all(scenarios: &[Scenario]) -> Score {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let mut figures = Score::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = scenarios.get(seed) else { return figures };
+            clock.block_on(score(scenario, seed as u64, &mut figures));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut figures = Score::default();
-    for (number, scenario) in scenario::of_articles().iter().enumerate() {
-        score(scenario, number as u64, &mut figures).await;
-    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            figures.add(worker.join().expect("no scenario panics"));
+        }
+    });
+    figures
+}
+
+#[test]
+fn the_causes_of_the_articles_scenarios_are_named() {
+    let figures = score_all(&scenario::of_articles());
 
     #[expect(clippy::print_stdout, reason = "the figures are for people")]
     {
@@ -46,12 +76,10 @@ async fn the_causes_of_the_articles_scenarios_are_named() {
     assert_eq!(figures.harmful(), [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_causes_of_mixed_scenarios_are_named() {
-    let mut figures = Score::default();
-    for seed in 0..500 {
-        score(&scenario::random(seed), seed, &mut figures).await;
-    }
+#[test]
+fn the_causes_of_mixed_scenarios_are_named() {
+    let scenarios: Vec<Scenario> = (0..500).map(scenario::random).collect();
+    let figures = score_all(&scenarios);
 
     #[expect(clippy::print_stdout, reason = "the figures are for people")]
     {

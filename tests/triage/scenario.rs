@@ -48,7 +48,21 @@ pub(crate) fn of_articles() -> Vec<Scenario> {
 }
 
 impl Scenario {
-    fn spec(&self, seed: u64) -> FleetSpec {
+    /// One cause in a fleet of four servers with five packages.
+    pub(crate) fn of(cause: &str, servers: &[usize], packages: &[usize]) -> Self {
+        let (servers, packages) = (servers.to_vec(), packages.to_vec());
+        Self {
+            name: cause.to_owned(),
+            _from: String::new(),
+            _story: String::new(),
+            servers: 4,
+            packages: 5,
+            causes: vec![Cause { cause: cause.to_owned(), servers, packages }],
+        }
+    }
+
+    /// The fleet.
+    pub(crate) fn spec(&self, seed: u64) -> FleetSpec {
         FleetSpec {
             packages: self.packages,
             is_uniform: true,
@@ -60,6 +74,11 @@ impl Scenario {
 
     /// The world in which it is so.
     pub(crate) fn world(&self, seed: u64) -> World {
+        World::new(self.spec(seed), &self.faults())
+    }
+
+    /// What is wrong, as the lab is told it.
+    pub(crate) fn faults(&self) -> FaultPlan {
         let mut faults = String::from("faults:\n");
         if self.causes.is_empty() {
             faults = "faults: []".to_owned();
@@ -82,8 +101,7 @@ impl Scenario {
                 at.join(", ")
             );
         }
-        let plan = FaultPlan::parse(&faults).unwrap_or_else(|error| panic!("{error:?}\n{faults}"));
-        World::new(self.spec(seed), &plan)
+        FaultPlan::parse(&faults).unwrap_or_else(|error| panic!("{error:?}\n{faults}"))
     }
 
     /// The causes on one server itself, its pairs included.

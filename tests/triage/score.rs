@@ -86,6 +86,26 @@ impl Score {
         self.harmful.extend(harmful.into_iter().map(|what| format!("{}: {what}", scenario.name)));
     }
 
+    /// Adds the figures of other scenarios.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (verdict, figures) in other.verdicts {
+            let own = self.verdicts.entry(verdict).or_default();
+            own.placed += figures.placed;
+            own.found += figures.found;
+            own.named += figures.named;
+            own.right += figures.right;
+        }
+        for (causes, (right, all)) in other.servers {
+            let own = self.servers.entry(causes).or_default();
+            *own = (own.0 + right, own.1 + all);
+        }
+        self.scenarios =
+            (self.scenarios.0 + other.scenarios.0, self.scenarios.1 + other.scenarios.1);
+        self.harmful.extend(other.harmful);
+        self.mistakes.extend(other.mistakes);
+        self.mistakes.sort_unstable();
+    }
+
     /// A server is named right when all of its own causes are, and nothing but what is wrong with its
     /// packages or with the Notification Server beside them.
     fn take_server(

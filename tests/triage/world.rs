@@ -20,14 +20,34 @@ use crate::direct::{Direct, servers_with_site};
 /// stands still.
 pub(crate) struct Examined {
     world: Arc<LiveWorld>,
+    /// Lets happen what is due while nobody asks the world itself.
+    runs: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for Examined {
+    fn drop(&mut self) {
+        if let Some(task) = &self.runs {
+            task.abort();
+        }
+    }
+}
+
+fn start(world: World, speed: TimeScale) -> Arc<LiveWorld> {
+    let cmdb = Cmdb::new().expect("a database in memory");
+    LiveWorld::start(world, speed, cmdb).expect("the CMDB takes the rows")
 }
 
 impl Examined {
+    /// A world that moves on when it is looked at.
     pub(crate) fn new(world: World) -> Self {
-        let cmdb = Cmdb::new().expect("a database in memory");
-        let world =
-            LiveWorld::start(world, TimeScale::REAL, cmdb).expect("the CMDB takes the rows");
-        Self { world }
+        Self { world: start(world, TimeScale::REAL), runs: None }
+    }
+
+    /// A world that moves on by itself, so fast.
+    pub(crate) fn running(world: World, speed: TimeScale) -> Self {
+        let world = start(world, speed);
+        let runs = tokio::spawn(Arc::clone(&world).run()).abort_handle();
+        Self { world, runs: Some(runs) }
     }
 
     pub(crate) fn world(&self) -> &Arc<LiveWorld> {
@@ -35,7 +55,7 @@ impl Examined {
     }
 
     pub(crate) async fn wait(&self, minutes: u64) {
-        tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+        tokio::time::sleep(self.world.to_real(Duration::from_secs(minutes * 60))).await;
     }
 
     /// One examination of the whole fleet, as `fleetmend diagnose` makes it.
@@ -109,7 +129,7 @@ impl Examined {
             run: RunId::new(uuid::Uuid::from_u128(1)),
             host: Host { name: host.clone(), groups: Arc::from([]), vars: Arc::new(vars) },
             work: Arc::from([]),
-            scale: TimeScale::REAL,
+            scale: self.world.speed(),
             winrm: target(5985),
             smb: target(445),
             cmdb: (what == "notification_server").then(|| target(1433)).flatten(),
