@@ -146,6 +146,8 @@ pub(crate) async fn undo(world: &Arc<LiveWorld>, past: &RunState) -> Option<RunS
 }
 
 async fn drive(config: DriverConfig, scheduler: Scheduler, header: RunStarted) -> RunState {
+    // What a playbook collects is kept below the working directory.
+    std::env::set_current_dir(env!("CARGO_TARGET_TMPDIR")).expect("the folder of tests");
     let journal = Arc::new(Memory::default());
     let driver = Driver::new(config, scheduler, RunState::default(), journal, Vec::new());
     let (_stop, stops) = mpsc::channel(1);
