@@ -90,6 +90,19 @@ impl Playbook {
         Self::RedownloadPackages,
     ];
 
+    /// Whether it works on the packages of its variable `packages`.
+    pub fn takes_packages(self) -> bool {
+        matches!(
+            self,
+            Self::FixOrigin
+                | Self::RebuildCodebases
+                | Self::RebuildPackageStatus
+                | Self::RedownloadLoop
+                | Self::RedownloadPackages
+                | Self::UpdateDistributionPoints
+        )
+    }
+
     /// Its file in `playbooks/`.
     pub fn file(self) -> &'static str {
         match self {

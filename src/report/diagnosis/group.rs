@@ -3,7 +3,7 @@
 use indexmap::{IndexMap, IndexSet};
 
 use crate::itms::triage::{Certainty, Diagnosis, Finding, Proposal, Scope, Severity, Verdict};
-use crate::model::HostName;
+use crate::model::{Guid, HostName};
 
 /// How many different pieces of evidence are told of a group.
 const MOST_EVIDENCE: usize = 3;
@@ -28,6 +28,8 @@ pub(super) struct Group<'a> {
     pub(super) notification_servers: IndexSet<&'a HostName>,
     /// The packages that they are about, by name.
     pub(super) packages: IndexSet<String>,
+    /// The same packages by their GUIDs.
+    pub(super) ids: IndexSet<Guid>,
     /// What shows it, the first few.
     pub(super) evidence: IndexSet<String>,
     /// How many further pieces of evidence there are.
@@ -56,6 +58,7 @@ impl<'a> Group<'a> {
             hosts: IndexSet::new(),
             notification_servers: IndexSet::new(),
             packages: IndexSet::new(),
+            ids: IndexSet::new(),
             evidence: IndexSet::new(),
             more_evidence: 0,
         }
@@ -76,9 +79,11 @@ impl<'a> Group<'a> {
             }
             Scope::Pair { host, id, name } => {
                 self.hosts.insert(host);
+                self.ids.insert(*id);
                 self.packages.insert(name.clone().unwrap_or_else(|| id.to_string()));
             }
             Scope::Package { id, name, .. } => {
+                self.ids.insert(*id);
                 self.packages.insert(name.clone().unwrap_or_else(|| id.to_string()));
             }
         }

@@ -9,7 +9,7 @@ use super::group::{Group, groups};
 use super::heat_map::{Cell, HeatMap, HeatRow, escape, mark, marks};
 use super::kind::Kind;
 use super::rows::count;
-use super::text::{certainty, command, pairs, shape, who};
+use super::text::{Meant, certainty, command, pairs, shape, who};
 use super::unread::unread;
 use crate::itms::triage::{self, Finding, Proposal, Scope, Severity};
 use crate::model::{Guid, HostName};
@@ -218,9 +218,7 @@ fn findings(html: &mut String, groups: &[Group<'_>], seen: &Examination<'_>) {
 fn answer(html: &mut String, group: &Group<'_>, seen: &Examination<'_>) {
     match group.proposal {
         Proposal::Playbook { playbook, afterwards } => {
-            let mut hosts = group.hosts.clone();
-            hosts.extend(&group.notification_servers);
-            let command = command(*playbook, &hosts, seen);
+            let command = command(*playbook, &Meant::by(group), seen);
             let _infallible = write!(html, "<dt>run</dt><dd><pre>{}</pre></dd>", escape(&command));
             if let Some(next) = afterwards {
                 entry(html, "otherwise", &format!("if that does not help: {next}"));

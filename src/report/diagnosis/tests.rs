@@ -134,9 +134,17 @@ fn a_command_names_every_server_and_quotes_what_a_shell_would_read() {
         Examination { inventory: "my fleet's.yml", evidence: &evidence, diagnosis: &diagnosis };
     let hosts = [server(2), server(3)];
 
-    let told = text::command(Playbook::FixOrigin, &hosts.iter().collect(), &seen);
+    let mut meant = text::Meant { hosts: hosts.iter().collect(), ..text::Meant::default() };
+
+    let told = text::command(Playbook::UpdateAndResend, &meant, &seen);
 
     assert!(told.contains(r"-i 'my fleet'\''s.yml'"), "{told}");
     assert!(told.contains("ps-lon-02.corp.example") && told.contains("ps-lon-03.corp.example"));
     assert!(!told.contains('['), "brackets mean characters in a pattern: {told}");
+
+    meant.packages = [Guid::from_u128(1), Guid::from_u128(2)].into_iter().collect();
+    let told = text::command(Playbook::RedownloadPackages, &meant, &seen);
+    let list = told.split_once("-e packages='").expect("it takes packages").1;
+    let list: Vec<Guid> = serde_json::from_str(list.trim_end_matches('\'')).expect("JSON");
+    assert_eq!(list, [Guid::from_u128(1), Guid::from_u128(2)]);
 }

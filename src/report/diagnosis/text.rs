@@ -11,7 +11,7 @@ use super::unread::unread;
 use crate::itms::triage::{
     Cell, Certainty, Diagnosis, Playbook, Proposal, Severity, Shape, Verdict,
 };
-use crate::model::HostName;
+use crate::model::{Guid, HostName};
 use crate::report::recap::fold;
 use crate::report::{Paint, clean_line, fold_hosts};
 
@@ -178,47 +178,75 @@ fn where_it_is(text: &mut String, group: &Group<'_>) {
     }
 }
 
-/// The playbooks that are proposed, each with its servers, in the order of the findings.
-pub(super) fn proposals<'a>(groups: &[Group<'a>]) -> IndexMap<Playbook, IndexSet<&'a HostName>> {
-    let mut proposals: IndexMap<Playbook, IndexSet<&'a HostName>> = IndexMap::new();
+/// What a playbook is proposed for.
+#[derive(Debug, Default)]
+pub(super) struct Meant<'a> {
+    /// The servers, Notification Servers among them.
+    pub(super) hosts: IndexSet<&'a HostName>,
+    /// The packages.
+    pub(super) packages: IndexSet<Guid>,
+}
+
+impl<'a> Meant<'a> {
+    /// What a group of findings is about.
+    pub(super) fn by(group: &Group<'a>) -> Self {
+        let mut meant = Self::default();
+        meant.add(group);
+        meant
+    }
+
+    fn add(&mut self, group: &Group<'a>) {
+        self.hosts.extend(&group.hosts);
+        self.hosts.extend(&group.notification_servers);
+        self.packages.extend(&group.ids);
+    }
+}
+
+/// The playbooks that are proposed, each with what it is for, in the order of the findings.
+pub(super) fn proposals<'a>(groups: &[Group<'a>]) -> IndexMap<Playbook, Meant<'a>> {
+    let mut proposals: IndexMap<Playbook, Meant<'a>> = IndexMap::new();
     for group in groups {
         if let Some(playbook) = group.proposal.playbook() {
-            let hosts = proposals.entry(playbook).or_default();
-            hosts.extend(&group.hosts);
-            hosts.extend(&group.notification_servers);
+            proposals.entry(playbook).or_default().add(group);
         }
     }
     proposals
 }
 
 /// The command for a playbook. Names are not folded into ranges: in a pattern brackets mean
-/// characters. A list may span lines, which blanks in a pattern do no harm to.
-pub(super) fn command(
-    playbook: Playbook,
-    hosts: &IndexSet<&HostName>,
-    seen: &Examination<'_>,
-) -> String {
+/// characters. A list may span lines, which blanks in a pattern or in JSON do no harm to.
+pub(super) fn command(playbook: Playbook, meant: &Meant<'_>, seen: &Examination<'_>) -> String {
     let mut text = format!("fleetmend run playbooks/{playbook} -i {}", shell_word(seen.inventory));
+    let hosts = &meant.hosts;
     let is_for_all = seen.diagnosis.matrix.servers.iter().all(|host| hosts.contains(host));
-    if hosts.is_empty() || is_for_all {
-        return text;
+    if !hosts.is_empty() && !is_for_all {
+        // The Notification Servers have the first play of most playbooks.
+        let mut names = vec!["notification_servers".to_owned()];
+        names.extend(hosts.iter().map(|host| host.to_string()));
+        names.dedup();
+        quoted_list(&mut text, "--limit", ("", ""), &names);
     }
-    // The Notification Servers have the first play of most playbooks.
-    let mut names: Vec<&str> = vec!["notification_servers"];
-    names.extend(hosts.iter().map(|host| host.as_str()));
-    names.dedup();
-    let list = names.join(",");
-    if text.len() + list.len() + 14 <= LONGEST_COMMAND {
-        let _infallible = write!(text, " --limit '{list}'");
-        return text;
+    if playbook.takes_packages() && !meant.packages.is_empty() {
+        let ids: Vec<String> = meant.packages.iter().map(|id| format!("\"{id}\"")).collect();
+        quoted_list(&mut text, "-e packages=", ("[", "]"), &ids);
     }
-    text.push_str(" --limit '");
-    let rows = fold(&names.join(", "), WIDTH - 6);
-    for row in rows {
+    text
+}
+
+/// Adds an option whose value is a list between quotes: on the same line where there is room, else
+/// on lines of its own.
+fn quoted_list(text: &mut String, option: &str, (open, close): (&str, &str), items: &[String]) {
+    let gap = if option.ends_with('=') { "" } else { " " };
+    let list = items.join(",");
+    if text.len() + option.len() + list.len() + 7 <= LONGEST_COMMAND {
+        let _infallible = write!(text, " {option}{gap}'{open}{list}{close}'");
+        return;
+    }
+    let _infallible = write!(text, " {option}{gap}'{open}");
+    for row in fold(&items.join(", "), WIDTH - 6) {
         let _infallible = write!(text, "\n      {row}");
     }
-    text.push('\'');
-    text
+    let _infallible = write!(text, "{close}'");
 }
 
 /// A word for a shell, quoted where it must be.
@@ -236,8 +264,8 @@ fn commands(text: &mut String, seen: &Examination<'_>, groups: &[Group<'_>], pai
         return;
     }
     let _infallible = writeln!(text, "{}", paint.strong("what to run, look first with --check"));
-    for (playbook, hosts) in &proposals {
-        let _infallible = writeln!(text, "  {}", command(*playbook, hosts, seen));
+    for (playbook, meant) in &proposals {
+        let _infallible = writeln!(text, "  {}", command(*playbook, meant, seen));
     }
     text.push('\n');
 }
