@@ -12,7 +12,7 @@ use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
 use crate::host::{Changer, Reader};
 use crate::model::{Cost, FailureClass, StepFailure};
-use crate::transport::TransportErrorKind;
+use crate::transport::{TransportError, TransportErrorKind};
 
 /// How often a service is looked at, in the world's time.
 const POLL: Duration = Duration::from_secs(3);
@@ -162,7 +162,7 @@ pub(super) struct Change {
     name: String,
     /// What is done to its running.
     verb: Option<Verb>,
-    /// What takes that back: a restart of a service that ran is taken back by nothing.
+    /// What takes that back: that of a restart is a start, for a service that it left stopped.
     back: Option<Verb>,
     /// How it started before and will start then.
     start_mode: Option<(StartMode, StartMode)>,
@@ -209,9 +209,13 @@ it and run: a restart starts them again, a stop is refused and names them.
   restart clears a queue that stands still; it does not help one that is only long
   (KB 205352).
 
+A restart that stops a service and does not see it run again is in doubt, never just failed:
+a service that is slow to stop is started as soon as it has stopped, as long as the step may take.
+
 Rights: administrator on the host. Undo: the state and the start mode of before; refused
-when the start mode was changed since. A restart of a service that ran leaves nothing to
-take back. Safe to repeat after a crash; a restart may then happen twice.";
+when the start mode was changed since, or when the service would be stopped and others need it
+by now. The undo of a restart sees to it that the service runs. Safe to repeat after a crash; a
+restart may then happen twice.";
     const EXAMPLE: &'static str = "\
 - name: Start the agent
   service: { name: AeXNSClient, state: started, start_mode: automatic }";
@@ -263,7 +267,9 @@ take back. Safe to repeat after a crash; a restart may then happen twice.";
             Some(Wanted::Started) if now.is("stopped") => (Some(Verb::Start), Some(Verb::Stop)),
             Some(Wanted::Stopped) if now.is("stopped") => (None, None),
             Some(Wanted::Stopped) if now.is("running") => (Some(Verb::Stop), Some(Verb::Start)),
-            Some(Wanted::Restarted) if now.is("running") => (Some(Verb::Restart), None),
+            Some(Wanted::Restarted) if now.is("running") => {
+                (Some(Verb::Restart), Some(Verb::Start))
+            }
             Some(Wanted::Restarted) if now.is("stopped") => (Some(Verb::Start), Some(Verb::Stop)),
             Some(_) => {
                 return refuse(format!(
@@ -274,10 +280,7 @@ take back. Safe to repeat after a crash; a restart may then happen twice.";
             None => (None, None),
         };
         if verb == Some(Verb::Stop) && !now.dependents.is_empty() {
-            return refuse(format!(
-                "could not stop the service `{name}`: {} need it and run",
-                now.dependents.join(", ")
-            ));
+            return Verdict::Refuse(needed(name, now));
         }
         let will_start = matches!(verb, Some(Verb::Start | Verb::Restart));
         let mode_then = start_mode.map_or(now.mode(), |(_, then)| Some(then));
@@ -347,26 +350,29 @@ take back. Safe to repeat after a crash; a restart may then happen twice.";
             let note = format!("{} already", now.state.to_lowercase());
             return Ok(Applied { note, value: now.value(), was_so_already: true });
         }
-        let left = at.scale().to_world(at.deadline().left()).as_secs().max(1);
-        let input = json!({
-            "name": name,
-            "verb": verb.map_or("", Verb::word),
-            "start_mode": start_mode.map_or("", StartMode::word),
-            "dependents": change.dependents,
-            "seconds": left.min(HOST_WAITS),
-        });
+        // What came to need the service since it was looked at would stop with it.
+        if verb == Some(Verb::Stop) && !now.dependents.is_empty() {
+            return Err(needed(name, &now));
+        }
+        let mut dependents = change.dependents.clone();
+        if verb == Some(Verb::Restart) {
+            let new = now.dependents.iter().filter(|one| !change.dependents.contains(one));
+            dependents.extend(new.cloned());
+        }
+        let task = Task { change, verb, start_mode, dependents };
         let mut trouble = None;
-        match at.change_script(&SERVICE_CHANGE, &input).await {
-            Ok(_) => {}
+        let mut is_stopping = false;
+        match task.ask(verb, at).await {
+            Ok(is_done) => is_stopping = !is_done,
             // The state will tell; of a restart nothing but the answer does.
             Err(error)
                 if error.kind == TransportErrorKind::InDoubt && verb != Some(Verb::Restart) =>
             {
                 trouble = Some(StepFailure::from(error));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(task.failed(error.into(), at).await),
         }
-        wait_for(change, verb, start_mode, at, trouble).await
+        task.wait(is_stopping, at, trouble).await
     }
 
     fn invert(change: &Change) -> Undo {
@@ -377,9 +383,16 @@ take back. Safe to repeat after a crash; a restart may then happen twice.";
         let inverse = Change {
             name: change.name.clone(),
             verb: change.back,
-            back: change.back.and(change.verb),
+            // What a restart left running was running before.
+            back: match change.verb {
+                Some(Verb::Restart) => None,
+                verb => change.back.and(verb),
+            },
             start_mode,
-            dependents: Vec::new(),
+            dependents: match change.verb {
+                Some(Verb::Restart) => change.dependents.clone(),
+                Some(Verb::Start | Verb::Stop) | None => Vec::new(),
+            },
         };
         match serde_json::to_value(inverse) {
             Ok(inverse) => Undo::With(inverse),
@@ -388,45 +401,114 @@ take back. Safe to repeat after a crash; a restart may then happen twice.";
     }
 }
 
-/// Looks at the service until it is as it was asked to be.
-async fn wait_for(
-    change: &Change,
+/// A change that is under way.
+struct Task<'a> {
+    change: &'a Change,
+    /// What is still to be done to its running.
     verb: Option<Verb>,
+    /// How it is to start, if that is still to be set.
     start_mode: Option<StartMode>,
-    at: &Changer<'_>,
-    mut trouble: Option<StepFailure>,
-) -> Result<Applied, StepFailure> {
-    let name = &change.name;
-    let patience = Patience::of_step(at);
-    loop {
-        match read(name, at).await {
-            Ok(now) => {
-                let state = verb.is_none_or(|verb| now.is(verb.leaves()));
-                let mode = start_mode.is_none_or(|mode| now.mode() == Some(mode));
-                if state && mode {
-                    let note = match verb {
-                        Some(Verb::Restart) => "restarted, and running".to_owned(),
-                        Some(_) => now.state.to_lowercase(),
-                        None => {
-                            format!("starts {}", change.start_mode.map_or("", |m| m.1.phrase()))
-                        }
-                    };
-                    return Ok(Applied { note, value: now.value(), was_so_already: false });
-                }
-            }
-            // Another try with a rejected logon could lock the account.
-            Err(failure) if failure.class == FailureClass::AuthRejected => return Err(failure),
-            Err(failure) => trouble = Some(failure),
+    /// Services that are started again with it.
+    dependents: Vec<String>,
+}
+
+impl Task<'_> {
+    /// Asks the host; `false` when the service takes longer to stop than the host waits, so that
+    /// it was not started.
+    async fn ask(&self, verb: Option<Verb>, at: &Changer<'_>) -> Result<bool, TransportError> {
+        // The host gives up before the step ends: what it answers then is still acted upon.
+        let left = at.scale().to_world(at.deadline().left() / 2).as_secs().max(1);
+        let input = json!({
+            "name": self.change.name,
+            "verb": verb.map_or("", Verb::word),
+            "start_mode": self.start_mode.map_or("", StartMode::word),
+            "dependents": self.dependents,
+            "seconds": left.min(HOST_WAITS),
+        });
+        let answer = at.change_script(&SERVICE_CHANGE, &input).await?;
+        Ok(answer["done"] != Value::Bool(false))
+    }
+
+    /// What a failure means: of a restart that left the service in another state than running,
+    /// that it is in doubt.
+    async fn failed(&self, failure: StepFailure, at: &Changer<'_>) -> StepFailure {
+        let name = &self.change.name;
+        if self.verb != Some(Verb::Restart) || failure.class != FailureClass::RemoteFault {
+            return failure;
         }
-        if !patience.pause(at, POLL).await {
-            let message = format!(
-                "changed the service `{name}` and did not see it {} in time",
-                verb.map_or("start in its new way", Verb::leaves)
-            );
-            let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
-            return Err(StepFailure { class: FailureClass::InDoubt, message, causes });
+        let state = match read(name, at).await {
+            Ok(now) if now.is("running") => return failure,
+            Ok(now) => now.state.to_lowercase(),
+            Err(_) => "in a state that could not be read".to_owned(),
+        };
+        let mut causes = vec![failure.message];
+        causes.extend(failure.causes);
+        let message = format!("could not restart the service `{name}`: it is {state} now");
+        StepFailure { class: FailureClass::InDoubt, message, causes }
+    }
+
+    /// Looks at the service until it is as it was asked to be. One that `is_stopping` for a
+    /// restart is started once it has stopped.
+    async fn wait(
+        &self,
+        mut is_stopping: bool,
+        at: &Changer<'_>,
+        mut trouble: Option<StepFailure>,
+    ) -> Result<Applied, StepFailure> {
+        let name = &self.change.name;
+        let patience = Patience::of_step(at);
+        loop {
+            match read(name, at).await {
+                Ok(now) if is_stopping => {
+                    if now.is("stopped") {
+                        match self.ask(Some(Verb::Start), at).await {
+                            Ok(is_done) => is_stopping = !is_done,
+                            Err(error) => return Err(self.failed(error.into(), at).await),
+                        }
+                        continue;
+                    }
+                }
+                Ok(now) => {
+                    let state = self.verb.is_none_or(|verb| now.is(verb.leaves()));
+                    let mode = self.start_mode.is_none_or(|mode| now.mode() == Some(mode));
+                    if state && mode {
+                        return Ok(self.applied(&now));
+                    }
+                }
+                // Another try with a rejected logon could lock the account.
+                Err(failure) if failure.class == FailureClass::AuthRejected => return Err(failure),
+                Err(failure) => trouble = Some(failure),
+            }
+            if !patience.pause(at, POLL).await {
+                let message = if is_stopping {
+                    format!("asked the service `{name}` to stop and did not see it stop in time")
+                } else {
+                    let what = self.verb.map_or("start in its new way", Verb::leaves);
+                    format!("changed the service `{name}` and did not see it {what} in time")
+                };
+                let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
+                return Err(StepFailure { class: FailureClass::InDoubt, message, causes });
+            }
         }
     }
+
+    fn applied(&self, now: &Found) -> Applied {
+        let note = match self.verb {
+            Some(Verb::Restart) => "restarted, and running".to_owned(),
+            Some(_) => now.state.to_lowercase(),
+            None => format!("starts {}", self.change.start_mode.map_or("", |mode| mode.1.phrase())),
+        };
+        Applied { note, value: now.value(), was_so_already: false }
+    }
+}
+
+/// Why a service is not stopped that others need.
+fn needed(name: &str, now: &Found) -> StepFailure {
+    let dependents = now.dependents.join(", ");
+    StepFailure::new(
+        FailureClass::Refused,
+        format!("could not stop the service `{name}`: {dependents} need it and run"),
+    )
 }
 
 fn no_such_service(name: &str) -> StepFailure {

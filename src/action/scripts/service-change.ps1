@@ -1,7 +1,7 @@
 # fleetmend service-change 1
 # Sets how a service starts, then starts, stops or restarts it. A restart starts those services
 # again that depended on it and ran. It waits only where one thing must follow another: whoever
-# asked looks at the state.
+# asked looks at the state, and asks again for the start of what did not stop meanwhile.
 $ErrorActionPreference = 'Stop'
 try {
     $line = @($input)[0]
@@ -27,12 +27,22 @@ try {
     }
     if ($verb -eq 'stop' -or $verb -eq 'restart') {
         if ([string]$service.Status -ne 'Stopped') {
+            if ($verb -eq 'stop') {
+                foreach ($one in $service.DependentServices) {
+                    if ([string]$one.Status -ne 'Stopped') { throw "$($one.Name) needs it and runs" }
+                }
+            }
             $service.Stop()
-            if ($verb -eq 'restart') { $service.WaitForStatus('Stopped', $span) }
         }
     }
-    if ($verb -eq 'start' -or $verb -eq 'restart') {
+    $done = $true
+    $service.Refresh()
+    if ($verb -eq 'restart' -or ($verb -eq 'start' -and [string]$service.Status -eq 'StopPending')) {
+        try { $service.WaitForStatus('Stopped', $span) } catch { }
         $service.Refresh()
+        $done = ([string]$service.Status -eq 'Stopped')
+    }
+    if ($done -and ($verb -eq 'start' -or $verb -eq 'restart')) {
         if ([string]$service.Status -ne 'Running') {
             $service.Start()
             if (@($request.dependents).Count -gt 0) { $service.WaitForStatus('Running', $span) }
@@ -45,7 +55,7 @@ try {
             }
         }
     }
-    $json = ConvertTo-Json -InputObject @{ done = $true } -Compress
+    $json = ConvertTo-Json -InputObject @{ done = $done } -Compress
     $bytes = [Text.Encoding]::UTF8.GetBytes($json)
     [Console]::Out.WriteLine('FLEETMEND:' + [Convert]::ToBase64String($bytes))
     exit 0

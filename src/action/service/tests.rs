@@ -1,6 +1,7 @@
 //! Tests of `service`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
 use super::*;
@@ -65,13 +66,11 @@ fn the_inverse_is_the_state_and_the_start_mode_of_before() {
 }
 
 #[test]
-fn a_restart_of_what_ran_leaves_nothing_to_take_back() {
+fn a_restart_of_what_stood_is_a_start() {
     let restart = json!({ "name": "x", "state": "restarted" });
 
-    let ran = change(restart.clone(), &found("Running", "Auto"));
-    assert_eq!(Service::invert(&ran), Undo::Nothing);
-
     let stood = change(restart, &found("Stopped", "Auto"));
+
     assert_eq!(stood.verb, Some(Verb::Start));
     assert!(matches!(Service::invert(&stood), Undo::With(_)));
 }
@@ -160,4 +159,103 @@ async fn an_undo_that_was_done_already_does_nothing() {
 
     assert!(applied.was_so_already);
     assert_eq!(host.ran(), ["service-state"]);
+}
+
+#[test]
+fn a_restart_is_taken_back_by_seeing_that_the_service_runs() {
+    let mut now = found("Running", "Auto");
+    now.dependents = vec!["W3SVC".to_owned()];
+    let restart = change(json!({ "name": "x", "state": "restarted" }), &now);
+
+    let Undo::With(inverse) = Service::invert(&restart) else { panic!("no inverse") };
+    let inverse: Change = serde_json::from_value(inverse).expect("a change");
+
+    assert_eq!(inverse.verb, Some(Verb::Start));
+    assert_eq!(inverse.dependents, ["W3SVC"]);
+    assert_eq!(Service::invert(&inverse), Undo::Nothing);
+}
+
+/// A host whose service stops after several looks: its own wait for that ends before.
+fn slow_to_stop(looks: u32) -> Arc<ScriptedHost> {
+    let seen = AtomicU32::new(0);
+    let runs = AtomicBool::new(false);
+    ScriptedHost::new(move |_, name, input| match name {
+        "service-state" => {
+            let is_stopped = seen.fetch_add(1, Ordering::SeqCst) > looks;
+            let state = match (runs.load(Ordering::SeqCst), is_stopped) {
+                (true, _) => "Running",
+                (false, true) => "Stopped",
+                (false, false) => "Stop Pending",
+            };
+            Ok(json!({ "found": true, "name": "x", "state": state, "start_mode": "Auto" }))
+        }
+        "service-change" => {
+            let starts = input["verb"] == "start" && seen.load(Ordering::SeqCst) > looks;
+            runs.store(starts, Ordering::SeqCst);
+            Ok(json!({ "done": starts }))
+        }
+        other => panic!("{other}"),
+    })
+}
+
+#[tokio::test]
+async fn a_service_that_is_slow_to_stop_is_started_when_it_has_stopped() {
+    let restart = change(json!({ "name": "x", "state": "restarted" }), &found("Running", "Auto"));
+    let host = slow_to_stop(3);
+
+    let applied = apply(&host, &restart).await.expect("it is started in the end");
+
+    assert_eq!(applied.note, "restarted, and running");
+    let asked = host.ran().iter().filter(|name| *name == "service-change").count();
+    assert_eq!(asked, 2, "the restart, and the start that it did not come to");
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_stop_in_time_leaves_the_restart_in_doubt() {
+    let restart = change(json!({ "name": "x", "state": "restarted" }), &found("Running", "Auto"));
+
+    let failure = apply(&slow_to_stop(u32::MAX - 1), &restart).await.expect_err("never stops");
+
+    assert_eq!(failure.class, FailureClass::InDoubt);
+    assert!(failure.message.contains("did not see it stop"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_restart_that_fails_half_way_is_in_doubt_and_one_that_changed_nothing_failed() {
+    for (state, class) in
+        [("Stopped", FailureClass::InDoubt), ("Running", FailureClass::RemoteFault)]
+    {
+        let restart =
+            change(json!({ "name": "x", "state": "restarted" }), &found("Running", "Auto"));
+        let host = ScriptedHost::new(move |_, name, _| match name {
+            "service-state" => Ok(json!({
+                "found": true, "name": "x", "state": state, "start_mode": "Auto",
+            })),
+            "service-change" => Err(TransportErrorKind::Fault),
+            other => panic!("{other}"),
+        });
+
+        let failure = apply(&host, &restart).await.expect_err("it failed");
+
+        assert_eq!(failure.class, class, "{state}: {}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn an_undo_does_not_stop_what_others_came_to_need() {
+    let started = change(json!({ "name": "x", "state": "started" }), &found("Stopped", "Auto"));
+    let Undo::With(inverse) = Service::invert(&started) else { panic!("no inverse") };
+    let inverse: Change = serde_json::from_value(inverse).expect("a change");
+    let host = ScriptedHost::new(|_, name, _| match name {
+        "service-state" => Ok(json!({
+            "found": true, "name": "x", "state": "Running", "start_mode": "Auto",
+            "dependents": ["W3SVC"],
+        })),
+        other => panic!("{other}"),
+    });
+
+    let failure = apply(&host, &inverse).await.expect_err("W3SVC needs it");
+
+    assert_eq!(failure.class, FailureClass::Refused);
+    assert!(failure.message.contains("W3SVC need it and run"), "{}", failure.message);
 }
