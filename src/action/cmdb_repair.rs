@@ -85,13 +85,13 @@ changed since. The copy stays. A dropped copy cannot be brought back.";
             name: "packages",
             kind: ParamKind::Guids,
             required: false,
-            doc: "The packages whose rows are meant.",
+            doc: "The packages whose rows are meant; an empty list means none, and nothing is done.",
         },
         ParamDoc {
             name: "servers",
             kind: ParamKind::Guids,
             required: false,
-            doc: "The package servers whose rows are meant; all of them when not given.",
+            doc: "The package servers whose rows are meant; all when not given, none when empty.",
         },
         ParamDoc {
             name: "expect",

@@ -22,6 +22,7 @@ use crate::transport::{AnyOf, Conditions, Selection, SqlParameter, SqlValue, Tab
 pub(super) fn decide(params: &Params, state: &State) -> Verdict<Change> {
     let decided = params.orders().and_then(|orders| match orders {
         Orders::Purge(backup) => purge(backup, state),
+        Orders::Nothing(why) => Ok(unchanged(why)),
         Orders::Repair(wanted) => match &state.repair {
             Some(sight) => repair(&wanted, sight, state),
             None => Err(refused("the tables were not read")),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::cmdb_backup::allowed_age;
 use crate::host::cmdb_tables::BackupName;
@@ -18,8 +18,12 @@ pub(super) const MOST_KEYS: usize = 1000;
 #[serde(deny_unknown_fields, default)]
 pub(in super::super) struct Params {
     pub(super) repair: Option<RepairKind>,
-    pub(super) packages: Vec<Guid>,
-    pub(super) servers: Vec<Guid>,
+    /// An empty list means no packages; none, that they are not narrowed down.
+    #[serde(deserialize_with = "given")]
+    pub(super) packages: Option<Vec<Guid>>,
+    /// As for packages.
+    #[serde(deserialize_with = "given")]
+    pub(super) servers: Option<Vec<Guid>>,
     pub(super) expect: Option<Expect>,
     pub(super) all: bool,
     pub(super) typed: Option<String>,
@@ -85,6 +89,8 @@ impl RepairKind {
 pub(super) enum Orders {
     /// Rows are to be repaired.
     Repair(Wanted),
+    /// No row can be meant: a list that is given is empty. Why, in words.
+    Nothing(String),
     /// A backup table is to be dropped.
     Purge(BackupName),
 }
@@ -93,9 +99,9 @@ pub(super) enum Orders {
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) kind: RepairKind,
-    /// Each once, in order; none means all.
+    /// Each once, in order; none when the task does not name any, and so all.
     pub(super) packages: Vec<Guid>,
-    /// Each once, in order; none means all.
+    /// Each once, in order; none when the task does not name any, and so all.
     pub(super) servers: Vec<Guid>,
     pub(super) max: usize,
     pub(super) backup_age: Duration,
@@ -122,7 +128,7 @@ impl Params {
     /// Checks what can be checked without the CMDB.
     pub(super) fn orders(&self) -> Result<Orders, StepFailure> {
         match (self.repair, &self.purge_backup) {
-            (Some(kind), None) => self.repair(kind).map(Orders::Repair),
+            (Some(kind), None) => self.repair(kind),
             (None, Some(name)) => BackupName::new(name)
                 .map(Orders::Purge)
                 .map_err(|error| StepFailure::from_error(FailureClass::Refused, &error)),
@@ -132,17 +138,17 @@ impl Params {
         }
     }
 
-    fn repair(&self, kind: RepairKind) -> Result<Wanted, StepFailure> {
+    fn repair(&self, kind: RepairKind) -> Result<Orders, StepFailure> {
         let (table, _) = kind.table();
-        let packages = once(&self.packages);
-        let servers = once(&self.servers);
+        let packages = once(self.packages.as_deref().unwrap_or_default());
+        let servers = once(self.servers.as_deref().unwrap_or_default());
         if packages.len() + servers.len() > MOST_KEYS {
             let count = packages.len() + servers.len();
             return Err(refused(format!(
                 "{count} packages and servers are named, and {MOST_KEYS} are allowed in one step"
             )));
         }
-        match (self.all, packages.is_empty() && servers.is_empty()) {
+        match (self.all, self.packages.is_none() && self.servers.is_none()) {
             (false, true) => {
                 return Err(refused(format!(
                     "no packages or servers are named; the whole of {table} needs `all: true`"
@@ -172,7 +178,8 @@ impl Params {
                  `attest_unused_package_setting: true` says that somebody looked",
             ));
         }
-        if kind == RepairKind::DeleteCodebases && packages.is_empty() && !servers.is_empty() {
+        if kind == RepairKind::DeleteCodebases && self.packages.is_none() && self.servers.is_some()
+        {
             return Err(refused(
                 "codebases of servers are found by package: name `packages` as well",
             ));
@@ -182,11 +189,16 @@ impl Params {
             _ => None,
         };
         let backup_age = allowed_age(self.backup_within.as_deref())?;
-        Ok(Wanted { kind, packages, servers, max: expect.max, backup_age, origin })
+        let given = [("packages", &self.packages), ("servers", &self.servers)];
+        let is_empty = |list: &Option<Vec<Guid>>| list.as_ref().is_some_and(Vec::is_empty);
+        if let Some((key, _)) = given.into_iter().find(|(_, list)| is_empty(list)) {
+            return Ok(Orders::Nothing(format!("`{key}` is empty: nothing to repair")));
+        }
+        Ok(Orders::Repair(Wanted { kind, packages, servers, max: expect.max, backup_age, origin }))
     }
 
     fn origin(&self) -> Result<OriginWanted, StepFailure> {
-        if !self.servers.is_empty() {
+        if self.servers.as_ref().is_some_and(|servers| !servers.is_empty()) {
             return Err(refused(
                 "a package's origin is no matter of package servers: no `servers`",
             ));
@@ -199,6 +211,11 @@ impl Params {
         })?;
         Ok(OriginWanted { owner, left: once(&self.left_hierarchy), live: once(&self.live_parents) })
     }
+}
+
+/// A list that is there: `null` is none.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Guid>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 fn once(guids: &[Guid]) -> Vec<Guid> {

@@ -26,7 +26,7 @@ pub(in super::super) struct State {
     pub(super) earlier: Vec<Exchange>,
     /// The backup tables that are there.
     pub(super) backups: Vec<BackupName>,
-    /// None for a purge.
+    /// None for a purge, and when nothing can be meant.
     pub(super) repair: Option<Sight>,
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn look(params: &Params, at: &Reader<'_>) -> Result<State, Step
     }
     let backups = backup_tables(at).await?;
     let repair = match &orders {
-        Orders::Purge(_) => None,
+        Orders::Purge(_) | Orders::Nothing(_) => None,
         Orders::Repair(wanted) => Some(repair_sight(wanted, clock, at).await?),
     };
     Ok(State {

@@ -288,3 +288,28 @@ fn a_copy_of_a_run_that_has_not_ended_is_not_dropped() {
     seen.unfinished.push(RunId::new(uuid::Uuid::from_u128(0x00c0_ffee << 96)));
     assert!(refusal(&purge, &seen).contains("has not ended"));
 }
+
+#[test]
+fn a_key_that_is_given_and_empty_means_nothing_and_never_all() {
+    let state = state("SWDPackageServer", STATUS, vec![status_row("Ready", 1)]);
+
+    for empty in [json!({ "servers": [] }), json!({ "packages": [] })] {
+        for repair in ["delete_package_status", "remove_duplicates", "delete_codebases"] {
+            let mut more = empty.clone();
+            more["repair"] = json!(repair);
+            let verdict = decide::decide(&params(more), &state);
+            let Verdict::Unchanged { note, .. } = verdict else { panic!("{empty}: {verdict:?}") };
+            assert!(note.ends_with("is empty: nothing to repair"), "{note}");
+        }
+    }
+    let whole = json!({ "repair": "delete_package_status", "servers": [], "all": true,
+        "packages": [], "typed": "DELETE ALL ROWS OF SWDPackageServer" });
+    assert!(refusal(&params(whole), &state).contains("cannot be narrowed"));
+}
+
+#[test]
+fn a_list_that_was_rendered_to_nothing_at_all_is_no_list() {
+    let null = json!({ "repair": "delete_package_status", "servers": null });
+
+    assert!(serde_json::from_value::<Params>(null).is_err());
+}
