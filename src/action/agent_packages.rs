@@ -58,7 +58,12 @@ fn version_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Str
 }
 
 impl PackageList {
-    /// Asks the agent for its list.
+    /// Asks the agent for its list. An agent whose service does not run is not asked: its COM object
+    /// would start it, and reading changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `RemoteFault` when the agent's service does not run, or the list is not understood.
     pub(super) async fn read(at: &Reader<'_>) -> Result<Self, StepFailure> {
         let answer = at.script(&AGENT_PACKAGES, &json!({})).await?;
         serde_json::from_value(answer).map_err(|error| {

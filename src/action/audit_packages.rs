@@ -256,7 +256,7 @@ impl Look {
     async fn compare(
         mut self,
         at: &Reader<'_>,
-        list: &mut Option<PackageList>,
+        list: &mut Option<Result<PackageList, String>>,
         room: &mut u64,
     ) -> Result<Audited, StepFailure> {
         let snapshot = self.snapshot.take();
@@ -276,7 +276,20 @@ impl Look {
             }
             Some(Ok(manifest)) => (self.id, manifest),
         };
-        let other_place = if self.tree.is_none() { other_place(at, list, id).await? } else { None };
+        let other_place = match self.tree {
+            Some(_) => Ok(None),
+            None => other_place(at, list, id).await?,
+        };
+        let other_place = match other_place {
+            Ok(place) => place,
+            Err(why) => {
+                let content = Seen::Unreadable(format!(
+                    "it has no folder of its own in the store, and whether it is kept elsewhere \
+                     is not known: {why}"
+                ));
+                return Ok(Audited { id, snapshot: seen, content, state: None });
+            }
+        };
         if let Some(named) = other_place {
             self.folder = match elsewhere(at, named.as_deref(), &manifest).await? {
                 Ok(folder) => folder,
@@ -306,22 +319,26 @@ impl Look {
 }
 
 /// The other place in which the agent says that it keeps a package, where it tells; none when it keeps
-/// it in its store. The agent is asked once.
+/// it in its store; the reason when the agent does not answer, as one whose service does not run. The
+/// agent is asked once.
 async fn other_place(
     at: &Reader<'_>,
-    list: &mut Option<PackageList>,
+    list: &mut Option<Result<PackageList, String>>,
     id: Guid,
-) -> Result<Option<Option<String>>, StepFailure> {
+) -> Result<Result<Option<Option<String>>, String>, StepFailure> {
     let list = match list {
         Some(list) => list,
         None => list.insert(match PackageList::read(at).await {
-            Ok(list) => list,
-            Err(failure) if failure.class == FailureClass::RemoteFault => PackageList::default(),
+            Ok(list) => Ok(list),
+            Err(failure) if failure.class == FailureClass::RemoteFault => Err(failure.to_string()),
             Err(failure) => return Err(failure),
         }),
     };
-    let entry = list.packages.iter().find(|it| it.id == id && it.custom_location);
-    Ok(entry.map(|entry| entry.location.clone()))
+    let entry = |list: &PackageList| {
+        let entry = list.packages.iter().find(|it| it.id == id && it.custom_location);
+        entry.map(|entry| entry.location.clone())
+    };
+    Ok(list.as_ref().map(entry).map_err(Clone::clone))
 }
 
 /// The folder that the agent names, or else the snapshot, when it is one of this host.

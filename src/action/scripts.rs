@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_reads_looks_at_the_service_before_it_makes_an_object_of_the_agent() {
+        let list = AGENT_PACKAGES.text;
+        let object = list.find("-ComObject 'Altiris").expect("the agent's object");
+        let check = list.find("service does not run").expect("a look at the service");
+        assert!(check < object, "Windows would start the agent");
+    }
+
+    #[test]
     fn every_script_reads_all_of_its_input_and_answers_in_one_line() {
         for (stem, text) in scripts_on_disk() {
             for part in ["@($input)", "[Console]::Out.WriteLine('FLEETMEND:'", "exit 0", "exit 1"] {

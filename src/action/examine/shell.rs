@@ -76,7 +76,8 @@ pub(super) fn store_of(facts: &HostFacts) -> Option<WindowsPath> {
 }
 
 /// The agent's list. Its COM object lives in the agent's service, which Windows would start to
-/// answer: where the service does not run, nothing is asked.
+/// answer: where the service does not run, nothing is asked. Where its state is not known, the
+/// script that reads the list looks at the service first.
 async fn held(
     at: &Reader<'_>,
     service: &Seen<Option<ServiceSeen>>,

@@ -3,6 +3,10 @@
 $ErrorActionPreference = 'Stop'
 try {
     $null = @($input)
+    # Windows would start the agent's service to make the object below: what reads starts nothing.
+    $service = @(Get-Service -ErrorAction SilentlyContinue) | Where-Object { $_.Name -eq 'AeXNSClient' }
+    if ($null -eq $service) { throw 'the agent is not installed' }
+    if ([string]$service.Status -ne 'Running') { throw "the agent's service does not run" }
     $client = New-Object -ComObject 'Altiris.AeXNSClient'
     $server = $null
     try {

@@ -35,6 +35,9 @@ impl World {
         };
         match name {
             "host-facts" => Ok(self.host_facts(machine)),
+            "agent-packages" if self.is_agent_stopped(machine) => {
+                Err("the agent's service does not run".to_owned())
+            }
             "agent-packages" | "agent-resend-package-status" | "agent-refresh-packages"
                 if self.is_without_plugin(machine) =>
             {
@@ -76,6 +79,11 @@ impl World {
 
     fn is_without_plugin(&self, machine: MachineId) -> bool {
         matches!(machine, MachineId::Server(number) if self.conditions(number).has_no_plugin)
+    }
+
+    /// The script that lists packages looks at the service, and asks no agent that is stopped.
+    fn is_agent_stopped(&self, machine: MachineId) -> bool {
+        matches!(machine, MachineId::Server(number) if !self.conditions(number).is_service_running)
     }
 
     fn agent_at(&self, machine: MachineId) -> Result<ServerNo, String> {

@@ -345,6 +345,22 @@ fn a_missing_manifest_at_the_notification_server_leaves_the_package_retrying() {
 }
 
 #[test]
+fn an_agent_whose_service_is_stopped_is_not_started_by_a_question() {
+    let mut world = with_faults("faults: [{kind: stale}]");
+    let (server, _) = work(&world)[0];
+    let machine = MachineId::Server(server);
+    let stop = json!({ "name": "AeXNSClient", "verb": "stop", "start_mode": "", "dependents": [] });
+    world.run_script(machine, "# fleetmend service-change 1", &stop).unwrap();
+
+    let asked = world.run_script(machine, "# fleetmend agent-packages 1", &json!({}));
+
+    assert_eq!(asked, Err("the agent's service does not run".to_owned()));
+    let state = json!({ "name": "AeXNSClient" });
+    let found = world.run_script(machine, "# fleetmend service-state 1", &state).unwrap();
+    assert_eq!(found["state"], "Stopped");
+}
+
+#[test]
 fn what_is_not_known_is_refused_and_never_answered_with_silence() {
     let mut world = with_faults("faults: []");
     let ns = MachineId::NotificationServer;
