@@ -177,7 +177,8 @@ async fn the_dispatcher_and_the_agent_are_restarted_and_unknown_services_are_nam
         let restart = json!({ "name": name, "state": "restarted" });
         let (applied, record) = run(session, "service", restart).await;
         assert_eq!(applied.note, "restarted, and running");
-        assert_eq!(record.undo, Undo::Nothing);
+        let back = undo(session, &record).await.expect("it sees to it that it runs");
+        assert!(back.was_so_already, "{}", back.note);
     }
     let wanted = json!({ "name": HOSTILE, "state": "started" });
     let failure = decide(&server, "service", wanted).await.expect_err("there is none");

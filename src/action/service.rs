@@ -209,8 +209,8 @@ it and run: a restart starts them again, a stop is refused and names them.
   restart clears a queue that stands still; it does not help one that is only long
   (KB 205352).
 
-A restart that stops a service and does not see it run again is in doubt, never just failed:
-a service that is slow to stop is started as soon as it has stopped, as long as the step may take.
+A restart that stops a service and does not see it run again is in doubt, never just failed.
+One that is slow to stop is started as soon as it has stopped, while the step may last.
 
 Rights: administrator on the host. Undo: the state and the start mode of before; refused
 when the start mode was changed since, or when the service would be stopped and others need it
