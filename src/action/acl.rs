@@ -106,7 +106,9 @@ lacks the rights: that mends folders whose inheritance is broken (KB 179719). Fi
 keep their lists. A package that is being downloaded is left alone, because the agent takes
 the account's rights away meanwhile by itself (KB 150861), and so is one that it removes.
 With `alternate_locations` the folders outside of the store that the agent's own list names
-for these packages are treated likewise. At most 1,000 folders.
+for these packages are treated likewise, and of those inside them the ones in which the
+package's snapshot lists files. A volume, a folder of users, of Windows or of other programs,
+a short name and a way through a link are refused. At most 1,000 folders.
 
 Groups that stand for everybody are never given more than reading, and a denial for the
 account that would outweigh the grant is refused.

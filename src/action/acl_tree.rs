@@ -1,15 +1,20 @@
 //! The folders of packages whose rights are looked at, beside the store's own.
 
+use std::collections::BTreeSet;
+
 use super::agent_packages::{AgentPackage, PackageList};
 use super::package_tree;
 use crate::host::{Place, Reader, Role, Root};
 use crate::itms::agent_evidence::is_downloading;
 use crate::itms::package_status::PackageState;
+use crate::itms::snapshot::read_snapshot;
 use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
 use crate::transport::SecurityInformation;
 
 /// The most folders that are looked at.
 const MOST_FOLDERS: usize = 1000;
+/// The largest snapshot that is read, in bytes.
+const LARGEST_SNAPSHOT: u64 = 4 << 20;
 
 /// A folder with its list of rights.
 #[derive(Debug)]
@@ -80,13 +85,13 @@ pub(super) async fn folders(
         let own = root.path.join(&package.to_string()).map_err(|error| {
             StepFailure::caused_by(FailureClass::Bug, "could not name a package's folder", &error)
         })?;
-        add(at, &mut found, Place::Package, root, own).await?;
+        add(at, &mut found, root, own).await?;
         let elsewhere = entry
             .filter(|entry| wanted.alternate_locations && entry.custom_location)
             .map(|entry| entry.location.as_deref().unwrap_or_default());
         match elsewhere.map(str::parse) {
             None => {}
-            Some(Ok(folder)) => add(at, &mut found, Place::Alternate, root, folder).await?,
+            Some(Ok(folder)) => add_elsewhere(at, &mut found, root, package, folder).await?,
             Some(Err(_)) => found.left.push(format!(
                 "the other place of {package} (the agent does not name a folder of this host)"
             )),
@@ -119,16 +124,10 @@ async fn in_store(at: &Reader<'_>, root: &Root) -> Result<Vec<Guid>, StepFailure
 async fn add(
     at: &Reader<'_>,
     found: &mut Found,
-    place: Place,
     root: &Root,
     folder: WindowsPath,
 ) -> Result<(), StepFailure> {
-    let fence = at.fence();
-    let is_there = match place {
-        Place::Package => fence.package_folder(root, &folder).await?,
-        Place::Root | Place::Alternate => fence.alternate(&folder).await?,
-    };
-    if !is_there {
+    if !at.fence().package_folder(root, &folder).await? {
         return Ok(());
     }
     let below = match package_tree::list(at, &folder).await? {
@@ -140,9 +139,60 @@ async fn add(
         return Err(too_many(&folder, &format!("there are more than {MOST_FOLDERS} folders")));
     }
     for path in [folder].into_iter().chain(below) {
-        found.folders.push(Folder::read(at, place, path).await?);
+        found.folders.push(Folder::read(at, Place::Package, path).await?);
     }
     Ok(())
+}
+
+/// Adds the folder outside of the store that the agent names for a package, and of those inside it
+/// the ones in which the package's snapshot lists files: others may have theirs there as well.
+async fn add_elsewhere(
+    at: &Reader<'_>,
+    found: &mut Found,
+    root: &Root,
+    package: Guid,
+    folder: WindowsPath,
+) -> Result<(), StepFailure> {
+    let fence = at.fence();
+    if !fence.alternate(&folder).await? {
+        return Ok(());
+    }
+    let file = fence.to_read(root, &format!("{package}\\snapshot.xml")).await?;
+    let snapshot = match file.metadata() {
+        Some(metadata) if metadata.size <= LARGEST_SNAPSHOT => {
+            Some(read_snapshot(&at.files().read(file.path(), LARGEST_SNAPSHOT).await?))
+        }
+        Some(_) | None => None,
+    };
+    let mut places = vec![folder.clone()];
+    match snapshot.map(|snapshot| snapshot.manifest) {
+        Some(Ok(manifest)) => {
+            let names = manifest.files.iter().map(|file| file.name.as_str());
+            places.extend(folders_of(names).iter().filter_map(|below| folder.join(below).ok()));
+        }
+        Some(Err(_)) | None => found.left.push(format!(
+            "the folders inside {folder} ({package} has no snapshot that says which are its own)"
+        )),
+    }
+    if found.folders.len() + places.len() > MOST_FOLDERS {
+        return Err(too_many(&folder, &format!("there are more than {MOST_FOLDERS} folders")));
+    }
+    for path in places {
+        if fence.alternate(&path).await? {
+            found.folders.push(Folder::read(at, Place::Alternate, path).await?);
+        }
+    }
+    Ok(())
+}
+
+/// The folders in which files of these names lie, and those above them. Pure.
+fn folders_of<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
+    let mut folders = BTreeSet::new();
+    for name in names {
+        let parts: Vec<String> = name.split(['\\', '/']).map(str::to_lowercase).collect();
+        folders.extend((1..parts.len()).map(|depth| parts[..depth].join("\\")));
+    }
+    folders
 }
 
 fn too_many(folder: &WindowsPath, reason: &str) -> StepFailure {

@@ -170,12 +170,14 @@ lets Everyone read, besides what is given.
 The folder is that of a `role`, `ps_delivery` when nothing is said, or a `path`: that of
 an alternate download location. It is never made: a folder that does not exist is a
 failure, and so is a share of that name which leads elsewhere. A drive, Windows, the
-users' folders and the quarantine are not shared. What an account may do with the files is
-decided by the folder's own rights as well: see `acl`.
+folders of users and of other programs, the quarantine, a short name and a way through a
+link are not shared, and nothing is on a host that is no package server, but for the role
+`ns_snapshots`. What an account may do with the files is decided by the folder's own rights
+as well: see `acl`.
 
-Rights: administrator on the host, over WinRM. Undo: the earlier list of rights, byte for
-byte, or the end of a share that this made; refused when list or folder were changed
-since. The folder and its files are not touched. Safe to repeat after a crash.";
+Rights: administrator on the host, over WinRM and SMB. Undo: the earlier list of rights,
+byte for byte, or the end of a share that this made; refused when list or folder were
+changed since. The folder and its files are not touched. Safe to repeat after a crash.";
     const EXAMPLE: &'static str = "\
 - name: Share the package store
   share: { name: PkgSvrHost, role: ps_delivery }";
@@ -211,13 +213,23 @@ since. The folder and its files are not touched. Safe to repeat after a crash.";
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<State, StepFailure> {
         let name = &params.name;
+        if params.role.is_none_or(Role::is_of_package_servers) {
+            at.expect_package_server().await?;
+        }
         let folder = match (&params.path, params.role) {
             (Some(_), Some(_)) => {
                 return Err(refused(format!(
                     "could not share `{name}`: give a `role` or a `path`, not both"
                 )));
             }
-            (Some(path), None) => path.clone(),
+            (Some(path), None) => {
+                if !at.fence().alternate(path).await? {
+                    return Err(refused(format!(
+                        "could not share {path} as `{name}`: there is no such folder"
+                    )));
+                }
+                path.clone()
+            }
             (None, role) => at.root(role.unwrap_or(Role::PsDelivery)).await?.path,
         };
         let grants = match (&params.account, params.rights) {
@@ -273,6 +285,17 @@ since. The folder and its files are not touched. Safe to repeat after a crash.";
         let input = json!({
             "name": name, "path": path, "verb": verb, "descriptor": change.after,
         });
+        // What is a link by now would open another folder.
+        if verb == "make" {
+            let folder: WindowsPath = path.parse().map_err(|error| {
+                StepFailure::caused_by(
+                    FailureClass::Refused,
+                    format!("could not share {path} as `{name}`"),
+                    &error,
+                )
+            })?;
+            at.fence().exists(&folder).await?;
+        }
         // An answer that was lost leaves the step in doubt: it is safe to replay.
         at.change_script(&SHARE_CHANGE, &input).await?;
         if next(change, &read(name, path, at).await?)?.is_some() {

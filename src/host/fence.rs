@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::sync::Mutex;
 
-use super::roots::why_not;
+use super::roots::why_no_place;
 use super::{Reader, Role, Root};
 use crate::model::{FailureClass, Guid, StepFailure, WindowsPath};
 use crate::transport::FileMetadata;
@@ -205,14 +205,16 @@ impl Fence<'_> {
     }
 
     /// Admits a folder outside of the store in which the agent keeps a package, for its security
-    /// descriptor; `false` when it is not there. That the agent names it is for the caller to see.
+    /// descriptor or for a share; `false` when it is not there. Whether the agent names it is for
+    /// the caller to see.
     ///
     /// # Errors
     ///
-    /// `Refused` when it is a whole volume or one of the system's folders, or a link is on the way.
+    /// `Refused` when it is a whole volume, one of the system's, the users' or other programs'
+    /// folders, or is named by a short name, or a link is on the way.
     pub async fn alternate(&self, folder: &WindowsPath) -> Result<bool, StepFailure> {
         let facts = self.reader.facts().await?;
-        if let Some(reason) = why_not(folder, &facts) {
+        if let Some(reason) = why_no_place(folder, &facts) {
             return Err(StepFailure::new(
                 FailureClass::Refused,
                 format!("could not admit {folder} as a package's own place: {reason}"),
@@ -398,6 +400,23 @@ mod tests {
             assert!(fence.package_folder(&root, &folder(refused)).await.is_err(), "{refused}");
         }
         assert!(fence.package_folder(&root, &root.path).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn another_place_is_not_reached_through_a_junction() {
+        let host = MemoryHost::package_server();
+        host.folder("E:\\Images\\A");
+        host.junction("E:\\Way", "C:\\");
+        let session = host.session(1);
+        let at = reader(&session);
+        let fence = at.fence();
+        let folder = |text: &str| text.parse().expect("a path");
+
+        assert_eq!(fence.alternate(&folder("E:\\Images\\A")).await, Ok(true));
+        assert_eq!(fence.alternate(&folder("E:\\Images\\B")).await, Ok(false));
+        for refused in ["E:\\Way", "C:\\Users\\x", "C:\\PROGRA~1\\x"] {
+            assert!(fence.alternate(&folder(refused)).await.is_err(), "{refused}");
+        }
     }
 
     #[tokio::test]

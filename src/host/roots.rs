@@ -210,6 +210,35 @@ pub(super) fn why_not(path: &WindowsPath, facts: &HostFacts) -> Option<&'static 
     None
 }
 
+/// Folders of the vendor below those that it shares with everybody else.
+const PRODUCT: [&str; 2] = ["Altiris", "Symantec"];
+
+/// Why a folder outside of all roles cannot be one that holds packages, whoever names it. Stricter
+/// than [`why_not`]: of what is shared with other programs only the vendor's own folders can be, and
+/// a name with a tilde may be the short one of anything. `None` when it can.
+pub(super) fn why_no_place(path: &WindowsPath, facts: &HostFacts) -> Option<&'static str> {
+    if let Some(reason) = why_not(path, facts) {
+        return Some(reason);
+    }
+    let names: Vec<&str> = path.components().collect();
+    if names.iter().any(|name| name.contains('~')) {
+        return Some("it may be a short name of another folder");
+    }
+    let usual = SHARED.iter().filter_map(|name| WindowsPath::root(path.drive())?.join(name).ok());
+    let mut shared = usual.chain([facts.program_data.clone(), facts.program_files.clone()]);
+    let belongs_to_others = shared.any(|folder| {
+        let below: Vec<&str> = names.iter().skip(folder.components().count()).copied().collect();
+        let is_product = |name: &&str| PRODUCT.iter().any(|own| own.eq_ignore_ascii_case(name));
+        // The vendor's folder itself holds all of its programs.
+        (*path == folder || path.is_below(&folder))
+            && !(below.len() > 1 && below.first().is_some_and(is_product))
+    });
+    let is_users = names.first().is_some_and(|first| {
+        ["Users", "PerfLogs"].iter().any(|name| name.eq_ignore_ascii_case(first))
+    });
+    (belongs_to_others || is_users).then_some("it is in a folder of other programs or of users")
+}
+
 impl Reader<'_> {
     /// The folder of a role on this host; looked for once per session.
     ///
@@ -389,6 +418,26 @@ mod tests {
         ] {
             let path: WindowsPath = place.parse().expect("a path");
             assert_eq!(why_not(&path, &facts).is_none(), is_taken, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_place_of_packages_is_in_no_folder_of_users_or_of_other_programs() {
+        for (place, is_taken) in [
+            ("C:\\Users\\x", false),
+            ("D:\\users\\Altiris\\x", false),
+            ("C:\\ProgramData\\Microsoft", false),
+            ("C:\\ProgramData\\Symantec", false),
+            ("C:\\Program Files\\Common Files", false),
+            ("C:\\PROGRA~1\\Altiris\\x", false),
+            ("E:\\Images\\SOMETH~1", false),
+            ("E:\\", false),
+            ("C:\\ProgramData\\Symantec\\Symantec Agent\\Package Delivery", true),
+            ("D:\\Program Files\\Altiris\\Packages", true),
+            ("E:\\Images", true),
+        ] {
+            let path: WindowsPath = place.parse().expect("a path");
+            assert_eq!(why_no_place(&path, &facts(None)).is_none(), is_taken, "{place}");
         }
     }
 

@@ -220,6 +220,17 @@ async fn another_place_is_changed_only_when_the_agent_names_it_and_never_one_of_
     let place = SecurityDescriptor::parse(&host.stored_descriptor("E:\\Images\\A"));
     assert!(holds(&place.expect("parsed"), &sid(), FileRights::MODIFY));
     assert!(!has_rights(&host, &folder(B, "")), "it was not named");
+    for refused in ["C:\\Users\\x", "C:\\ProgramData\\Microsoft"] {
+        host.folder(refused);
+        host.answer(
+            "agent-packages",
+            json!({ "package_server": true, "packages": [{ "id": A, "name": "a",
+                "status": "Ready", "version": "1", "custom_location": true,
+                "location": refused }] }),
+        );
+        let failure = decide(&host, params()).await.expect_err(refused);
+        assert!(failure.message.contains("other programs or of users"), "{failure}");
+    }
 
     host.folder("C:\\Windows\\Temp");
     host.answer(
@@ -229,6 +240,28 @@ async fn another_place_is_changed_only_when_the_agent_names_it_and_never_one_of_
     );
     let failure = decide(&host, params()).await.expect_err("a folder of the system");
     assert!(failure.message.contains("it belongs to the system"), "{failure}");
+}
+
+#[tokio::test]
+async fn inside_another_place_only_the_folders_of_the_packages_own_files_are_changed() {
+    let host = host_with_broken_folders();
+    for below in ["E:\\Images\\A\\Lang\\de", "E:\\Images\\A\\Payroll"] {
+        host.folder(below);
+    }
+    host.write(
+        &folder(A, "\\snapshot.xml"),
+        "<s version='1'><f name='setup.exe' size='1'/><f name='lang/de/x.mst' size='1'/></s>",
+    );
+    let params = json!({ "role": "ps_delivery", "account": ACCOUNT, "rights": "full_control",
+        "packages": [A], "alternate_locations": true });
+
+    let record = change(&host, params).await;
+    apply(&host, &record.change).await.expect("applied");
+
+    for own in ["E:\\Images\\A", "E:\\Images\\A\\Lang", "E:\\Images\\A\\Lang\\de"] {
+        assert!(has_rights(&host, own), "{own}");
+    }
+    assert!(!has_rights(&host, "E:\\Images\\A\\Payroll"), "it is nobody's here");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tests of `share`.
 
 use super::*;
+use crate::host::memory::{AGENT, MemoryHost, reader};
 
 const STORE: &str = "D:\\Altiris\\Package Delivery";
 
@@ -156,4 +157,48 @@ fn what_drifted_is_not_touched() {
     assert_eq!(next(&inverse(&made), &shared(&after)), Ok(Some("end")));
     assert!(next(&inverse(&made), &shared(&other)).is_err(), "rights were added to it since");
     assert_eq!(next(&inverse(&made), &missing()), Ok(None));
+}
+
+#[tokio::test]
+async fn a_path_is_taken_as_it_lies_on_the_disk_and_not_as_it_is_written() {
+    let host = MemoryHost::package_server();
+    host.folder("E:\\Images");
+    host.folder("C:\\PROGRA~1");
+    host.junction("E:\\Way", "C:\\");
+    host.answer("share-state", json!({ "found": false, "folder": true }));
+    let session = host.session(1);
+    let at = reader(&session);
+    let probe = async |path: &str| {
+        let params = json!({ "name": "Images", "path": path });
+        Share::probe(&serde_json::from_value(params).expect("parameters"), &at).await
+    };
+
+    assert!(probe("E:\\Images").await.is_ok());
+    for hostile in ["C:\\PROGRA~1", "E:\\Way", "E:\\Way\\Users", "C:\\ProgramData\\Microsoft"] {
+        let failure = probe(hostile).await.err().expect(hostile);
+        assert_eq!(failure.class, FailureClass::Refused, "{hostile}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_shared_on_a_client_computer() {
+    let host = MemoryHost::package_server();
+    host.folder("E:\\Images");
+    host.answer("share-state", json!({ "found": false, "folder": true }));
+    host.answer(
+        "host-facts",
+        json!({
+            "computer": "PC-01", "domain": "", "time_utc": null,
+            "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
+            "agent": { "install_dir": AGENT, "plugin_version": null },
+            "notification_server": null,
+        }),
+    );
+    let session = host.session(1);
+    let params = serde_json::from_value(json!({ "name": "x", "path": "E:\\Images" }));
+
+    let failure = Share::probe(&params.expect("parameters"), &reader(&session)).await;
+
+    let failure = failure.err().expect("a client computer");
+    assert!(failure.message.contains("not a package server"), "{failure}");
 }
