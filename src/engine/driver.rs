@@ -246,10 +246,7 @@ impl Driver {
                 scope::errand(&self.config, playbook, &self.state, &self.once, &step)
             }
             Orders::TakeBack(takeback) => {
-                let inverses = takeback
-                    .inverses(&step)
-                    .map(|inverse| (inverse.action.clone(), inverse.change.clone()));
-                Some(Errand::TakeBack(inverses.collect()))
+                Some(Errand::TakeBack(takeback.inverses(&step).cloned().collect()))
             }
         };
         let Some((errand, session)) = errand.zip(session) else {
@@ -330,11 +327,6 @@ impl Driver {
             Message::WantsToRead { step, cost, grant } => {
                 self.waiting.insert(step.clone(), Waiting::Reading(grant));
                 self.tell(Input::Decided { step, cost });
-            }
-            Message::AlsoDecided { step, record, cost, on_disk } => {
-                let written = self.emit(EventKind::StepDecided { step, change: record, cost })?;
-                // A step that was cancelled meanwhile does not listen and changes nothing more.
-                let _cancelled = on_disk.send(written);
             }
             Message::WentOn { step, item, attempt, settled, end, pause } => {
                 let StepEnd { outcome, failure, note, value } = end;

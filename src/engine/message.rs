@@ -14,9 +14,6 @@ pub(super) enum Message {
     Decided { step: StepId, record: ChangeRecord, cost: Cost, grant: oneshot::Sender<Ack> },
     /// A step whose reading draws from limits waits for them; nothing is recorded.
     WantsToRead { step: StepId, cost: Cost, grant: oneshot::Sender<()> },
-    /// A step that takes back several changes comes to its next one: it has its grant, but the
-    /// intent must be on disk.
-    AlsoDecided { step: StepId, record: ChangeRecord, cost: Cost, on_disk: oneshot::Sender<Ack> },
     /// An attempt or an item ended, and the step goes on with the next one after a pause of real
     /// time.
     WentOn {

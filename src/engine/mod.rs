@@ -1,5 +1,6 @@
 //! The async driver: it executes the scheduler's commands and holds no policy of its own.
 
+mod back;
 mod clock;
 mod cmdb;
 mod config;

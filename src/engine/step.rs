@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use super::back;
 use super::message::{Message, StepEnd, orphaned};
 use super::task::{self, refused};
 use crate::action::{self, ActionKind, Decision};
@@ -15,6 +16,7 @@ use crate::event::{Ack, ChangeRecord, Question, Reply, StepPart};
 use crate::expression::{Scope, render, truth};
 use crate::host::{PriorChange, Session};
 use crate::model::{Cost, FailureClass, Outcome, StepFailure, StepId, Task};
+use crate::plan::Inverse;
 use crate::transport::Deadline;
 
 /// How long a cancelled step may take to clean up on its host.
@@ -24,9 +26,9 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 pub(super) enum Errand {
     /// A task of the playbook, with the names its expressions may use.
     Task { task: Arc<Task>, scope: Box<Scope> },
-    /// The inverses of what a task of an earlier run changed, newest first: action and change.
-    /// Empty when this host has nothing to take back for that task.
-    TakeBack(Vec<(String, Value)>),
+    /// The inverses of what an earlier run changed, newest first. Empty when this host has nothing
+    /// to take back in this turn.
+    TakeBack(Vec<Inverse>),
 }
 
 /// All that a step needs.
@@ -67,7 +69,7 @@ pub(super) async fn run(job: Job, cancel: oneshot::Receiver<()>) -> StepEnd {
 async fn walk(job: &Job, applying: &AtomicBool) -> StepEnd {
     match &job.errand {
         Errand::Task { task, scope } => task::run(job, task, scope, applying).await,
-        Errand::TakeBack(inverses) => take_back(job, inverses, applying).await,
+        Errand::TakeBack(inverses) => back::run(job, inverses, applying).await,
     }
 }
 
@@ -101,31 +103,6 @@ pub(super) async fn attempt(
     }
     applying.store(true, Ordering::Relaxed);
     apply(job, action, &record).await
-}
-
-async fn take_back(job: &Job, inverses: &[(String, Value)], applying: &AtomicBool) -> StepEnd {
-    let mut end = StepEnd::skipped();
-    for (number, (name, change)) in inverses.iter().enumerate() {
-        let decided = find(name).and_then(|action| Ok((action, action.record(change)?)));
-        let (action, (record, cost)) = match decided {
-            Ok(decided) => decided,
-            Err(failure) => return StepEnd::failed(failure),
-        };
-        let allowed = if number == 0 {
-            granted(job, &record, cost).await
-        } else {
-            also_written(job, &record, cost).await
-        };
-        if let Err(end) = allowed {
-            return end;
-        }
-        applying.store(true, Ordering::Relaxed);
-        end = apply(job, action, &record).await;
-        if !end.outcome.is_well() {
-            return end;
-        }
-    }
-    end
 }
 
 /// What came of reading.
@@ -212,14 +189,14 @@ async fn would_change(job: &Job, record: ChangeRecord, cost: Cost) -> StepEnd {
     StepEnd { outcome: Outcome::Changed, failure: None, note, value: Value::Null }
 }
 
-fn find(name: &str) -> Result<&'static dyn ActionKind, StepFailure> {
+pub(super) fn find(name: &str) -> Result<&'static dyn ActionKind, StepFailure> {
     action::find(name).ok_or_else(|| {
         StepFailure::new(FailureClass::Refused, format!("there is no action `{name}`"))
     })
 }
 
 /// Waits until the limits allow the change and its intent is on disk.
-async fn granted(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), StepEnd> {
+pub(super) async fn granted(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), StepEnd> {
     let (grant, granted) = oneshot::channel();
     let (step, record) = (job.step.clone(), record.clone());
     on_disk(job, Message::Decided { step, record, cost, grant }, granted).await
@@ -231,14 +208,6 @@ async fn allowed_to_read(job: &Job, cost: Cost) -> Result<(), StepFailure> {
     let message = Message::WantsToRead { step: job.step.clone(), cost, grant };
     job.inbox.send(message).await.map_err(|_| orphaned())?;
     granted.await.map_err(|_| orphaned())
-}
-
-/// Waits until the intent of a further change of a granted step is on disk.
-async fn also_written(job: &Job, record: &ChangeRecord, cost: Cost) -> Result<(), StepEnd> {
-    let (on_disk_sender, written) = oneshot::channel();
-    let (step, record) = (job.step.clone(), record.clone());
-    let message = Message::AlsoDecided { step, record, cost, on_disk: on_disk_sender };
-    on_disk(job, message, written).await
 }
 
 async fn on_disk(
@@ -253,7 +222,7 @@ async fn on_disk(
         .map_err(|error| StepEnd::failed(StepFailure::from_error(FailureClass::Bug, &error)))
 }
 
-async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> StepEnd {
+pub(super) async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> StepEnd {
     let deadline = Deadline::after(job.within);
     let changer = job.session.changer(deadline, Arc::clone(&job.prior));
     match deadline.of(action.apply(&record.change, &changer)).await {

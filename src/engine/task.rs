@@ -179,7 +179,7 @@ async fn attempts(
     }
 }
 
-async fn went_on(
+pub(super) async fn went_on(
     job: &Job,
     item: Option<u32>,
     attempt: u32,

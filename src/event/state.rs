@@ -33,6 +33,9 @@ pub struct StepState {
     pub started: Elapsed,
     /// Every change it decided on, in order; more than one after a resume.
     pub changes: Vec<(ChangeRecord, Cost)>,
+    /// For each of those, the number of the event that decided it: the order among the changes of
+    /// all steps.
+    pub decided: Vec<u64>,
     /// Whether a decided change has no recorded end: after a crash, it is in doubt.
     pub open: bool,
     /// The host on which it acts, where that is another one.
@@ -193,6 +196,7 @@ impl StepState {
                 started: before.started,
                 open: before.changes.len() > before.settled && !is_check,
                 changes: before.changes,
+                decided: before.decided,
                 settled: before.settled,
                 parts: before.parts,
                 on: before.on,
@@ -256,7 +260,7 @@ impl RunState {
         if self.result.is_some() && !matches!(event.kind, EventKind::RunResumed { .. }) {
             return refuse("the run has ended".to_owned());
         }
-        if let Err(reason) = self.take(&event.kind, event.elapsed, event.at) {
+        if let Err(reason) = self.take(event) {
             return refuse(reason);
         }
         self.next_seq += 1;
@@ -319,13 +323,9 @@ impl RunState {
         }
     }
 
-    fn take(
-        &mut self,
-        kind: &EventKind,
-        elapsed: Elapsed,
-        at: jiff::Timestamp,
-    ) -> Result<(), String> {
-        match kind {
+    fn take(&mut self, event: &Event) -> Result<(), String> {
+        let (elapsed, at) = (event.elapsed, event.at);
+        match &event.kind {
             EventKind::RunStarted(header) => self.header = Some(header.clone()),
             EventKind::RunResumed { .. } => {
                 self.resumed += 1;
@@ -347,6 +347,7 @@ impl RunState {
                 let state = self.open_step(step)?;
                 state.open = !is_check;
                 state.changes.push((change.clone(), cost.clone()));
+                state.decided.push(event.seq);
                 if !is_check {
                     for (limit, draw) in cost.draws() {
                         let booked = self.booked.entry(limit.as_str().to_owned()).or_default();

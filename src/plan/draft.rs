@@ -86,6 +86,8 @@ pub struct DraftFlow {
     pub is_idle: bool,
     /// Whether a failure of it does not end the host's play.
     pub ignores_errors: bool,
+    /// Whether a failure of it fails the host and lets it do its other tasks all the same.
+    pub goes_on_failed: bool,
     /// Whether it is done for items, one after the other.
     pub is_loop: bool,
 }
@@ -98,6 +100,7 @@ impl Default for DraftFlow {
             is_once: false,
             is_idle: false,
             ignores_errors: false,
+            goes_on_failed: false,
             is_loop: false,
         }
     }
@@ -280,6 +283,7 @@ fn draft_play(
                 is_taken: request.tags.takes(&task.flow.tags),
                 is_once: traits.is_once || task.flow.run_once,
                 is_idle: traits.is_idle,
+                goes_on_failed: false,
                 ignores_errors: task.flow.ignore_errors,
                 is_loop: task.flow.each.is_some(),
             },

@@ -17,6 +17,8 @@ use crate::model::{
 pub struct Inverse {
     /// The task whose change it takes back, in the run that is undone.
     pub task: TaskId,
+    /// The place in [`Takeback::tasks`] of the task of the undo run that applies it.
+    pub turn: u16,
     /// The action that applies it.
     pub action: String,
     /// The inverse, in the action's own form.
@@ -44,7 +46,8 @@ pub struct NotTakenBack {
 /// All that can be taken back of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Takeback {
-    /// For each host, the inverse changes, those of the newest change first.
+    /// For each host, the inverse changes, those of the newest change first, whichever step made
+    /// it.
     pub hosts: IndexMap<HostName, Vec<Inverse>>,
     /// What stays, in the order in which it was done.
     pub stays: Vec<NotTakenBack>,
@@ -88,6 +91,7 @@ pub fn takeback(
     }
     let mut touched = BTreeSet::new();
     let mut tasks = BTreeSet::new();
+    let mut hosts: IndexMap<HostName, Vec<(u64, Inverse)>> = IndexMap::new();
     for (id, step) in state.steps() {
         // What was delegated is taken back where it was done.
         let host = step.on.as_ref().unwrap_or(&id.host);
@@ -97,22 +101,40 @@ pub fn takeback(
         touched.insert(host.clone());
         for inverse in inverses(&id, step, &mut back.stays) {
             tasks.insert(id.task);
-            back.hosts.entry(host.clone()).or_default().push(inverse);
+            hosts.entry(host.clone()).or_default().push(inverse);
         }
     }
     if let Some(host) = only.into_iter().flatten().find(|host| !touched.contains(*host)) {
         return Err(TakebackError::NotTouched { run, host: host.clone() });
     }
-    // Steps come in the order of plays and tasks, which is that of time on each host.
-    back.hosts.values_mut().for_each(|list| list.reverse());
     back.tasks = tasks.into_iter().rev().collect();
+    for (host, mut list) in hosts {
+        // What several hosts delegated to one was not done in the order of hosts and tasks.
+        list.sort_by_key(|(decided, _)| std::cmp::Reverse(*decided));
+        let mut list = list.into_iter().map(|(_, inverse)| inverse).collect::<Vec<_>>();
+        take_turns(&mut list, &back.tasks);
+        back.hosts.insert(host, list);
+    }
     Ok(back)
 }
 
-fn inverses(id: &StepId, step: &StepState, stays: &mut Vec<NotTakenBack>) -> Vec<Inverse> {
+/// Gives each inverse of a host the turn of its own task, or, where that one is over because an
+/// older change belongs to a later task, that of the inverse before it.
+fn take_turns(list: &mut [Inverse], tasks: &[TaskId]) {
+    let mut turn = 0;
+    for inverse in list {
+        let own = tasks.iter().position(|task| *task == inverse.task);
+        let own = own.and_then(|place| u16::try_from(place).ok()).unwrap_or(turn);
+        turn = turn.max(own);
+        inverse.turn = turn;
+    }
+}
+
+/// The inverses of a step's changes, each with the number of the event that decided the change.
+fn inverses(id: &StepId, step: &StepState, stays: &mut Vec<NotTakenBack>) -> Vec<(u64, Inverse)> {
     let newest = step.changes.len().saturating_sub(1);
     let mut found = Vec::new();
-    for (number, (record, _)) in step.changes.iter().enumerate() {
+    for (number, ((record, _), decided)) in step.changes.iter().zip(&step.decided).enumerate() {
         let stay = |impossible| NotTakenBack {
             step: id.clone(),
             action: record.action.clone(),
@@ -120,14 +142,18 @@ fn inverses(id: &StepId, step: &StepState, stays: &mut Vec<NotTakenBack>) -> Vec
             impossible,
         };
         match &record.undo {
-            Undo::With(change) => found.push(Inverse {
-                task: id.task,
-                action: record.action.clone(),
-                change: change.clone(),
-                lines: record.lines.clone(),
-                is_certain: number < step.settled
-                    || (number == newest && step.outcome == Some(Outcome::Changed)),
-            }),
+            Undo::With(change) => {
+                let inverse = Inverse {
+                    task: id.task,
+                    turn: 0,
+                    action: record.action.clone(),
+                    change: change.clone(),
+                    lines: record.lines.clone(),
+                    is_certain: number < step.settled
+                        || (number == newest && step.outcome == Some(Outcome::Changed)),
+                };
+                found.push((*decided, inverse));
+            }
             Undo::Nothing => stays.push(stay(None)),
             Undo::Impossible(why) => stays.push(stay(Some(why.clone()))),
         }
@@ -137,15 +163,15 @@ fn inverses(id: &StepId, step: &StepState, stays: &mut Vec<NotTakenBack>) -> Vec
 
 impl Takeback {
     /// What a step of the undo run applies, in order; empty where the host has nothing to take
-    /// back for that task.
+    /// back in that turn.
     pub fn inverses(&self, step: &StepId) -> impl Iterator<Item = &Inverse> {
-        let task = self.tasks.get(usize::from(step.task.task)).copied();
+        let turn = step.task.task;
         let list = self.hosts.get(&step.host).map_or(&[][..], Vec::as_slice);
-        list.iter().filter(move |inverse| Some(inverse.task) == task)
+        list.iter().filter(move |inverse| inverse.turn == turn)
     }
 
     /// The draft of the undo run: one play over all hosts at once, newest task first, in which no
-    /// number of failures stops the rest from being taken back.
+    /// failure stops the rest from being taken back, neither on the same host nor on others.
     ///
     /// # Errors
     ///
@@ -165,14 +191,16 @@ impl Takeback {
                 .get(usize::from(original.play.0))
                 .and_then(|play| play.tasks.get(usize::from(original.task)));
             let action = told.map(|task| task.action.clone()).unwrap_or_default();
+            let within = self.hosts.values().flatten().filter(|inverse| inverse.turn == number);
+            let within = within.map(|inverse| traits(&inverse.action).within).max();
             let traits = traits(&action);
             DraftTask {
                 id: TaskId { play: PlayNo(0), task: number },
                 name: format!("Take back: {}", told.map_or("", |task| task.name.as_str())),
                 action,
-                within: traits.within,
+                within: within.unwrap_or_default().max(traits.within),
                 replay_is_safe: traits.replay_is_safe,
-                flow: DraftFlow::default(),
+                flow: DraftFlow { goes_on_failed: true, ..DraftFlow::default() },
             }
         };
         let play = DraftPlay {

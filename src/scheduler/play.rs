@@ -8,7 +8,7 @@ use super::budget::Budget;
 use super::ramp::Ramp;
 use crate::event::Phase;
 use crate::model::{Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo};
-use crate::plan::{Course, DraftHost, DraftPlay, Onward, Spot};
+use crate::plan::{Course, DraftFlow, DraftHost, DraftPlay, Onward, Spot};
 
 /// Where a host stands in a play.
 #[derive(Debug, Clone, PartialEq)]
@@ -312,7 +312,7 @@ impl PlayRun {
         place: usize,
         outcome: Outcome,
         class: Option<FailureClass>,
-        ignores_errors: bool,
+        flow: DraftFlow,
     ) -> Result<Onward, Outcome> {
         let host = &mut self.hosts[place];
         if outcome.is_well() {
@@ -323,8 +323,12 @@ impl PlayRun {
             host.add(outcome);
             return Err(outcome);
         }
+        if flow.goes_on_failed {
+            host.add(outcome);
+            return Ok(self.after(place));
+        }
         host.add(Outcome::Rescued);
-        if ignores_errors {
+        if flow.ignores_errors {
             return Ok(self.after(place));
         }
         let onward = self.course.after_failure(&mut host.spot);

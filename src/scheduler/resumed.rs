@@ -190,7 +190,7 @@ impl Scheduler {
                     }
                 }
             };
-            onward = match run.pass(place, outcome, class, flow.ignores_errors) {
+            onward = match run.pass(place, outcome, class, flow) {
                 Ok(onward) => onward,
                 Err(outcome) => return GoesOn::Ends(outcome),
             };

@@ -258,7 +258,7 @@ impl Scheduler {
         }
         let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
-        match play.pass(place, outcome, class, task.ignores_errors) {
+        match play.pass(place, outcome, class, task) {
             Ok(Onward::At(_)) if is_halted => play.leave(place, Stay::Left),
             Ok(Onward::At(_)) => self.start_step(place, now),
             Ok(Onward::Through) => {

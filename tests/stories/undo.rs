@@ -105,6 +105,66 @@ fn what_was_moved_item_by_item_and_on_another_host_is_back_after_undo() {
     }
 }
 
+#[test]
+fn a_change_that_is_refused_leaves_the_others_of_its_host_to_be_taken_back() {
+    let lab = SmallLab::start(5, 37, 400.0, FAULTS, 37);
+    let world = World::new();
+    let server = lab.lab().world().with(|world| world.fleet().notification_server.fqdn.clone());
+    let playbook = world.path().join("loop.yml");
+    let text_of = format!(
+        "- hosts: package_servers
+  work: not_ready_packages
+  max_fail_percentage: 0
+  tasks:
+    - name: Item by item
+      quarantine_files: {{ role: ns_snapshots, files: ['{{package}}.xml'], packages: ['{{{{ item }}}}'], expect: {{ max: 5 }} }}
+      loop: '{{{{ work.package_ids }}}}'
+      delegate_to: {server}
+    - name: And another file
+      quarantine_files: {{ role: ns_snapshots, files: ['{{package}}.sig'], packages: ['{{{{ item }}}}'], expect: {{ max: 5 }} }}
+      loop: '{{{{ work.package_ids }}}}'
+      delegate_to: {server}
+"
+    );
+    std::fs::write(&playbook, text_of).expect("a file");
+    let playbook = playbook.display().to_string();
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+    assert_eq!(ended.code, Some(0), "{}\n{events:#?}", ended.stderr);
+    let moves: Vec<(String, String)> = events
+        .iter()
+        .filter(|event| text(event, "event") == "step_decided")
+        .flat_map(|event| {
+            event["change"]["change"]["moves"].as_array().cloned().unwrap_or_default()
+        })
+        .map(|moved| (text(&moved, "from").to_owned(), text(&moved, "to").to_owned()))
+        .collect();
+    assert!(moves.len() >= 2, "{events:#?}");
+    // Somebody took the newest file out of quarantine: its change cannot be taken back.
+    let (lost, kept) = moves.last().expect("a move").clone();
+    let exists = |path: &str| {
+        lab.lab().world().with(|world| {
+            let tree = world.tree(MachineId::NotificationServer).snapshot();
+            tree.keys().any(|key| key.eq_ignore_ascii_case(path))
+        })
+    };
+    lab.lab().world().with(|world| {
+        let tree = world.tree(MachineId::NotificationServer);
+        tree.remove(&lost);
+        assert!(tree.remove(&kept), "{kept}");
+    });
+
+    let run = text(&events[0], "run");
+    let (undone, ended) = world.events(&["undo", "--yes", "--json", run]);
+
+    assert_ne!(ended.code, Some(0), "what stays is told");
+    let host = undone.iter().find(|event| text(event, "event") == "host_finished");
+    assert_eq!(host.map(|event| text(event, "outcome")), Some("failed"), "{undone:#?}");
+    for (path, place) in &moves {
+        assert!(!exists(place), "{path} is still in quarantine: {undone:#?}");
+    }
+}
+
 /// The hosts and paths that a run says it moved or gave another descriptor.
 fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
     let mut found = Vec::new();

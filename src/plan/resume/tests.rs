@@ -224,3 +224,63 @@ fn undo_takes_back_the_newest_change_first_and_tells_what_stays() {
     let other = BTreeSet::from([HostName::new("ps-9")]);
     takeback(&state, Some(&other)).expect_err("the run did not touch it");
 }
+
+/// Two hosts, of which each has a task done on `ns`: `ps-2` does its own, the later task, first.
+fn delegated_backwards() -> RunState {
+    let of = |host: &str, task| StepId {
+        task: TaskId { play: PlayNo(0), task },
+        host: HostName::new(host),
+    };
+    let ns = Some(HostName::new("ns"));
+    let change = |step: &StepId, what: &str| EventKind::StepDecided {
+        step: step.clone(),
+        change: ChangeRecord {
+            action: "service".to_owned(),
+            change: Value::Null,
+            undo: Undo::With(Value::from(what)),
+            lines: vec![what.to_owned()],
+        },
+        cost: Cost::none(),
+    };
+    let end = |step: &StepId| EventKind::StepFinished {
+        step: step.clone(),
+        outcome: Outcome::Changed,
+        failure: None,
+        note: None,
+        value: Value::Null,
+    };
+    let (a, b, late) = (of("ps-1", 0), of("ps-2", 0), of("ps-2", 1));
+    let hosts = ["ps-1", "ps-2"].map(HostName::new).to_vec();
+    let mut kinds = vec![
+        EventKind::RunStarted(Box::new(header())),
+        EventKind::PlayStarted { play: PlayNo(0), waves: vec![hosts] },
+        EventKind::WaveStarted { play: PlayNo(0), wave: WaveNo(0) },
+    ];
+    for (step, what) in [(&b, "first"), (&late, "second"), (&a, "third")] {
+        kinds.push(EventKind::StepStarted { step: step.clone(), on: ns.clone() });
+        kinds.extend([change(step, what), end(step)]);
+    }
+    let events: Vec<Event> = (0..)
+        .zip(kinds)
+        .map(|(seq, kind)| Event {
+            seq,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            elapsed: Elapsed::from_millis(seq),
+            kind,
+        })
+        .collect();
+    RunState::replay(&events).expect("a legal journal")
+}
+
+#[test]
+fn what_hosts_delegated_to_one_machine_is_taken_back_newest_first_by_time() {
+    let back = takeback(&delegated_backwards(), None).expect("a takeback");
+
+    let ns = HostName::new("ns");
+    assert_eq!(back.hosts.keys().collect::<Vec<_>>(), [&ns]);
+    let turns = (0..).take(back.tasks.len()).flat_map(|task| {
+        let step = StepId { task: TaskId { play: PlayNo(0), task }, host: ns.clone() };
+        back.inverses(&step).map(|inverse| inverse.change.clone()).collect::<Vec<_>>()
+    });
+    assert_eq!(turns.collect::<Vec<_>>(), ["third", "second", "first"].map(Value::from));
+}
