@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -212,6 +213,10 @@ impl Driver {
                         session.close().await;
                         TaskEnd::Closed
                     });
+                }
+                // What the operator accepted as done for all.
+                if let EventKind::StepFinished { step, outcome, value, .. } = &kind {
+                    self.note_once(step, *outcome, value);
                 }
                 self.record(kind)?;
             }
@@ -459,7 +464,7 @@ impl Driver {
         if let Some(abort) = self.asks.remove(&step).and_then(|ask| ask.abort) {
             abort.abort();
         }
-        self.note_once(&step, &end);
+        self.note_once(&step, end.outcome, &end.value);
         let on = self.state.step(&step).and_then(|state| state.on.clone());
         self.sessions.note_use(on.as_ref().unwrap_or(&step.host), self.clock.now().elapsed);
         self.waiting.remove(&step);
@@ -477,13 +482,13 @@ impl Driver {
     }
 
     /// Keeps the result of a task that one host does for all.
-    fn note_once(&mut self, step: &StepId, end: &StepEnd) {
+    fn note_once(&mut self, step: &StepId, outcome: Outcome, value: &Value) {
         let Orders::Playbook(playbook) = &self.config.orders else { return };
         let play = playbook.plays.get(usize::from(step.task.play.0));
         let task = play.and_then(|play| play.tasks.get(usize::from(step.task.task)));
-        let is_done = end.outcome.is_well() && end.outcome != Outcome::Skipped;
+        let is_done = outcome.is_well() && outcome != Outcome::Skipped;
         if is_done && task.is_some_and(scope::is_once) {
-            self.once.insert(step.task, end.value.clone());
+            self.once.insert(step.task, value.clone());
         }
     }
 

@@ -155,28 +155,34 @@ impl PlayState {
 
     fn reopen(&mut self, is_check: bool) {
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
-        for host in self.hosts.values_mut() {
+        let once_failed = self.once_failed.take();
+        for (name, host) in &mut self.hosts {
             let is_through = host.outcome.is_some();
-            for step in host.steps.values_mut() {
-                step.reopen(is_through, is_check);
+            let mut is_doubted = host.outcome == Some(Outcome::Unknown);
+            for (task, step) in &mut host.steps {
+                // What one host did for all and failed halfway is not another host's to repeat.
+                let is_once = |id: &StepId| id.host == *name && id.task.task == *task;
+                if once_failed.as_ref().is_some_and(is_once) {
+                    step.doubt(is_check);
+                    is_doubted = true;
+                } else {
+                    step.reopen(is_through, is_check);
+                }
             }
-            if host.outcome != Some(Outcome::Unknown) {
+            if !is_doubted {
                 continue;
             }
-            host.outcome = None;
+            let Some(outcome) = host.outcome.take() else { continue };
             self.finished = false;
             if let Some(wave) = self.waves.get_mut(usize::from(host.wave.0)) {
                 wave.finished = false;
-                if let Some(unknown) = wave.ended.get_mut(&Outcome::Unknown) {
-                    *unknown = unknown.saturating_sub(1);
+                if let Some(ended) = wave.ended.get_mut(&outcome) {
+                    *ended = ended.saturating_sub(1);
                 }
             }
         }
         self.oracle_done &= self.finished;
         let has_hosts_left = self.hosts.values().any(|host| host.outcome.is_none());
-        if has_hosts_left {
-            self.once_failed = None;
-        }
         if has_hosts_left && self.tripped.take().is_some() {
             for (wave, bad) in self.waves.iter_mut().zip(bad) {
                 wave.forgiven = bad;
@@ -191,18 +197,23 @@ impl StepState {
         let is_cancelled =
             !host_is_through && self.failure.as_ref().is_some_and(|f| is_left(f.class));
         if self.outcome == Some(Outcome::Unknown) || is_cancelled {
-            let before = std::mem::take(self);
-            *self = Self {
-                started: before.started,
-                open: before.changes.len() > before.settled && !is_check,
-                changes: before.changes,
-                decided: before.decided,
-                settled: before.settled,
-                parts: before.parts,
-                on: before.on,
-                ..Self::default()
-            };
+            self.doubt(is_check);
         }
+    }
+
+    /// Forgets how it ended: it is in doubt where its latest change is not settled.
+    fn doubt(&mut self, is_check: bool) {
+        let before = std::mem::take(self);
+        *self = Self {
+            started: before.started,
+            open: before.changes.len() > before.settled && !is_check,
+            changes: before.changes,
+            decided: before.decided,
+            settled: before.settled,
+            parts: before.parts,
+            on: before.on,
+            ..Self::default()
+        };
     }
 }
 
@@ -309,7 +320,8 @@ impl RunState {
 
     /// Takes back what a resume does not take as settled: the stop, the open breaker, a tripped
     /// budget, steps that were cancelled before their host was through, and steps whose effect is
-    /// unknown, which are in doubt again. Doing it twice changes nothing.
+    /// unknown, which are in doubt again, as is what one host did for all and failed after its
+    /// change began. Doing it twice changes nothing.
     ///
     /// A play whose budget tripped and that has no host left stays tripped: going on past it would
     /// run the next play on what the playbook says must not be tolerated.

@@ -1,5 +1,6 @@
 //! Which host of a wave comes next: limits that a host holds for its whole stay in a play.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use indexmap::IndexMap;
@@ -33,6 +34,13 @@ pub(super) struct Admission {
     limits: Vec<(LimitName, String, u32)>,
     pools: IndexMap<(LimitName, String), Pool>,
     groups: IndexMap<Vec<usize>, Group>,
+    /// Hosts that come before all others, by the task at which they are; the furthest comes first.
+    first: BTreeMap<usize, u16>,
+}
+
+/// By what hosts that wait are ordered.
+fn rank(first: &BTreeMap<usize, u16>, host: usize) -> (Reverse<Option<u16>>, usize) {
+    (Reverse(first.get(&host).copied()), host)
 }
 
 impl Admission {
@@ -66,10 +74,13 @@ impl Admission {
         place
     }
 
-    /// Lets a host wait; hosts come in the order of their places.
+    /// Lets a host wait; hosts come in the order of their places, after those that come first.
     pub(super) fn wait(&mut self, group: usize, host: usize) {
+        let first = &self.first;
         if let Some((_, group)) = self.groups.get_index_mut(group) {
-            group.waiting.push_back(host);
+            let rank = rank(first, host);
+            let at = group.waiting.partition_point(|other| self::rank(first, *other) < rank);
+            group.waiting.insert(at, host);
         }
     }
 
@@ -82,7 +93,7 @@ impl Admission {
             .enumerate()
             .filter(|(_, group)| has_room(group))
             .filter_map(|(place, group)| Some((place, *group.waiting.front()?)))
-            .min_by_key(|(_, host)| *host)?;
+            .min_by_key(|(_, host)| rank(&self.first, *host))?;
         let (_, group) = self.groups.get_index_mut(place)?;
         let host = group.waiting.pop_front();
         for pool in &group.pools {
@@ -103,8 +114,9 @@ impl Admission {
         }
     }
 
-    /// Nobody waits any more.
-    pub(super) fn clear(&mut self) {
+    /// Nobody waits any more; `first` are the hosts of those to come that come before all others.
+    pub(super) fn clear(&mut self, first: BTreeMap<usize, u16>) {
+        self.first = first;
         self.groups.values_mut().for_each(|group| group.waiting.clear());
     }
 

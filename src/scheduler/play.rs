@@ -105,6 +105,9 @@ pub(super) struct PlayRun {
     pub(super) active: Vec<usize>,
     /// Tasks that one host does for all, when it is under way or done.
     pub(super) once: BTreeMap<u16, Once>,
+    /// Those of them whose change an earlier process began, that are not safe to repeat, and that
+    /// nobody allowed to be repeated.
+    pub(super) once_begun: BTreeSet<u16>,
     /// Hosts on which a step acts, where any task of the play is delegated.
     busy: BTreeSet<HostName>,
     has_delegates: bool,
@@ -131,6 +134,7 @@ impl PlayRun {
             ramp: Ramp::new(draft.throttle),
             active: Vec::new(),
             once: BTreeMap::new(),
+            once_begun: BTreeSet::new(),
             busy: BTreeSet::new(),
             has_delegates: draft.hosts.iter().any(|host| !host.delegates.is_empty()),
             delegate_values: draft.delegate_values.clone(),
@@ -164,6 +168,14 @@ impl PlayRun {
         }
         play.admission = admission;
         play
+    }
+
+    /// Leaves a task that one host does for all to the host that began it in an earlier process.
+    pub(super) fn keep_once(&mut self, task: u16, place: usize, may_be_repeated: bool) {
+        self.once.insert(task, Once::Taken(place));
+        if !may_be_repeated {
+            self.once_begun.insert(task);
+        }
     }
 
     /// The place of the host that is at this very step.
@@ -282,12 +294,17 @@ impl PlayRun {
         if self.queued.replace(wave) == Some(wave) {
             return;
         }
-        self.admission.clear();
-        for place in &self.waves[wave].hosts {
-            let host = &self.hosts[*place];
-            if host.stay == Stay::Pending {
-                self.admission.wait(host.group, *place);
-            }
+        let waits = |place: &&usize| self.hosts[**place].stay == Stay::Pending;
+        let waiting: Vec<usize> = self.waves[wave].hosts.iter().filter(waits).copied().collect();
+        // A host that an earlier process let begin a task for all comes before those that wait for
+        // it; the one that is furthest waits for none of the others.
+        let begun = |place: &usize| {
+            let task = self.hosts[*place].task;
+            (self.once.get(&task) == Some(&Once::Taken(*place))).then_some((*place, task))
+        };
+        self.admission.clear(waiting.iter().filter_map(begun).collect());
+        for place in waiting {
+            self.admission.wait(self.hosts[place].group, place);
         }
     }
 

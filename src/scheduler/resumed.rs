@@ -155,10 +155,10 @@ impl Scheduler {
             return GoesOn::At;
         }
         while let Onward::At(task) = onward {
-            let flow = self.draft.plays[usize::from(run.number.0)]
+            let (flow, replay_is_safe) = self.draft.plays[usize::from(run.number.0)]
                 .tasks
                 .get(usize::from(task))
-                .map(|task| task.flow)
+                .map(|task| (task.flow, task.replay_is_safe))
                 .unwrap_or_default();
             let Some(step) = state.steps.get(&task) else {
                 if flow.is_once && run.once.contains_key(&task) {
@@ -168,19 +168,53 @@ impl Scheduler {
                 return GoesOn::At;
             };
             let class = step.failure.as_ref().map(|failure| failure.class);
+            let id = || StepId {
+                task: TaskId { play: run.number, task },
+                host: run.hosts[place].name.clone(),
+            };
             let (outcome, class) = match (step.outcome, step.open) {
-                (Some(outcome), _) => (outcome, class),
-                (None, false) => return GoesOn::At,
+                (Some(outcome), _) => {
+                    let is_ignored = flow.ignores_errors && is_rescuable(outcome, class);
+                    // The journal was cut between the failure and what follows from it.
+                    if flow.is_once
+                        && !outcome.is_well()
+                        && outcome != Outcome::Unreachable
+                        && !is_ignored
+                        && !step.changes.is_empty()
+                    {
+                        self.lost_once.get_or_insert_with(id);
+                    }
+                    (outcome, class)
+                }
+                (None, false) => {
+                    if flow.is_once && !step.changes.is_empty() {
+                        run.keep_once(task, place, replay_is_safe);
+                    }
+                    return GoesOn::At;
+                }
                 (None, true) => {
-                    let task = TaskId { play: run.number, task };
-                    let id = StepId { task, host: run.hosts[place].name.clone() };
+                    let id = id();
                     match resumption.resolution(&id) {
-                        Some(Resolution::Again) => return GoesOn::At,
-                        Some(Resolution::Accept) if flow.is_loop => {
-                            self.accept_item(id, step);
+                        Some(Resolution::Again) => {
+                            if flow.is_once {
+                                // The operator allowed it, unless there are items before.
+                                run.keep_once(task, place, replay_is_safe || step.settled == 0);
+                            }
                             return GoesOn::At;
                         }
-                        Some(Resolution::Accept) => (self.accept(id), None),
+                        Some(Resolution::Accept) if flow.is_loop => {
+                            self.accept_item(id, step);
+                            if flow.is_once {
+                                run.keep_once(task, place, replay_is_safe);
+                            }
+                            return GoesOn::At;
+                        }
+                        Some(Resolution::Accept) => {
+                            if flow.is_once {
+                                run.once.insert(task, Once::Done);
+                            }
+                            (self.accept(id), None)
+                        }
                         Some(Resolution::Unknown) | None => {
                             if flow.is_once {
                                 self.lost_once.get_or_insert_with(|| id.clone());
@@ -233,7 +267,7 @@ impl Scheduler {
         let outcome = Outcome::Unknown;
         let failure = Some(StepFailure::new(
             FailureClass::InDoubt,
-            "the run was cut while the change was under way, and it is not safe to repeat",
+            "the change began, nobody knows how far it came, and it is not safe to repeat",
         ));
         self.emit(EventKind::StepFinished {
             step,

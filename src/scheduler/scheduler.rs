@@ -233,6 +233,7 @@ impl Scheduler {
         // What could not be reached was not changed, unless an earlier attempt did.
         let before_change =
             !running.has_applied || (outcome == Outcome::Unreachable && !running.has_gone_on);
+        let before_change = before_change && !play.once_begun.contains(&step.task.task);
         self.limiter.release(step);
         play.free_target(place);
         self.tally.has_bug |= class == Some(FailureClass::Bug);

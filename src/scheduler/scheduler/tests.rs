@@ -3,9 +3,14 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::*;
-use crate::event::{OracleReport, RunMode, WaitReason};
-use crate::model::{Block, HostName, Limits, Order, TaskId, TimeScale};
-use crate::plan::{DraftFlow, DraftHost, DraftPlay, DraftTask};
+use crate::event::{
+    ChangeRecord, Event, OracleReport, PlayHeader, RunMode, RunStarted, RunState, TaskHeader, Undo,
+    WaitReason,
+};
+use crate::model::{
+    Block, HostName, Limits, Order, RunId, TagChoice, TaskId, TimeScale, Vars, WaveNo,
+};
+use crate::plan::{self, Answers, DraftFlow, DraftHost, DraftPlay, DraftTask, Resolution};
 
 fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
     let task = |number| DraftTask {
@@ -317,4 +322,129 @@ fn a_host_that_is_lost_is_not_rescued_and_its_always_does_not_run() {
 
         assert_eq!(started(&commands(&mut scheduler, at(1))), [], "{class:?}");
     }
+}
+
+/// The draft of three hosts whose first task runs once and is not safe to repeat, and its run: the
+/// second host began the change and failed, which stopped the run.
+fn once_failed() -> (Draft, RunState) {
+    let mut draft = draft(3, 2, Some(100.0));
+    draft.plays[0].tasks[0].flow.is_once = true;
+    draft.plays[0].tasks[0].replay_is_safe = false;
+    let told =
+        |task: &DraftTask| TaskHeader { name: task.name.clone(), action: task.action.clone() };
+    let header = RunStarted {
+        run: RunId::new(uuid::Uuid::from_u128(1)),
+        mode: RunMode::Run,
+        program: "0".to_owned(),
+        playbook: "p.yml".to_owned(),
+        playbook_sha256: String::new(),
+        inventory: "i.yml".to_owned(),
+        inventory_sha256: String::new(),
+        sourced: Vec::new(),
+        limit: None,
+        extra_vars: Vars::new(),
+        tags: TagChoice::default(),
+        seed: 1,
+        scale: draft.scale,
+        limits: Limits::default(),
+        plays: vec![PlayHeader {
+            name: "A play".to_owned(),
+            tasks: draft.plays[0].tasks.iter().map(told).collect(),
+        }],
+    };
+    let play = PlayNo(0);
+    let hosts: Vec<HostName> = draft.plays[0].hosts.iter().map(|host| host.name.clone()).collect();
+    let step = StepId { task: TaskId { play, task: 0 }, host: hosts[1].clone() };
+    let change = ChangeRecord {
+        action: "powershell".to_owned(),
+        change: serde_json::Value::Null,
+        undo: Undo::Nothing,
+        lines: vec!["run a script".to_owned()],
+    };
+    let kinds = [
+        EventKind::RunStarted(Box::new(header)),
+        EventKind::PlayStarted { play, waves: vec![hosts.clone()] },
+        EventKind::WaveStarted { play, wave: WaveNo(0) },
+        EventKind::StepStarted { step: step.clone(), on: None },
+        EventKind::StepDecided { step: step.clone(), change, cost: Cost::none() },
+        EventKind::StepFinished {
+            step: step.clone(),
+            outcome: Outcome::Failed,
+            failure: Some(StepFailure::new(FailureClass::RemoteFault, "it ended with 3")),
+            note: None,
+            value: serde_json::Value::Null,
+        },
+        EventKind::OnceFailed { step },
+        EventKind::HostFinished { play, host: hosts[1].clone(), outcome: Outcome::Failed },
+        EventKind::RunFinished { result: RunResult::BudgetTripped },
+    ];
+    let events: Vec<Event> = (0..)
+        .zip(kinds)
+        .map(|(seq, kind)| Event {
+            seq,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            elapsed: Elapsed::from_millis(seq),
+            kind,
+        })
+        .collect();
+    (draft, RunState::replay(&events).expect("a legal journal"))
+}
+
+/// What a resume of [`once_failed`] starts and says first.
+fn resumed(retry: &[&str], accept: &[&str]) -> (Scheduler, Vec<Command>) {
+    let (draft, state) = once_failed();
+    let hosts = |names: &[&str]| names.iter().map(|name| HostName::new(*name)).collect();
+    let answers = Answers { retry: hosts(retry), accept: hosts(accept) };
+    let resumption = plan::resume(&draft, &state, &answers).expect("it goes on");
+    let mut scheduler = Scheduler::resume(draft, resumption);
+    let first = commands(&mut scheduler, at(100));
+    (scheduler, first)
+}
+
+#[test]
+fn what_runs_once_and_failed_after_its_change_began_is_in_doubt_at_a_resume() {
+    let (draft, state) = once_failed();
+    let resumption = plan::resume(&draft, &state, &Answers::default()).expect("it goes on");
+    let undecided: Vec<_> = resumption.undecided().collect();
+    assert_eq!(undecided.len(), 1);
+    assert_eq!(undecided[0].step.host, HostName::new("ps-1"));
+    assert_eq!(undecided[0].resolution, Resolution::Unknown);
+
+    let (_, first) = resumed(&[], &[]);
+
+    assert_eq!(started(&first), [], "no host repeats it");
+    let again = |command: &Command| matches!(command, Command::Emit(EventKind::OnceFailed { .. }));
+    assert!(first.iter().any(again), "{first:?}");
+}
+
+#[test]
+fn what_runs_once_is_repeated_by_its_host_where_the_operator_says_so() {
+    let (mut scheduler, first) = resumed(&["ps-1"], &[]);
+
+    let steps = started(&first);
+    assert_eq!(steps.len(), 1, "{first:?}");
+    assert_eq!((&steps[0].host, steps[0].task.task), (&HostName::new("ps-1"), 0));
+    finish(&mut scheduler, &steps[0], None, at(101));
+    let mut left = started(&commands(&mut scheduler, at(101)));
+    while let Some(step) = left.pop() {
+        assert_eq!(step.task.task, 1, "it is done for all");
+        finish(&mut scheduler, &step, None, at(102));
+        left.extend(started(&commands(&mut scheduler, at(102))));
+    }
+}
+
+#[test]
+fn what_runs_once_and_is_accepted_is_done_for_all() {
+    let (mut scheduler, first) = resumed(&[], &["ps-1"]);
+
+    let mut left = started(&first);
+    let mut seen = Vec::new();
+    while let Some(step) = left.pop() {
+        seen.push((step.host.to_string(), step.task.task));
+        finish(&mut scheduler, &step, None, at(101));
+        left.extend(started(&commands(&mut scheduler, at(101))));
+    }
+    seen.sort();
+    let expected = ["ps-0", "ps-1", "ps-2"].map(|host| (host.to_owned(), 1));
+    assert_eq!(seen, expected, "nobody repeats it");
 }
