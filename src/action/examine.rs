@@ -12,8 +12,6 @@ mod rights;
 mod server;
 mod shell;
 
-pub(super) use self::cmdb::parents;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +85,8 @@ badly.
   versions of agents and the event queue, twice with 30 s between; the snapshots of the
   packages, the end of its log, and the service that dispatches events. Nothing tells
   whether another server that packages come from is a parent: name those in the
-  variable `parent_servers`.
+  variable `parent_servers`, and write `parent_servers: []` if there is none. Without
+  the variable it is not known, and a person is asked.
 
 A server that answers over WinRM alone, or over SMB alone, is examined as far as that
 goes; over SMB alone the product is looked for in its usual places.

@@ -6,6 +6,7 @@ mod host;
 mod id;
 mod inventory;
 mod outcome;
+mod parents;
 mod path;
 mod playbook;
 mod policy;
@@ -23,6 +24,7 @@ pub use host::{Credential, CredentialName, Host, Vars};
 pub use id::{HostName, PlayNo, RunId, StepId, TaskId, WaveNo};
 pub use inventory::{Group, Inventory, VarLevel, VarOrigin};
 pub use outcome::{FailureClass, Outcome, StepFailure};
+pub use parents::{Parents, is_same_server};
 pub use path::{ParsePathError, WindowsPath};
 pub use playbook::{
     ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,

@@ -83,7 +83,7 @@ async fn what_only_the_operator_knows_comes_from_the_inventory() {
     let seen = examined("parent-owns-it", "", "3").await;
     let packages = seen.notification_servers[0].packages.known().expect("packages");
     let from_parent = packages.iter().filter(|package| {
-        matches!(package.origin, Seen::Known(Origin::Foreign { is_live_parent: true, .. }))
+        matches!(package.origin, Seen::Known(Origin::Foreign { is_live_parent: Some(true), .. }))
     });
     assert_eq!(from_parent.count(), 1);
 

@@ -35,9 +35,7 @@ pub(super) fn may_be_taken_over(
     let guid = server.guid.ok_or_else(|| {
         refused(format!("the server {id} ({name}) has no GUID in OriginNSSourceNS"))
     })?;
-    let is_named =
-        server.name.as_ref().is_some_and(|name| seen.parents.contains(&name.to_lowercase()));
-    if is_named || said.live.contains(&guid) {
+    if seen.parents.hold(server.name.as_deref()) == Some(true) || said.live.contains(&guid) {
         return Err(refused(format!(
             "a package comes from {name} {guid}, a parent: it is repaired there"
         )));

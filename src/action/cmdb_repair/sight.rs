@@ -1,6 +1,5 @@
 //! What a repair reads before it decides.
 
-use super::super::examine::parents;
 use super::exchange::{Change, Exchange};
 use super::params::{MOST_KEYS, Orders, Params, RepairKind, Wanted, refused};
 use super::rows::{MOST_ROWS, understood};
@@ -12,7 +11,7 @@ use crate::host::cmdb_tables::{
 use crate::host::repair_statements::{
     DUPLICATE_PAIRS, ORIGIN_OF_OWNER, ORIGIN_OF_THIS_SERVER, ORIGIN_SERVERS,
 };
-use crate::model::{Guid, RunId, StepFailure, TaskId};
+use crate::model::{Guid, Parents, RunId, StepFailure, TaskId};
 use crate::transport::{AnyOf, Conditions, Row, Selection, SqlName, SqlParameter, TableName};
 
 /// What was seen.
@@ -49,8 +48,8 @@ pub(super) struct OriginSight {
     /// By its second way.
     pub(super) owner: Vec<i64>,
     pub(super) servers: Vec<OriginServer>,
-    /// The parents that the inventory names, in lower case.
-    pub(super) parents: Vec<String>,
+    /// The parents that the inventory names.
+    pub(super) parents: Parents,
 }
 
 /// A server that items come from.
@@ -196,7 +195,7 @@ async fn origin_sight(owner: Guid, at: &Reader<'_>) -> Result<OriginSight, StepF
     Ok(OriginSight {
         this_server: ids(&this_server),
         owner: ids(&by_owner),
-        parents: parents(at.host()),
+        parents: Parents::of(at.host()),
         servers: servers
             .iter()
             .filter_map(|row| {

@@ -9,7 +9,7 @@ use super::sight::{OriginServer, OriginSight, Sight, State};
 use super::{CmdbRepair, decide};
 use crate::event::Undo;
 use crate::host::cmdb_tables::{BackupName, ColumnSeen, FullBackup, ServerClock};
-use crate::model::{Guid, PlayNo, RunId, TaskId};
+use crate::model::{Guid, Parents, PlayNo, RunId, TaskId};
 use crate::transport::{
     AnyOf, Conditions, Row, Selection, SqlName, SqlParameter, SqlValue, TableName,
 };
@@ -234,7 +234,7 @@ fn an_origin_is_changed_only_if_both_ways_agree_and_the_other_server_has_left() 
                 guid: Some(OTHER),
                 name: Some("old-parent".to_owned()),
             }],
-            parents: Vec::new(),
+            parents: Parents::default(),
         });
         seen
     };
@@ -246,7 +246,8 @@ fn an_origin_is_changed_only_if_both_ways_agree_and_the_other_server_has_left() 
     let number = SqlValue::Integer;
     let mut under_a_parent = seen(number(7), &[3], &[3]);
     let origin = under_a_parent.repair.as_mut().and_then(|sight| sight.origin.as_mut());
-    origin.unwrap().parents.push("old-parent".to_owned());
+    // The CMDB has the short name, the inventory the full one.
+    origin.unwrap().parents = Parents::named(&["Old-Parent.corp.example"]);
     assert!(refusal(&wanted(&[OTHER], &[]), &under_a_parent).contains("a parent"));
 
     let Change::Repair(exchange) = change(&wanted(&[OTHER], &[]), &seen(number(7), &[3], &[3]))

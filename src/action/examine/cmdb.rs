@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::part::{seen, then};
 use crate::host::Reader;
 use crate::host::statements::{
     AGENT_VERSIONS, EVENT_QUEUE, OFFERED_PACKAGES, PACKAGE_STATUS_ROWS, THIS_SERVER,
 };
 use crate::itms::evidence::{OfferedPackage, Origin, Seen, StatusRow};
-use crate::model::{Guid, Host, StepFailure};
+use crate::model::{Guid, Parents, StepFailure};
 use crate::transport::{Row, SqlValue, Statement};
 
 /// The names under which agents and plug-ins report their versions.
@@ -59,25 +57,14 @@ pub(super) async fn offered(at: &Reader<'_>) -> Result<Seen<Vec<OfferedPackage>>
         None => Seen::Unreadable("the CMDB does not say which server it is of".to_owned()),
     });
     let rows = rows(at, &OFFERED_PACKAGES).await?;
-    let parents = parents(at.host());
+    let parents = Parents::of(at.host());
     Ok(then(rows, |rows| {
         let offered = rows.iter().filter_map(|row| offered_package(row, &this, &parents));
         Seen::Known(offered.collect())
     }))
 }
 
-/// The servers that the inventory names as parents of this one, `parent_servers`: a name or a list;
-/// in lower case.
-pub(in super::super) fn parents(host: &Host) -> Vec<String> {
-    let names = match host.vars.get("parent_servers") {
-        Some(Value::Array(names)) => names.as_slice(),
-        Some(name) => std::slice::from_ref(name),
-        None => &[],
-    };
-    names.iter().filter_map(Value::as_str).map(str::to_lowercase).collect()
-}
-
-fn offered_package(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Option<OfferedPackage> {
+fn offered_package(row: &Row, this: &Seen<Guid>, parents: &Parents) -> Option<OfferedPackage> {
     Some(OfferedPackage {
         id: row.guid("PackageGuid")?,
         name: text(row, "PackageName"),
@@ -90,7 +77,7 @@ fn offered_package(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Option<O
 
 /// Where a package comes from. Whether the other server is a parent that still lives is nowhere
 /// documented: the operator says so.
-fn origin(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Seen<Origin> {
+fn origin(row: &Row, this: &Seen<Guid>, parents: &Parents) -> Seen<Origin> {
     let (Some(origin), Seen::Known(this)) = (row.guid("OriginGuid"), this) else {
         return match this {
             Seen::Known(_) => Seen::Unreadable("the CMDB names no origin".to_owned()),
@@ -102,11 +89,7 @@ fn origin(row: &Row, this: &Seen<Guid>, parents: &[String]) -> Seen<Origin> {
         return Seen::Known(Origin::Local);
     }
     let server = text(row, "OriginServer");
-    let is_live_parent = server.as_ref().is_some_and(|name| {
-        let name = name.trim().to_lowercase();
-        let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-        parents.iter().any(|parent| *parent == name || *parent == short(&name))
-    });
+    let is_live_parent = parents.hold(server.as_deref());
     Seen::Known(Origin::Foreign { server, is_live_parent })
 }
 
@@ -168,24 +151,24 @@ mod tests {
     #[test]
     fn an_origin_is_local_foreign_or_not_told() {
         let [this, other] = [1, 2].map(Guid::from_u128);
-        let from = |guid: Option<Guid>, parents: &[&str]| {
+        let from = |guid: Option<Guid>, parents: &Parents| {
             let guid = guid.map_or(SqlValue::Null, SqlValue::Guid);
             let name = SqlValue::Text("SMP-Old.corp.example".to_owned());
-            let parents: Vec<String> = parents.iter().map(|name| (*name).to_owned()).collect();
             let row = row(&[("OriginGuid", guid), ("OriginServer", name)]);
-            origin(&row, &Seen::Known(this), &parents)
+            origin(&row, &Seen::Known(this), parents)
         };
-        let of = |guid| from(guid, &["smp-hq"]);
+        let of = |guid| from(guid, &Parents::named(&["smp-hq"]));
 
         assert_eq!(of(Some(this)), Seen::Known(Origin::Local));
         let foreign = |is_live_parent| {
             let server = Some("SMP-Old.corp.example".to_owned());
             Seen::Known(Origin::Foreign { server, is_live_parent })
         };
-        assert_eq!(of(Some(other)), foreign(false));
+        assert_eq!(of(Some(other)), foreign(Some(false)));
         for parent in ["smp-old", "smp-old.corp.example"] {
-            assert_eq!(from(Some(other), &[parent]), foreign(true));
+            assert_eq!(from(Some(other), &Parents::named(&[parent])), foreign(Some(true)));
         }
+        assert_eq!(from(Some(other), &Parents::default()), foreign(None), "nobody said");
         assert!(matches!(of(None), Seen::Unreadable(_)));
     }
 

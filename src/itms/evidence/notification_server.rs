@@ -74,7 +74,9 @@ pub enum Origin {
         /// Its name, if it has one.
         server: Option<String>,
         /// Whether that server is a parent in a hierarchy that exists: then it is the authority.
-        is_live_parent: bool,
+        /// None when nobody said.
+        #[serde(default)]
+        is_live_parent: Option<bool>,
     },
 }
 

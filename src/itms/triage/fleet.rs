@@ -436,7 +436,16 @@ pub(super) fn ns_snapshot(package: &OfferedPackage) -> Option<&SnapshotSeen> {
 
 /// Whether a parent that exists is the authority on a package.
 pub(super) fn is_of_parent(package: &OfferedPackage) -> bool {
-    matches!(package.origin, Seen::Known(Origin::Foreign { is_live_parent: true, .. }))
+    matches!(package.origin, Seen::Known(Origin::Foreign { is_live_parent: Some(true), .. }))
+}
+
+/// Whether it is known whose a package is: this server's, a parent's, or nobody's.
+pub(super) fn is_owner_known(package: &OfferedPackage) -> bool {
+    match &package.origin {
+        Seen::Known(Origin::Local) => true,
+        Seen::Known(Origin::Foreign { is_live_parent, .. }) => is_live_parent.is_some(),
+        Seen::Unreadable(_) | Seen::NotAsked => false,
+    }
 }
 
 pub(super) fn version(text: Option<&str>) -> Option<PackageVersion> {

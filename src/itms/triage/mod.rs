@@ -26,7 +26,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::itms::evidence::{AppliedCredential, FleetEvidence};
+use crate::itms::evidence::{AppliedCredential, FleetEvidence, OfferedPackage, Origin, Seen};
 use crate::model::{Guid, HostName};
 use cause::{Answer, Cause, Place};
 use fleet::{Fleet, Pair, Symptom};
@@ -228,7 +228,11 @@ fn finding(fleet: &Fleet<'_>, cause: &Cause, pairs: &[usize], gate: &Gate) -> Fi
         evidence: cause.evidence.clone(),
         pairs: u32::try_from(pairs.len()).unwrap_or(u32::MAX),
         servers: servers.into_iter().map(|server| fleet.host(server).clone()).collect(),
-        proposal: proposal(&cause.answer, &gate.circumstances(fleet, cause.place)),
+        proposal: proposal(
+            &cause.answer,
+            &gate.circumstances(fleet, cause.place),
+            ownerless(fleet, cause.place),
+        ),
     }
 }
 
@@ -253,8 +257,25 @@ fn scope(fleet: &Fleet<'_>, place: Place) -> Scope {
     }
 }
 
-/// Turns what should be done into what may be proposed.
-fn proposal(answer: &Answer, at: &Circumstances) -> Proposal {
+/// The package of a place, of which nobody knows whether a parent owns it.
+fn ownerless<'a>(fleet: &Fleet<'a>, place: Place) -> Option<&'a OfferedPackage> {
+    offered_at(fleet, place).filter(|package| !fleet::is_owner_known(package))
+}
+
+fn offered_at<'a>(fleet: &Fleet<'a>, place: Place) -> Option<&'a OfferedPackage> {
+    match place {
+        Place::Package(ns, id) => {
+            let found = fleet.offered().find(|(of, package)| *of == ns && package.id == id);
+            found.map(|(_, package)| package)
+        }
+        Place::Pair(pair) => fleet.pairs[pair].offered,
+        Place::NotificationServer(_) | Place::Server(_) => None,
+    }
+}
+
+/// Turns what should be done into what may be proposed. `ownerless` is a package that could be a
+/// parent's: what is not done to a parent's packages is then for a person to allow.
+fn proposal(answer: &Answer, at: &Circumstances, ownerless: Option<&OfferedPackage>) -> Proposal {
     match answer {
         Answer::Person(instruction, afterwards) => {
             Proposal::Person { instruction: instruction.clone(), afterwards: *afterwards }
@@ -264,11 +285,44 @@ fn proposal(answer: &Answer, at: &Circumstances) -> Proposal {
             let mut allowed =
                 playbooks.iter().copied().filter(|playbook| may_propose(*playbook, at).is_ok());
             match allowed.next() {
-                Some(playbook) => Proposal::Playbook { playbook, afterwards: allowed.next() },
+                Some(playbook) => {
+                    let afterwards = allowed.next();
+                    ownerless.map_or(Proposal::Playbook { playbook, afterwards }, |package| {
+                        unless_of_parent(playbook, afterwards, at, package)
+                    })
+                }
                 None => Proposal::Wait { reason: refusal(playbooks, at) },
             }
         }
     }
+}
+
+/// What of two playbooks may be proposed for a package that could be a parent's.
+fn unless_of_parent(
+    first: Playbook,
+    second: Option<Playbook>,
+    at: &Circumstances,
+    package: &OfferedPackage,
+) -> Proposal {
+    let of_parent = Circumstances { parent_owns_it: true, ..*at };
+    let mut allowed = [Some(first), second]
+        .into_iter()
+        .flatten()
+        .filter(|it| may_propose(*it, &of_parent).is_ok());
+    if let Some(playbook) = allowed.next() {
+        return Proposal::Playbook { playbook, afterwards: allowed.next() };
+    }
+    let instruction = match &package.origin {
+        Seen::Known(Origin::Foreign { server, .. }) => {
+            package::ask_for_parent(server.as_deref().unwrap_or("the server that it comes from"))
+        }
+        Seen::Known(Origin::Local) | Seen::Unreadable(_) | Seen::NotAsked => {
+            "see in the CMDB which server the package originates from: it could not be read, and a \
+             parent's packages are repaired at the parent (KB 181405, section 1)"
+                .to_owned()
+        }
+    };
+    Proposal::Person { instruction, afterwards: Some(first) }
 }
 
 fn refusal(playbooks: &[Playbook], at: &Circumstances) -> String {
@@ -335,14 +389,7 @@ impl Gate {
             }
         };
         let is_in = |set: &BTreeSet<usize>| ns.is_some_and(|ns| set.contains(&ns));
-        let offered = match (pair, ns.zip(package)) {
-            (Some((_, pair)), _) => pair.offered,
-            (None, Some((ns, id))) => {
-                let mut all = fleet.offered();
-                all.find(|(of, package)| *of == ns && package.id == id).map(|(_, package)| package)
-            }
-            (None, None) => None,
-        };
+        let offered = offered_at(fleet, place);
         let has = |symptom: Symptom| pair.is_some_and(|(_, pair)| pair.has(symptom));
         Circumstances {
             queue_stands: is_in(&self.stalled),

@@ -96,20 +96,42 @@ fn origin(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> Option<Caus
     let (bad, all) = unwell(fleet, ns, package);
     let is_felt = bad > 0 || package.snapshot == Seen::Known(None);
     let lines = [format!("it originates from {name}, not from this server"), not_well(bad, all)];
-    let cause = if *is_live_parent {
-        let instruction = format!(
-            "nothing is to be done here: this server builds no snapshot of the package and sends its \
-             package servers to {name}; repair it there (KB 181405, section 1)"
-        );
-        Cause::new(Verdict::ParentOwnsIt, place, Answer::Person(instruction, None))
-            .seen(format!("{name} is a parent in a hierarchy that exists, and the authority"))
-            .severity(if is_felt { Severity::Error } else { Severity::Note })
-    } else {
-        Cause::new(Verdict::ForeignOrigin, place, Answer::Run(vec![Playbook::FixOrigin]))
-            .seen(format!("{name} is no parent of this server, so that nobody builds its snapshot"))
-            .severity(if is_felt { Severity::Error } else { Severity::Warning })
+    let otherwise = |severity| if is_felt { Severity::Error } else { severity };
+    let cause = match is_live_parent {
+        Some(true) => {
+            let instruction = format!(
+                "nothing is to be done here: this server builds no snapshot of the package and sends its \
+                 package servers to {name}; repair it there (KB 181405, section 1)"
+            );
+            Cause::new(Verdict::ParentOwnsIt, place, Answer::Person(instruction, None))
+                .seen(format!("{name} is a parent in a hierarchy that exists, and the authority"))
+                .severity(otherwise(Severity::Note))
+        }
+        Some(false) => {
+            Cause::new(Verdict::ForeignOrigin, place, Answer::Run(vec![Playbook::FixOrigin]))
+                .seen(format!(
+                    "{name} is no parent of this server, so that nobody builds its snapshot"
+                ))
+                .severity(otherwise(Severity::Warning))
+        }
+        None => {
+            let answer = Answer::Person(ask_for_parent(name), Some(Playbook::FixOrigin));
+            Cause::new(Verdict::ForeignOrigin, place, answer)
+                .certainty(Certainty::Possible)
+                .seen(format!("the inventory does not say whether {name} is a parent that exists"))
+                .severity(otherwise(Severity::Note))
+        }
     };
     Some(cause.seen_all(lines).reaching(reach(fleet, ns, package)))
+}
+
+/// What a person does where nobody said whether the server that a package comes from is a parent.
+pub(super) fn ask_for_parent(server: &str) -> String {
+    format!(
+        "say in the inventory, at the Notification Server, whether {server} is a parent in a hierarchy that \
+         exists: name it in `parent_servers`, or write `parent_servers: []` when there is no parent; then \
+         diagnose again (KB 181405, section 1)"
+    )
 }
 
 fn not_well(bad: usize, all: usize) -> String {

@@ -3,6 +3,7 @@
 mod builder;
 mod laws;
 mod mixed;
+mod owners;
 mod pairs;
 mod servers;
 

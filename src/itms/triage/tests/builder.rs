@@ -149,6 +149,11 @@ pub(super) fn well() -> FleetEvidence {
 }
 
 /// Two looks a minute apart: `entries` each time, the oldest identifier `moved` further.
+/// A package of another server, `smp-hq`.
+pub(super) fn foreign(is_live_parent: Option<bool>) -> Seen<Origin> {
+    Seen::Known(Origin::Foreign { server: Some("smp-hq".to_owned()), is_live_parent })
+}
+
 pub(super) fn queue(entries: u64, moved: i64, oldest: Option<u64>) -> Seen<EventQueue> {
     let sample = |seconds: i64, id: i64| QueueSample {
         at: Timestamp::from_second(taken().as_second() + seconds).unwrap(),

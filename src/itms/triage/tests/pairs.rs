@@ -118,7 +118,7 @@ fn each_cause_is_named_and_only_it() {
         (
             "another origin",
             |e| {
-                e.offered(1).origin = foreign(false);
+                e.offered(1).origin = foreign(Some(false));
                 lose_snapshot(e);
             },
             &["foreign-origin"],
@@ -126,7 +126,7 @@ fn each_cause_is_named_and_only_it() {
         (
             "a parent",
             |e| {
-                e.offered(1).origin = foreign(true);
+                e.offered(1).origin = foreign(Some(true));
                 lose_snapshot(e);
             },
             &["parent-owns-it"],
@@ -226,7 +226,7 @@ fn what_only_resembles_a_cause_is_no_finding() {
         ),
         (
             "a parent's package that is well",
-            |e| e.offered(1).origin = foreign(true),
+            |e| e.offered(1).origin = foreign(Some(true)),
             &["parent-owns-it"],
         ),
     ];
@@ -386,10 +386,6 @@ fn a_download_that_gets_on_is_one_however_long_it_takes() {
 
 fn at(seconds: i64) -> jiff::Timestamp {
     jiff::Timestamp::from_second(taken().as_second() + seconds).unwrap()
-}
-
-fn foreign(is_live_parent: bool) -> Seen<Origin> {
-    Seen::Known(Origin::Foreign { server: Some("smp-hq".to_owned()), is_live_parent })
 }
 
 /// The Notification Server's snapshot of package 1 is gone; servers try, or have an old version.
