@@ -187,8 +187,10 @@ impl Scheduler {
                     (outcome, class)
                 }
                 (None, false) => {
-                    if flow.is_once && !step.changes.is_empty() {
-                        run.keep_once(task, place, replay_is_safe);
+                    // Its step would never end if another host took over.
+                    if flow.is_once {
+                        let is_untouched = step.changes.is_empty();
+                        run.keep_once(task, place, is_untouched || replay_is_safe);
                     }
                     return GoesOn::At;
                 }
