@@ -99,7 +99,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     }
     let fleet = fleet_of(&request)?;
     let connector = launch::connector();
-    tell_what_is_foreseen(&request, &fleet, &connector).await;
+    let delegates = delegates_of(&request)?;
+    tell_what_is_foreseen(&request, &fleet, &connector, &delegates).await;
     if !args.check {
         let question = format!(
             "run {} on up to {hosts} hosts of {}?",
@@ -119,11 +120,12 @@ async fn tell_what_is_foreseen(
     request: &RunRequest,
     fleet: &Fleet,
     connector: &Arc<dyn Connector>,
+    delegates: &Delegates,
 ) {
-    if !engine::is_worth_foreseeing(&request.playbook) {
+    if !engine::is_worth_foreseeing(&request.playbook, &request.tags) {
         return;
     }
-    let foreseen = engine::foresee(DriverConfig {
+    let config = DriverConfig {
         run: RunId::new(uuid::Uuid::nil()),
         orders: Orders::Playbook(Arc::new(request.playbook.clone())),
         is_check: true,
@@ -136,9 +138,8 @@ async fn tell_what_is_foreseen(
         operator: Arc::new(Approvals::none()),
         unfinished: Arc::from([]),
         connector: Arc::clone(connector),
-    })
-    .await;
-    for one in foreseen {
+    };
+    for one in engine::foresee(config, delegates, &request.tags).await {
         let host = one.host.map_or_else(|| "the work".to_owned(), |host| host.to_string());
         let said = match &one.lines {
             Ok(lines) => lines.first().cloned().unwrap_or_default(),
