@@ -145,9 +145,7 @@ fn a_change_that_is_refused_leaves_the_others_of_its_host_to_be_taken_back() {
         let place = place.to_lowercase();
         lab.lab().world().with(|world| {
             let tree = world.tree(MachineId::NotificationServer).snapshot();
-            tree.into_iter()
-                .map(|(path, _)| path)
-                .find(|path| path.to_lowercase().ends_with(&place))
+            tree.into_keys().find(|path| path.to_lowercase().ends_with(&place))
         })
     };
     // Somebody took the newest file out of quarantine: its change cannot be taken back.
