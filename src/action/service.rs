@@ -370,7 +370,12 @@ restart may then happen twice.";
             {
                 trouble = Some(StepFailure::from(error));
             }
-            Err(error) => return Err(task.failed(error.into(), at).await),
+            // Any other failure than the host's own comes before it was asked for anything.
+            Err(error) => {
+                let failure = StepFailure::from(error);
+                let is_told = failure.class == FailureClass::RemoteFault;
+                return Err(if is_told { task.failed(failure, at).await } else { failure });
+            }
         }
         task.wait(is_stopping, at, trouble).await
     }
@@ -433,7 +438,7 @@ impl Task<'_> {
     /// that it is in doubt.
     async fn failed(&self, failure: StepFailure, at: &Changer<'_>) -> StepFailure {
         let name = &self.change.name;
-        if self.verb != Some(Verb::Restart) || failure.class != FailureClass::RemoteFault {
+        if self.verb != Some(Verb::Restart) || failure.class == FailureClass::AuthRejected {
             return failure;
         }
         let state = match read(name, at).await {

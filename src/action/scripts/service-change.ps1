@@ -26,7 +26,7 @@ try {
         }
     }
     if ($verb -eq 'stop' -or $verb -eq 'restart') {
-        if ([string]$service.Status -ne 'Stopped') {
+        if (@('Stopped', 'StopPending') -notcontains [string]$service.Status) {
             if ($verb -eq 'stop') {
                 foreach ($one in $service.DependentServices) {
                     if ([string]$one.Status -ne 'Stopped') { throw "$($one.Name) needs it and runs" }

@@ -175,6 +175,24 @@ fn a_restart_is_taken_back_by_seeing_that_the_service_runs() {
     assert_eq!(Service::invert(&inverse), Undo::Nothing);
 }
 
+#[tokio::test]
+async fn a_start_that_cannot_be_asked_for_any_more_leaves_the_restart_in_doubt() {
+    let restart = change(json!({ "name": "x", "state": "restarted" }), &found("Running", "Auto"));
+    let host = ScriptedHost::new(|_, name, input| match (name, &input["verb"]) {
+        ("service-state", _) => Ok(json!({
+            "found": true, "name": "x", "state": "Stopped", "start_mode": "Auto",
+        })),
+        ("service-change", verb) if verb == "restart" => Ok(json!({ "done": false })),
+        ("service-change", _) => Err(TransportErrorKind::Unreachable),
+        other => panic!("{other:?}"),
+    });
+
+    let failure = apply(&host, &restart).await.expect_err("it is down");
+
+    assert_eq!(failure.class, FailureClass::InDoubt);
+    assert!(failure.message.ends_with("it is stopped now"), "{}", failure.message);
+}
+
 /// A host whose service stops after several looks: its own wait for that ends before.
 fn slow_to_stop(looks: u32) -> Arc<ScriptedHost> {
     let seen = AtomicU32::new(0);
