@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Changer, PriorChange, Reader, Session, SessionConfig};
-use crate::model::{Credential, Host, HostName, RunId, TimeScale, WindowsPath};
+use crate::model::{Credential, Host, HostName, RunId, TimeScale, Vars, WindowsPath};
 use crate::secret::Secret;
 use crate::transport::security::SecurityDescriptor;
 use crate::transport::{
@@ -163,6 +163,11 @@ impl MemoryHost {
 
     /// A session of a run with it.
     pub(crate) fn session(self: &Arc<Self>, run: u128) -> Session {
+        self.session_of(run, Vars::new())
+    }
+
+    /// A session in which the host has these variables.
+    pub(crate) fn session_of(self: &Arc<Self>, run: u128, vars: Vars) -> Session {
         let name = HostName::new("ps-01");
         let target = Target {
             host: name.clone(),
@@ -176,7 +181,7 @@ impl MemoryHost {
         };
         Session::new(SessionConfig {
             run: RunId::new(uuid::Uuid::from_u128(run)),
-            host: Host { name, groups: Arc::from([]), vars: Arc::default() },
+            host: Host { name, groups: Arc::from([]), vars: Arc::new(vars) },
             work: Arc::from([]),
             scale: TimeScale::REAL,
             winrm: Some(target.clone()),
