@@ -86,7 +86,7 @@ pub(super) struct Taken {
 /// Adds the servers to an inventory and tells its hosts what the CMDB knows of them.
 ///
 /// A server is matched by GUID, else by fully qualified name, else by a short name that only one
-/// host has. What the inventory says of a host wins over what the source says. A new host is named
+/// host has and that no two fully qualified names contradict. What the inventory says of a host wins over what the source says. A new host is named
 /// by its fully qualified name in lower case and stands in the group `package_servers`.
 ///
 /// # Errors
@@ -288,6 +288,21 @@ mod tests {
         let host = grown.host(&HostName::new("smp01.corp.example")).expect("the host");
         assert!(!host.groups.contains(&"package_servers".to_owned()));
         assert_eq!(host.guid(), Some(Guid::from_u128(1)));
+    }
+
+    #[test]
+    fn a_server_of_another_domain_is_a_host_of_its_own() {
+        let file = inventory(&[("ps-01.a.example", json!({}))]);
+
+        let (grown, merged) = file
+            .with_sourced(&[server(1, Some("PS-01.b.example"), Some("PS-01"))])
+            .expect("they can be told apart");
+
+        assert_eq!((merged.added, merged.known), (1, 0), "{merged:?}");
+        let theirs = grown.host(&HostName::new("ps-01.b.example")).expect("the CMDB's");
+        assert_eq!(theirs.guid(), Some(Guid::from_u128(1)));
+        let ours = grown.host(&HostName::new("ps-01.a.example")).expect("the file's");
+        assert_eq!(ours.guid(), None);
     }
 
     #[test]

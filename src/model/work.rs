@@ -49,39 +49,56 @@ pub(super) struct HostIndex {
     by_guid: IndexMap<Guid, Vec<usize>>,
     by_fqdn: IndexMap<String, Vec<usize>>,
     by_short: IndexMap<String, Vec<usize>>,
+    /// By short name, those whose fully qualified name nobody knows.
+    by_short_alone: IndexMap<String, Vec<usize>>,
 }
 
 impl HostIndex {
     pub(super) fn new(hosts: &[Host]) -> Self {
-        let mut by_guid: IndexMap<Guid, Vec<usize>> = IndexMap::new();
-        let mut by_fqdn: IndexMap<String, Vec<usize>> = IndexMap::new();
-        let mut by_short: IndexMap<String, Vec<usize>> = IndexMap::new();
+        let mut index = Self {
+            by_guid: IndexMap::new(),
+            by_fqdn: IndexMap::new(),
+            by_short: IndexMap::new(),
+            by_short_alone: IndexMap::new(),
+        };
         for (at, host) in hosts.iter().enumerate() {
             if let Some(guid) = host.guid() {
-                by_guid.entry(guid).or_default().push(at);
+                index.by_guid.entry(guid).or_default().push(at);
             }
-            if let Some(fqdn) = host.fqdn() {
-                by_fqdn.entry(fqdn.to_lowercase()).or_default().push(at);
+            let short = host.name.short().to_lowercase();
+            match host.fqdn() {
+                Some(fqdn) => index.by_fqdn.entry(fqdn.to_lowercase()).or_default().push(at),
+                None => index.by_short_alone.entry(short.clone()).or_default().push(at),
             }
-            by_short.entry(host.name.short().to_lowercase()).or_default().push(at);
+            index.by_short.entry(short).or_default().push(at);
         }
-        Self { by_guid, by_fqdn, by_short }
+        index
     }
 
     /// The places of the hosts that a server can be: by resource GUID, else by fully qualified
-    /// name, else by short name; names are compared without regard to case.
+    /// name, else by short name; names are compared without regard to case. A short name counts
+    /// only while no two fully qualified names contradict it: `ps-01.b.example` is not
+    /// `ps-01.a.example`.
     pub(super) fn candidates(&self, server: &ServerIdentity) -> &[usize] {
-        let fqdn = || self.by_fqdn.get(&server.fqdn.as_ref()?.to_lowercase());
-        let short = || {
-            let name = server.name.as_ref()?;
-            self.by_short.get(&name.split('.').next()?.to_lowercase())
+        let told = |name: &Option<String>| {
+            let name = name.as_deref().map(|name| name.trim().to_lowercase());
+            name.filter(|name| !name.is_empty())
         };
-        self.by_guid.get(&server.guid).or_else(fqdn).or_else(short).map_or(&[], Vec::as_slice)
+        let name = told(&server.name);
+        let fqdn = told(&server.fqdn).or_else(|| name.clone().filter(|name| name.contains('.')));
+        let by_fqdn = || self.by_fqdn.get(fqdn.as_ref()?);
+        let by_short = || {
+            let short = name.as_ref()?.split('.').next()?;
+            let known = if fqdn.is_some() { &self.by_short_alone } else { &self.by_short };
+            known.get(short)
+        };
+        self.by_guid.get(&server.guid).or_else(by_fqdn).or_else(by_short).map_or(&[], Vec::as_slice)
     }
 }
 
 /// Matches rows to hosts by resource GUID, else by fully qualified name, else by a short name that
-/// only one host has; names are compared without regard to case.
+/// only one host has and no fully qualified names contradict; names are compared without regard to
+/// case.
 pub fn match_work(rows: &[WorkRow], hosts: &[Host]) -> MatchedWork {
     let index = HostIndex::new(hosts);
     let mut found: Vec<Vec<WorkRow>> = vec![Vec::new(); hosts.len()];
@@ -160,6 +177,23 @@ mod tests {
 
         assert!(matched.by_host.is_empty());
         assert_eq!(matched.ambiguous[0].1.len(), 2);
+    }
+
+    #[test]
+    fn a_short_name_does_not_outweigh_two_full_names_that_differ() {
+        let theirs = row(GUID, "ps-01", Some("ps-01.b.example"));
+
+        let matched = match_work(std::slice::from_ref(&theirs), &[host("ps-01.a.example", None)]);
+        assert_eq!((matched.by_host.len(), matched.unmatched.len()), (0, 1), "{matched:?}");
+        let full = row(GUID, "ps-01.b.example", None);
+        let matched = match_work(&[full], &[host("ps-01.a.example", None)]);
+        assert_eq!((matched.by_host.len(), matched.unmatched.len()), (0, 1), "{matched:?}");
+
+        // Where one side has no full name, the short one is all there is.
+        let matched = match_work(std::slice::from_ref(&theirs), &[host("PS-01", None)]);
+        assert_eq!(matched.by_host.len(), 1);
+        let matched = match_work(&[row(GUID, "PS-01", None)], &[host("ps-01.a.example", None)]);
+        assert_eq!(matched.by_host.len(), 1);
     }
 
     #[test]
