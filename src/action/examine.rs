@@ -77,9 +77,9 @@ badly.
   UrgentList.xml, the end of agent.log (2 MiB) with its known signatures, the events that
   wait to be sent, the rights of the configured account, and for at most 512 packages the
   snapshot, the status file, and the files against the snapshot. Files whose hash the
-  snapshot lists are read and compared, at most `hash_up_to` MiB of them. A file is opened
-  for deletion and closed at once, to see whether another program holds it; it is not
-  deleted. While the agent's service is stopped its list is not asked for: asking would
+  snapshot lists are read and compared, at most `hash_up_to` MiB of them. The snapshot of
+  a package that is not well is opened as if for deletion and closed at once, to see
+  whether another program holds it; it is not deleted. While the agent's service is stopped its list is not asked for: asking would
   start the service.
 - `notification_server`: the rows of all pairs, the packages with version and origin, the
   versions of agents and the event queue, twice with 30 s between; the snapshots of the

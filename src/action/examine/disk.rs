@@ -9,8 +9,11 @@ use super::packages::{self, Store};
 use super::part::{seen, then, understood};
 use super::rights::has_full_control;
 use crate::host::{HostFacts, Reader, Role};
-use crate::itms::evidence::{OutboundQueue, PolicySeen, Seen, ServerEvidence, StoreAccess};
+use crate::itms::evidence::{
+    LogFinding, OutboundQueue, PolicySeen, Seen, ServerEvidence, StoreAccess,
+};
 use crate::itms::policy::read_policy;
+use crate::itms::signature::Signature;
 use crate::itms::urgent_list::read_urgent_list;
 use crate::model::{Guid, StepFailure, WindowsPath};
 use crate::transport::security::Sid;
@@ -68,16 +71,25 @@ pub(super) async fn examine(
         computer: facts.computer.clone(),
         shares: evidence.shares.known().cloned().unwrap_or_default(),
         sid,
+        held_by_others: held_by_others(&evidence.log),
     };
-    let held = evidence.held.known().map_or(&[][..], Vec::as_slice);
+    let held = &evidence.held;
     let folders = [stored.known(), known.known()].into_iter().flatten().flatten().copied();
-    let ids: BTreeSet<Guid> = folders.chain(held.iter().map(|package| package.id)).collect();
+    let ids: BTreeSet<Guid> =
+        folders.chain(held.known().into_iter().flatten().map(|package| package.id)).collect();
     let seen = packages::examine(at, &store, held, &ids, budget).await?;
     evidence.on_disk = match stored {
         Seen::Unreadable(why) if seen.is_empty() => Seen::Unreadable(why),
         _ => Seen::Known(seen),
     };
     Ok(())
+}
+
+/// The packages of which the log says that their snapshot was held.
+fn held_by_others(log: &Seen<Vec<LogFinding>>) -> BTreeSet<Guid> {
+    let all = log.known().into_iter().flatten();
+    let locked = all.filter(|finding| finding.signature == Signature::SnapshotLocked.name());
+    locked.flat_map(|finding| finding.packages.iter().copied()).collect()
 }
 
 /// The folder of a role.

@@ -34,6 +34,8 @@ pub(super) struct Store {
     pub(super) shares: Vec<ShareSeen>,
     /// The configured credential.
     pub(super) sid: Option<Sid>,
+    /// Packages whose snapshot another program held, says the agent's log.
+    pub(super) held_by_others: BTreeSet<Guid>,
 }
 
 /// Looks at the packages. Those beyond the bound, or for which no time is left, are in the answer
@@ -45,20 +47,22 @@ pub(super) struct Store {
 pub(super) async fn examine(
     at: &Reader<'_>,
     store: &Store,
-    held: &[HeldPackage],
+    held: &Seen<Vec<HeldPackage>>,
     ids: &BTreeSet<Guid>,
     mut budget: u64,
 ) -> Result<Vec<PackageOnDisk>, StepFailure> {
-    let locations: BTreeMap<Guid, &str> = held
-        .iter()
-        .filter_map(|package| Some((package.id, package.location.as_deref()?)))
-        .collect();
+    let list = held.known().into_iter().flatten();
+    let listed: BTreeMap<Guid, &HeldPackage> = list.map(|package| (package.id, package)).collect();
     let mut packages = Vec::new();
     for (number, id) in ids.iter().enumerate() {
         let mut package = not_asked(*id);
         if number < MOST_PACKAGES && !at.deadline().left().is_zero() {
-            let location = locations.get(id).copied();
-            look_at(at, store, location, &mut budget, &mut package).await?;
+            let told = match held {
+                Seen::Known(_) => Seen::Known(listed.get(id).copied()),
+                Seen::Unreadable(why) => Seen::Unreadable(why.clone()),
+                Seen::NotAsked => Seen::NotAsked,
+            };
+            look_at(at, store, &told, &mut budget, &mut package).await?;
         }
         packages.push(package);
     }
@@ -77,10 +81,11 @@ fn not_asked(id: Guid) -> PackageOnDisk {
     }
 }
 
+/// `told` is what the agent's list says of the package; `Known(None)` when it is not in it.
 async fn look_at(
     at: &Reader<'_>,
     store: &Store,
-    location: Option<&str>,
+    told: &Seen<Option<&HeldPackage>>,
     budget: &mut u64,
     package: &mut PackageOnDisk,
 ) -> Result<(), StepFailure> {
@@ -89,15 +94,15 @@ async fn look_at(
     let Ok(path) = folder.join("snapshot.xml") else { return Ok(()) };
     let snapshot = snapshot(at, &path).await?;
     package.snapshot = summary(&snapshot);
-    if let Seen::Known(Some(_)) = snapshot {
+    if let Some(status) = &store.status {
+        package.status_file = status_of(at, status, &name).await?;
+    }
+    if store.held_by_others.contains(&package.id) || is_in_trouble(told, package) {
         package.is_snapshot_locked = match seen(at.files().is_held(&path).await)? {
             Seen::Known(Some(is_held)) => Seen::Known(is_held),
             Seen::Known(None) | Seen::NotAsked => Seen::NotAsked,
             Seen::Unreadable(why) => Seen::Unreadable(why),
         };
-    }
-    if let Some(status) = &store.status {
-        package.status_file = status_of(at, status, &name).await?;
     }
     if let Some(sid) = &store.sid
         && let Seen::Known(Some(_)) = seen(at.files().metadata(&folder).await)?
@@ -105,12 +110,51 @@ async fn look_at(
         package.has_credential_rights = has_full_control(at, &folder, sid).await?;
     }
     if let Seen::Known(Some(Snapshot { manifest: Ok(manifest), .. })) = &snapshot {
+        let location = told.known().copied().flatten().and_then(|held| held.location.as_deref());
         let place = place_of(store, &folder, location);
         let (content, longest) = compare(at, place, manifest, budget).await?;
-        package.content = content;
-        package.longest_path = longest;
+        if told.known().is_some() || content.known().is_some_and(is_whole) {
+            package.content = content;
+            package.longest_path = longest;
+        } else {
+            package.content = Seen::Unreadable(where_unknown(told));
+        }
     }
     Ok(())
+}
+
+/// Whether a package is in a state that a held snapshot can be the reason of. To ask means to open
+/// the file as if for deletion, in which moment an agent that replaces it can fail: where nothing is
+/// wrong nobody asks.
+fn is_in_trouble(told: &Seen<Option<&HeldPackage>>, package: &PackageOnDisk) -> bool {
+    let Seen::Known(Some(snapshot)) = &package.snapshot else { return false };
+    match told {
+        Seen::Known(Some(held)) => {
+            let is_old = held.version.is_some()
+                && snapshot.version.is_some()
+                && held.version != snapshot.version;
+            is_old || PackageState::of(&held.status) != PackageState::Ready
+        }
+        Seen::Known(None) => false,
+        Seen::Unreadable(_) | Seen::NotAsked => match &package.status_file {
+            Seen::Known(Some(word)) => PackageState::of(word) != PackageState::Ready,
+            Seen::Known(None) | Seen::Unreadable(_) | Seen::NotAsked => false,
+        },
+    }
+}
+
+fn is_whole(content: &ContentOnDisk) -> bool {
+    content.missing.is_empty() && content.wrong_size.is_empty() && content.wrong_hash.is_empty()
+}
+
+/// The agent alone knows of a location outside of its store: without its list, what is not in the
+/// store may be elsewhere.
+fn where_unknown(told: &Seen<Option<&HeldPackage>>) -> String {
+    let why = match told {
+        Seen::Unreadable(why) => why.as_str(),
+        Seen::Known(_) | Seen::NotAsked => "the agent was not asked",
+    };
+    format!("the files are not all in the store, and may be kept elsewhere: {why}")
 }
 
 /// A snapshot, whether it is understood or not; `Known(None)` when there is none.
@@ -237,6 +281,7 @@ mod tests {
             computer: "PS-LON-01".to_owned(),
             shares: vec![ShareSeen { name: "Pkgs".to_owned(), path: "E:\\Packages\\".to_owned() }],
             sid: None,
+            held_by_others: BTreeSet::new(),
         }
     }
 

@@ -135,6 +135,38 @@ async fn a_server_that_answers_over_smb_alone_is_examined_there() {
 }
 
 #[tokio::test]
+async fn without_the_agents_list_files_that_are_not_in_the_store_are_not_missing() {
+    let unreachable = Some(TransportErrorKind::Unreachable);
+    for (service, winrm) in [("Stopped", None), ("Running", unreachable)] {
+        let host = host(service, winrm);
+        let content = |seen: &ServerEvidence| seen.on_disk.known().unwrap()[0].content.clone();
+
+        let seen = examined(&host).await.expect("evidence");
+        assert!(
+            matches!(content(&seen), Seen::Unreadable(why) if why.contains("kept elsewhere")),
+            "{service}: {:?}",
+            content(&seen)
+        );
+
+        // What is whole in the store is there, whoever says so.
+        let cache = format!("{AGENT}\\Package Delivery\\{PACKAGE}\\cache");
+        host.write(&format!("{cache}\\b.ini"), "123456789", 1);
+        host.write(&format!("{cache}\\c.txt"), "good", 1);
+        let seen = examined(&host).await.expect("evidence");
+        let whole = content(&seen);
+        assert_eq!(whole.known().map(|content| content.missing.len()), Some(0), "{whole:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_snapshot_of_a_package_that_is_ready_is_not_opened_as_if_for_deletion() {
+    let seen = examined(&host("Running", None)).await.expect("evidence");
+
+    let package = &seen.on_disk.known().expect("the disk")[0];
+    assert_eq!(package.is_snapshot_locked, Seen::NotAsked);
+}
+
+#[tokio::test]
 async fn a_rejected_logon_ends_the_step_so_that_the_breaker_sees_it() {
     let failure = examined(&host("Running", Some(TransportErrorKind::AuthRejected)))
         .await
