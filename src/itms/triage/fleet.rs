@@ -14,7 +14,7 @@ use crate::itms::evidence::{
 };
 use crate::itms::package_status::PackageState;
 use crate::itms::signature::Signature;
-use crate::model::{Guid, HostName};
+use crate::model::{Guid, HostName, is_same_server};
 
 /// A log speaks of the present for a day.
 pub(super) const RECENT: u64 = 86_400;
@@ -27,6 +27,8 @@ pub(super) struct Fleet<'a> {
     pub(super) servers: Vec<Server<'a>>,
     /// By server, then by package.
     pub(super) pairs: Vec<Pair<'a>>,
+    /// The pairs of each package that a Notification Server offers, by index.
+    by_package: BTreeMap<(usize, Guid), Vec<usize>>,
 }
 
 /// A package server.
@@ -105,13 +107,17 @@ impl<'a> Fleet<'a> {
             notification_servers: &now.notification_servers,
             servers: Vec::new(),
             pairs: Vec::new(),
+            by_package: BTreeMap::new(),
         };
         let names = Names::of(&now.servers);
         let mut rows: BTreeMap<(usize, Guid), (usize, Vec<&StatusRow>)> = BTreeMap::new();
         let mut ns_of: BTreeMap<usize, usize> = BTreeMap::new();
         let mut guids: BTreeMap<usize, Guid> = BTreeMap::new();
+        // Of which servers the rows of which Notification Server speak.
+        let mut spoken: BTreeSet<(usize, Guid)> = BTreeSet::new();
         for (ns, seen) in now.notification_servers.iter().enumerate() {
             for row in seen.rows.known().into_iter().flatten() {
+                spoken.insert((ns, row.server));
                 let Some(server) = names.server_of(row) else { continue };
                 ns_of.entry(server).or_insert(ns);
                 guids.entry(server).or_insert(row.server);
@@ -141,6 +147,8 @@ impl<'a> Fleet<'a> {
                 guid: seen.guid.or_else(|| guids.get(&number).copied()),
                 pairs: Vec::new(),
             };
+            let held = by_id(&seen.held, |held| held.id);
+            let disks = by_id(&seen.on_disk, |disk| disk.id);
             for package in packages {
                 let found = rows.remove(&(number, package));
                 let ns = found.as_ref().map(|(ns, _)| *ns).or(ns);
@@ -150,14 +158,17 @@ impl<'a> Fleet<'a> {
                     ns,
                     offered: ns.and_then(|ns| offers.get(&(ns, package)).copied()),
                     rows: found.map(|(_, rows)| rows).unwrap_or_default(),
-                    held: seen.held.known().and_then(|all| all.iter().find(|h| h.id == package)),
-                    disk: seen.on_disk.known().and_then(|all| all.iter().find(|d| d.id == package)),
+                    held: held.get(&package).copied(),
+                    disk: disks.get(&package).copied(),
                     agent: Agent::NotSeen,
                     symptoms: Vec::new(),
                 };
                 pair.agent = pair.agent_in(seen);
-                pair.symptoms = pair.symptoms_in(&server, &now.notification_servers);
+                pair.symptoms = pair.symptoms_in(&server, &spoken);
                 server.pairs.push(fleet.pairs.len());
+                if let Some(ns) = pair.ns {
+                    fleet.by_package.entry((ns, package)).or_default().push(fleet.pairs.len());
+                }
                 fleet.pairs.push(pair);
             }
             fleet.servers.push(server);
@@ -180,8 +191,8 @@ impl<'a> Fleet<'a> {
         ns: usize,
         package: Guid,
     ) -> impl Iterator<Item = (usize, &Pair<'a>)> {
-        let all = self.pairs.iter().enumerate();
-        all.filter(move |(_, pair)| pair.ns == Some(ns) && pair.package == package)
+        let indices = self.by_package.get(&(ns, package)).into_iter().flatten();
+        indices.map(|index| (*index, &self.pairs[*index]))
     }
 
     /// Every package that a Notification Server offers or speaks of.
@@ -217,15 +228,29 @@ fn offers(servers: &[NotificationServerEvidence]) -> BTreeMap<(usize, Guid), &Of
     offers
 }
 
+/// What was seen, by package; the first where there are several.
+pub(super) fn by_id<T>(seen: &Seen<Vec<T>>, id: impl Fn(&T) -> Guid) -> BTreeMap<Guid, &T> {
+    let mut all = BTreeMap::new();
+    for one in seen.known().into_iter().flatten() {
+        all.entry(id(one)).or_insert(one);
+    }
+    all
+}
+
 /// The servers by their names and GUIDs.
 struct Names {
     guids: BTreeMap<Guid, usize>,
     names: BTreeMap<String, usize>,
+    hosts: Vec<String>,
 }
 
 impl Names {
     fn of(servers: &[ServerEvidence]) -> Self {
-        let mut all = Self { guids: BTreeMap::new(), names: BTreeMap::new() };
+        let mut all = Self {
+            guids: BTreeMap::new(),
+            names: BTreeMap::new(),
+            hosts: servers.iter().map(|server| server.host.to_string()).collect(),
+        };
         for (number, server) in servers.iter().enumerate() {
             if let Some(guid) = server.guid {
                 all.guids.entry(guid).or_insert(number);
@@ -243,7 +268,9 @@ impl Names {
         by_guid.or_else(|| {
             let name = row.server_name.as_deref()?.trim().to_lowercase();
             let short = name.split('.').next().unwrap_or(&name);
-            self.names.get(&name).or_else(|| self.names.get(short)).copied()
+            let by_short =
+                || self.names.get(short).filter(|at| is_same_server(&self.hosts[**at], &name));
+            self.names.get(&name).or_else(by_short).copied()
         })
     }
 }
@@ -329,21 +356,15 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn symptoms_in(
-        &self,
-        server: &Server<'_>,
-        notification_servers: &[NotificationServerEvidence],
-    ) -> Vec<Symptom> {
+    /// `spoken` has the servers of which the rows of each Notification Server speak.
+    fn symptoms_in(&self, server: &Server<'_>, spoken: &BTreeSet<(usize, Guid)>) -> Vec<Symptom> {
         if self.is_gone() {
             return Vec::new();
         }
         // Rows that could not be read say nothing; rows that were read and lack this pair do, as long
         // as they speak of the server at all.
-        let seen_rows = self.ns.map(|ns| &notification_servers[ns].rows);
-        let knows_rows = seen_rows.is_some_and(|rows| {
-            let of_server = |row: &StatusRow| server.guid == Some(row.server);
-            rows.known().is_some_and(|rows| !self.rows.is_empty() || rows.iter().any(of_server))
-        });
+        let speaks = self.ns.zip(server.guid).is_some_and(|key| spoken.contains(&key));
+        let knows_rows = !self.rows.is_empty() || speaks;
         let row_is_wrong = knows_rows && !self.row_is_current();
         let is_behind = self.version().zip(self.current()).is_some_and(|(has, now)| has < now);
         let is_ahead = self.version().zip(self.current()).is_some_and(|(has, now)| has > now);

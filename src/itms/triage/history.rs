@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::cause::{Answer, Cause, Place};
-use super::fleet::{Agent, Fleet, Pair, Symptom, agent_of, ns_snapshot, version};
+use super::fleet::{Agent, Fleet, Pair, Symptom, agent_of, by_id, ns_snapshot, version};
 use super::{Certainty, Playbook, Severity, Verdict, words};
 use crate::itms::PackageVersion;
 use crate::itms::evidence::{
-    FleetEvidence, OfferedPackage, ServerEvidence, SnapshotSeen, TaskSeen,
+    FleetEvidence, HeldPackage, OfferedPackage, PackageOnDisk, ServerEvidence, SnapshotSeen,
+    TaskSeen,
 };
 use crate::itms::signature::Signature;
 use crate::model::{Guid, HostName};
@@ -19,49 +20,88 @@ use crate::model::{Guid, HostName};
 /// How many earlier examinations still say something of the present.
 const LOOKS: usize = 8;
 
-pub(super) fn causes(fleet: &Fleet<'_>, earlier: &[FleetEvidence]) -> Vec<Cause> {
-    let mut before: Vec<&FleetEvidence> =
-        earlier.iter().filter(|evidence| evidence.taken < fleet.taken).collect();
-    before.sort_by_key(|evidence| evidence.taken);
-    let recent = before.split_off(before.len().saturating_sub(LOOKS));
+pub(super) fn causes(fleet: &Fleet<'_>, history: &History<'_>) -> Vec<Cause> {
     let mut causes: Vec<Cause> =
-        fleet.offered().filter_map(|(ns, package)| churn(fleet, &recent, ns, package)).collect();
-    let history = History::of(&recent);
+        fleet.offered().filter_map(|(ns, package)| churn(fleet, history, ns, package)).collect();
     let pairs = fleet.pairs.iter().enumerate();
-    causes.extend(pairs.filter_map(|(index, pair)| deletion(fleet, &history, index, pair)));
+    causes.extend(pairs.filter_map(|(index, pair)| deletion(fleet, history, index, pair)));
     causes
 }
 
-/// The earlier examinations by server.
-struct History<'a>(BTreeMap<&'a HostName, Vec<(&'a FleetEvidence, &'a ServerEvidence)>>);
+/// The earlier examinations that still say something, indexed.
+pub(super) struct History<'a> {
+    /// What each one saw on a server, oldest first.
+    servers: BTreeMap<&'a HostName, Vec<Past<'a>>>,
+    /// What each one saw offered, oldest first.
+    offers: Vec<BTreeMap<&'a HostName, BTreeMap<Guid, &'a OfferedPackage>>>,
+}
+
+/// A server at an earlier examination.
+struct Past<'a> {
+    /// Its place in `offers`.
+    look: usize,
+    held: BTreeMap<Guid, &'a HeldPackage>,
+    disk: BTreeMap<Guid, &'a PackageOnDisk>,
+}
 
 impl<'a> History<'a> {
-    fn of(earlier: &[&'a FleetEvidence]) -> Self {
-        let mut servers: BTreeMap<&HostName, Vec<_>> = BTreeMap::new();
-        for evidence in earlier {
+    /// The last of those that are older than the fleet.
+    pub(super) fn before(fleet: &Fleet<'_>, earlier: &'a [FleetEvidence]) -> Self {
+        let mut before: Vec<&FleetEvidence> =
+            earlier.iter().filter(|evidence| evidence.taken < fleet.taken).collect();
+        before.sort_by_key(|evidence| evidence.taken);
+        let recent = before.split_off(before.len().saturating_sub(LOOKS));
+        let mut history = Self { servers: BTreeMap::new(), offers: Vec::new() };
+        for (look, evidence) in recent.into_iter().enumerate() {
+            let mut offers = BTreeMap::new();
+            for seen in &evidence.notification_servers {
+                offers.entry(&seen.host).or_insert_with(|| by_id(&seen.packages, |one| one.id));
+            }
+            history.offers.push(offers);
             for server in &evidence.servers {
-                servers.entry(&server.host).or_default().push((*evidence, server));
+                history.servers.entry(&server.host).or_default().push(Past {
+                    look,
+                    held: by_id(&server.held, |one| one.id),
+                    disk: by_id(&server.on_disk, |one| one.id),
+                });
             }
         }
-        Self(servers)
+        history
     }
 
     /// `ns` is the Notification Server that offers the package.
     fn looks(&self, host: &HostName, ns: Option<&HostName>, package: Guid) -> Vec<Look<'a>> {
-        let servers = self.0.get(host).into_iter().flatten();
+        let servers = self.servers.get(host).into_iter().flatten();
         servers
-            .map(|(evidence, server)| Look {
-                current: ns.and_then(|ns| current(evidence, ns, package)),
-                ..Look::of(server, package)
+            .map(|past| Look {
+                current: ns.and_then(|ns| current(self.offers[past.look].get(ns)?.get(&package)?)),
+                ..Look::of(past.held.get(&package).copied(), past.disk.get(&package).copied())
             })
             .collect()
+    }
+
+    /// Whether fewer files are missing than at an earlier look: a download that gets on.
+    pub(super) fn gets_on(&self, host: &HostName, pair: &Pair<'_>) -> bool {
+        let missing = pair.missing();
+        self.looks(host, None, pair.package).iter().any(|look| {
+            look.is_downloading()
+                && look.missing.is_some_and(|before| before > missing && pair.disk.is_some())
+        })
+    }
+
+    /// Whether files were missing before already, of the same snapshot and with the agent at rest.
+    pub(super) fn stays_missing(&self, host: &HostName, pair: &Pair<'_>) -> bool {
+        let now = Look::of(pair.held, pair.disk);
+        now.is_ready()
+            && self
+                .looks(host, None, pair.package)
+                .iter()
+                .any(|look| look.is_ready() && look.is_same_content(&now) && look.missing > Some(0))
     }
 }
 
 /// The version that was current at an earlier examination.
-fn current(evidence: &FleetEvidence, ns: &HostName, package: Guid) -> Option<PackageVersion> {
-    let seen = evidence.notification_servers.iter().find(|seen| seen.host == *ns)?;
-    let offered = seen.packages.known()?.iter().find(|offered| offered.id == package)?;
+fn current(offered: &OfferedPackage) -> Option<PackageVersion> {
     let of_snapshot =
         ns_snapshot(offered).and_then(|snapshot| version(snapshot.version.as_deref()));
     of_snapshot.or_else(|| version(offered.current_version.as_deref()))
@@ -80,10 +120,7 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn of(server: &'a ServerEvidence, package: Guid) -> Self {
-        let held = server.held.known().and_then(|all| all.iter().find(|held| held.id == package));
-        let disk =
-            server.on_disk.known().and_then(|all| all.iter().find(|disk| disk.id == package));
+    fn of(held: Option<&HeldPackage>, disk: Option<&'a PackageOnDisk>) -> Self {
         let snapshot = disk.and_then(|disk| disk.snapshot.known()?.as_ref());
         let content = disk.and_then(|disk| disk.content.known());
         Self {
@@ -151,7 +188,7 @@ fn deletion(
     let server = fleet.servers[pair.server].seen;
     let ns = pair.ns.map(|ns| &fleet.notification_servers[ns].host);
     let mut looks = history.looks(&server.host, ns, pair.package);
-    looks.push(Look { current: pair.current(), ..Look::of(server, pair.package) });
+    looks.push(Look { current: pair.current(), ..Look::of(pair.held, pair.disk) });
     let signs = signs(&looks);
     let task = deleter(server, pair);
     let is_ready_without_files = pair.has(Symptom::FilesMissing);
@@ -240,19 +277,16 @@ fn is_new_for_nothing(old: &SnapshotSeen, new: &SnapshotSeen) -> bool {
 
 fn churn(
     fleet: &Fleet<'_>,
-    earlier: &[&FleetEvidence],
+    history: &History<'_>,
     ns: usize,
     package: &OfferedPackage,
 ) -> Option<Cause> {
     let now = ns_snapshot(package)?;
     let host = &fleet.notification_servers[ns].host;
-    let mut seen: Vec<&SnapshotSeen> = earlier
+    let mut seen: Vec<&SnapshotSeen> = history
+        .offers
         .iter()
-        .filter_map(|evidence| {
-            evidence.notification_servers.iter().find(|other| other.host == *host)
-        })
-        .filter_map(|other| other.packages.known()?.iter().find(|other| other.id == package.id))
-        .filter_map(ns_snapshot)
+        .filter_map(|offers| ns_snapshot(offers.get(host)?.get(&package.id)?))
         .collect();
     seen.push(now);
     let bumps = seen.windows(2).filter(|step| is_new_for_nothing(step[0], step[1])).count();
@@ -283,15 +317,4 @@ fn churn(
             format!("{behind} of {all} have an older version with the same files, sizes and hashes")
         }));
     Some(cause.reaching(pairs.iter().map(|(index, _)| *index)))
-}
-
-/// Whether fewer files are missing than at an earlier look: a download that gets on.
-pub(super) fn gets_on(earlier: &[FleetEvidence], host: &HostName, pair: &Pair<'_>) -> bool {
-    let missing = pair.missing();
-    let looks = earlier.iter().flat_map(|evidence| &evidence.servers);
-    let looks = looks.filter(|server| server.host == *host);
-    looks.map(|server| Look::of(server, pair.package)).any(|look| {
-        look.is_downloading()
-            && look.missing.is_some_and(|before| before > missing && pair.disk.is_some())
-    })
 }

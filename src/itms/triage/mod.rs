@@ -30,6 +30,7 @@ use crate::itms::evidence::{AppliedCredential, FleetEvidence, OfferedPackage, Or
 use crate::model::{Guid, HostName};
 use cause::{Answer, Cause, Place};
 use fleet::{Fleet, Pair, Symptom};
+use history::History;
 use shape::Pattern;
 
 pub use diagnosis::{
@@ -71,12 +72,13 @@ pub fn triage(
     causes.extend(server::causes(&fleet));
     causes.extend(machine::causes(&fleet));
     causes.extend(location::causes(&fleet));
-    causes.extend(history::causes(&fleet, earlier));
+    let history = History::before(&fleet, earlier);
+    causes.extend(history::causes(&fleet, &history));
     let mut explained = Explained::by(&fleet, &pattern, &causes);
     for index in 0..fleet.pairs.len() {
         for symptom in explained.unexplained(&fleet, &causes, index) {
             if !explained.covers(&causes, index, symptom) {
-                causes.push(pair::cause(&fleet, earlier, index, symptom));
+                causes.push(pair::cause(&fleet, &history, index, symptom));
                 explained.of_pair[index].push(causes.len() - 1);
             }
         }

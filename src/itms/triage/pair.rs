@@ -2,9 +2,10 @@
 
 use super::cause::{Answer, Cause, Place};
 use super::fleet::{Agent, Fleet, Pair, Symptom, row_is_ready};
+use super::history::History;
 use super::notification_server::log_lines;
-use super::{Certainty, Playbook, Severity, Verdict, history, words};
-use crate::itms::evidence::{FleetEvidence, Seen};
+use super::{Certainty, Playbook, Severity, Verdict, words};
+use crate::itms::evidence::Seen;
 use crate::itms::signature::{Signature, older_version};
 
 /// An agent asks for its configuration every four hours by itself: a version that is younger than
@@ -20,7 +21,7 @@ const JUST_MADE: u64 = 3600;
 /// The finding for a symptom that nothing explains.
 pub(super) fn cause(
     fleet: &Fleet<'_>,
-    earlier: &[FleetEvidence],
+    history: &History<'_>,
     index: usize,
     symptom: Symptom,
 ) -> Cause {
@@ -28,9 +29,9 @@ pub(super) fn cause(
     let found = match symptom {
         Symptom::RowBehind => notification_server_stale(fleet, pair, index),
         Symptom::Behind => behind(fleet, pair, index),
-        Symptom::Downloading | Symptom::NotTaken => downloading(fleet, earlier, pair, index),
-        Symptom::Invalid => invalid(fleet, pair, index),
-        Symptom::FilesMissing | Symptom::FilesDamaged => damaged(pair, index),
+        Symptom::Downloading | Symptom::NotTaken => downloading(fleet, history, pair, index),
+        Symptom::Invalid => invalid(fleet, history, pair, index),
+        Symptom::FilesMissing | Symptom::FilesDamaged => damaged(fleet, history, pair, index),
         Symptom::NoSnapshot => {
             // Its row may well say Ready: what goes by rows would find nothing to do.
             let answer = Answer::Run(vec![Playbook::RedownloadPackages]);
@@ -161,18 +162,13 @@ fn behind(fleet: &Fleet<'_>, pair: &Pair<'_>, index: usize) -> Cause {
 }
 
 /// A download is nothing but that for a while, and for as long as it gets on.
-fn downloading(
-    fleet: &Fleet<'_>,
-    earlier: &[FleetEvidence],
-    pair: &Pair<'_>,
-    index: usize,
-) -> Cause {
+fn downloading(fleet: &Fleet<'_>, history: &History<'_>, pair: &Pair<'_>, index: usize) -> Cause {
     let grace = fleet.expectations.download_grace.as_secs();
     let host = fleet.host(pair.server);
     let now = fleet.servers[pair.server].seen.at.unwrap_or(fleet.taken);
     let since = pair.held.and_then(|held| held.since).filter(|since| *since <= now);
     let waited = since.map(|since| words::seconds_between(since, now));
-    let gets_on = history::gets_on(earlier, host, pair);
+    let gets_on = history.gets_on(host, pair);
     let is_new = age_of_version(fleet, pair).is_some_and(|age| age < grace);
     // However long it has tried: what is current now, it need not have asked for yet.
     let is_unasked = age_of_version(fleet, pair).is_some_and(|age| age < NOT_YET_ASKED);
@@ -195,7 +191,7 @@ fn downloading(
 }
 
 /// The agent itself says Invalid (KB 181405, symptoms).
-fn invalid(fleet: &Fleet<'_>, pair: &Pair<'_>, index: usize) -> Cause {
+fn invalid(fleet: &Fleet<'_>, history: &History<'_>, pair: &Pair<'_>, index: usize) -> Cause {
     let has_damage = pair
         .disk
         .and_then(|disk| disk.content.known())
@@ -207,12 +203,14 @@ fn invalid(fleet: &Fleet<'_>, pair: &Pair<'_>, index: usize) -> Cause {
             .seen("the agent itself calls the old version invalid");
     }
     if has_damage {
-        return damaged(pair, index);
+        return damaged(fleet, history, pair, index);
     }
     unknown(index, "the agent says that the package is invalid")
 }
 
-fn damaged(pair: &Pair<'_>, index: usize) -> Cause {
+/// Files that are missing at one look are a damage, or were deleted, or are moved just now: what has
+/// the whole fleet download anew is proposed for what stays.
+fn damaged(fleet: &Fleet<'_>, history: &History<'_>, pair: &Pair<'_>, index: usize) -> Cause {
     let content = pair.disk.and_then(|disk| disk.content.known());
     let lines = content.into_iter().flat_map(|content| {
         let line = |what: &str, names: &Vec<String>| {
@@ -230,12 +228,20 @@ fn damaged(pair: &Pair<'_>, index: usize) -> Cause {
     let certainty = match content {
         Some(content) if !content.wrong_hash.is_empty() => Certainty::Proven,
         Some(content) if !content.wrong_size.is_empty() => Certainty::Likely,
+        _ if history.stays_missing(fleet.host(pair.server), pair) => Certainty::Likely,
         _ => Certainty::Possible,
     };
-    let answer = Answer::Run(vec![Playbook::RedownloadPackages]);
+    let answer = Answer::Run(match certainty {
+        Certainty::Possible => vec![Playbook::RedownloadLoop],
+        Certainty::Proven | Certainty::Likely => vec![Playbook::RedownloadPackages],
+    });
+    let again = (certainty == Certainty::Possible).then(|| {
+        "one look does not tell whether they stay missing: look again, with --watch".to_owned()
+    });
     Cause::new(Verdict::HashDamaged, Place::Pair(index), answer)
         .certainty(certainty)
         .seen_all(lines.flatten())
+        .seen_all(again)
 }
 
 /// The agent's own removal is under way: nothing may be touched (KB 178503, KB 433153).

@@ -1,6 +1,7 @@
 //! Each verdict from hand-made evidence: what proves it, and what only resembles that.
 
 mod builder;
+mod large;
 mod laws;
 mod mixed;
 mod owners;

@@ -78,8 +78,8 @@ pub(super) fn service(state: &str) -> ServiceSeen {
     ServiceSeen { state: state.to_owned(), start_mode: "Auto".to_owned() }
 }
 
-fn a_server(number: usize) -> ServerEvidence {
-    let packages: Vec<Guid> = (0..PACKAGES).map(package).collect();
+fn a_server(number: usize, all: usize) -> ServerEvidence {
+    let packages: Vec<Guid> = (0..all).map(package).collect();
     let pool = AppPool { name: "Packages".to_owned(), is_started: true, serves_packages: true };
     let share = ShareSeen { name: "PkgSvrHost".to_owned(), path: "C:\\Store".to_owned() };
     ServerEvidence {
@@ -113,13 +113,18 @@ fn a_server(number: usize) -> ServerEvidence {
         log: Seen::Known(Vec::new()),
         outbound: Seen::Known(OutboundQueue { files: 0, oldest_seconds: None }),
         tasks: Seen::Known(Vec::new()),
-        held: Seen::Known((0..PACKAGES).map(held).collect()),
-        on_disk: Seen::Known((0..PACKAGES).map(on_disk).collect()),
+        held: Seen::Known((0..all).map(held).collect()),
+        on_disk: Seen::Known((0..all).map(on_disk).collect()),
     }
 }
 
 /// Four servers with three packages, all well.
 pub(super) fn well() -> FleetEvidence {
+    well_of(SERVERS, PACKAGES)
+}
+
+/// Each of so many servers with each of so many packages, all well.
+pub(super) fn well_of(servers: usize, packages: usize) -> FleetEvidence {
     let offered = |number| OfferedPackage {
         id: package(number),
         name: Some(format!("Package {number}")),
@@ -129,12 +134,12 @@ pub(super) fn well() -> FleetEvidence {
         source_reachable: Seen::NotAsked,
     };
     let rows =
-        (0..SERVERS).flat_map(|server| (0..PACKAGES).map(move |package| row(server, package)));
+        (0..servers).flat_map(|server| (0..packages).map(move |package| row(server, package)));
     let ns = NotificationServerEvidence {
         host: HostName::new("smp01"),
-        packages: Seen::Known((0..PACKAGES).map(offered).collect()),
+        packages: Seen::Known((0..packages).map(offered).collect()),
         rows: Seen::Known(rows.collect()),
-        servers_with_site: Seen::Known((0..SERVERS).map(server).collect()),
+        servers_with_site: Seen::Known((0..servers).map(server).collect()),
         queue: queue(0, 0, None),
         current_agent_version: Seen::Known("8.7.1".to_owned()),
         current_plugin_version: Seen::Known("8.7.1".to_owned()),
@@ -144,16 +149,16 @@ pub(super) fn well() -> FleetEvidence {
     FleetEvidence {
         taken: taken(),
         notification_servers: vec![ns],
-        servers: (0..SERVERS).map(a_server).collect(),
+        servers: (0..servers).map(|number| a_server(number, packages)).collect(),
     }
 }
 
-/// Two looks a minute apart: `entries` each time, the oldest identifier `moved` further.
 /// A package of another server, `smp-hq`.
 pub(super) fn foreign(is_live_parent: Option<bool>) -> Seen<Origin> {
     Seen::Known(Origin::Foreign { server: Some("smp-hq".to_owned()), is_live_parent })
 }
 
+/// Two looks a minute apart: `entries` each time, the oldest identifier `moved` further.
 pub(super) fn queue(entries: u64, moved: i64, oldest: Option<u64>) -> Seen<EventQueue> {
     let sample = |seconds: i64, id: i64| QueueSample {
         at: Timestamp::from_second(taken().as_second() + seconds).unwrap(),

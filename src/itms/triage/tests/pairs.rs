@@ -368,6 +368,25 @@ fn new_versions_of_the_same_content_are_churn_and_of_other_content_are_not() {
 }
 
 #[test]
+fn files_that_are_missing_are_looked_at_again_before_a_fleet_downloads_anew() {
+    let mut before = well();
+    before.taken = at(-3600);
+    let mut now = well();
+    for evidence in [&mut before, &mut now] {
+        evidence.content(0, 1).missing.push("setup.exe".to_owned());
+    }
+    let proposed = |earlier: &[FleetEvidence]| {
+        let found = triage(&now, earlier, &Expectations::default());
+        let finding = the(&found, Verdict::HashDamaged);
+        let Proposal::Playbook { playbook, .. } = finding.proposal else { panic!("{finding:?}") };
+        (finding.certainty, playbook)
+    };
+
+    assert_eq!(proposed(&[]), (Certainty::Possible, Playbook::RedownloadLoop));
+    assert_eq!(proposed(&[before]), (Certainty::Likely, Playbook::ManualSynchronization));
+}
+
+#[test]
 fn a_download_that_gets_on_is_one_however_long_it_takes() {
     let mut before = well();
     before.taken = at(-3600);
