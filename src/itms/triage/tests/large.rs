@@ -29,6 +29,7 @@ fn large() -> FleetEvidence {
 
 #[test]
 #[ignore = "it measures: cargo test --release --lib -- --ignored large --nocapture"]
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures real time")]
 fn a_fleet_of_a_thousand_servers_with_two_hundred_packages_takes_seconds() {
     let now = large();
     let earlier: Vec<FleetEvidence> = (1..=3)
