@@ -309,6 +309,31 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_opened_as_if_for_deletion_only_where_the_package_is_not_well() {
+        let snapshot =
+            read_snapshot(b"<snapshot version=\"5\"><file name=\"a\" size=\"1\"/></snapshot>");
+        let id = Guid::from_u128(1);
+        let on_disk = |word: &str| PackageOnDisk {
+            snapshot: Seen::Known(Some(snapshot.seen())),
+            status_file: Seen::Known(Some(word.to_owned())),
+            ..not_asked(id)
+        };
+        let asks = |status: &str, version: &str| {
+            let (status, version) = (status.to_owned(), Some(version.to_owned()));
+            let (name, previous_status, since, location) = (None, None, None, None);
+            let held = HeldPackage { id, name, status, previous_status, since, version, location };
+            is_in_trouble(&Seen::Known(Some(&held)), &on_disk("Ready"))
+        };
+
+        assert!(!asks("Ready", "5"), "a live agent may be about to replace it");
+        assert!(asks("Retrying Download", "5") && asks("Ready", "6"));
+        assert!(!is_in_trouble(&Seen::Known(None), &on_disk("Invalid")), "it is left over");
+        assert!(!is_in_trouble(&Seen::NotAsked, &on_disk("Ready")));
+        assert!(is_in_trouble(&Seen::NotAsked, &on_disk("Retrying Download")));
+        assert!(!is_in_trouble(&Seen::NotAsked, &not_asked(id)), "there is no snapshot");
+    }
+
+    #[test]
     fn the_longest_path_counts_its_folder() {
         let place = "C:\\a".parse().expect("a path");
 

@@ -159,14 +159,6 @@ async fn without_the_agents_list_files_that_are_not_in_the_store_are_not_missing
 }
 
 #[tokio::test]
-async fn the_snapshot_of_a_package_that_is_ready_is_not_opened_as_if_for_deletion() {
-    let seen = examined(&host("Running", None)).await.expect("evidence");
-
-    let package = &seen.on_disk.known().expect("the disk")[0];
-    assert_eq!(package.is_snapshot_locked, Seen::NotAsked);
-}
-
-#[tokio::test]
 async fn a_rejected_logon_ends_the_step_so_that_the_breaker_sees_it() {
     let failure = examined(&host("Running", Some(TransportErrorKind::AuthRejected)))
         .await
