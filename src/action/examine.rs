@@ -79,8 +79,8 @@ badly.
   snapshot, the status file, and the files against the snapshot. Files whose hash the
   snapshot lists are read and compared, at most `hash_up_to` MiB of them. The snapshot of
   a package that is not well is opened as if for deletion and closed at once, to see
-  whether another program holds it; it is not deleted. While the agent's service is stopped its list is not asked for: asking would
-  start the service.
+  whether another program holds it; it is not deleted. While the agent's service is
+  stopped its list is not asked for: asking would start the service.
 - `notification_server`: the rows of all pairs, the packages with version and origin, the
   versions of agents and the event queue, twice with 30 s between; the snapshots of the
   packages, the end of its log, and the service that dispatches events. Nothing tells

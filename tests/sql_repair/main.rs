@@ -234,7 +234,6 @@ async fn what_is_not_safe_is_refused_before_anything_is_changed() {
         (with(codebases(), "expect", Value::Null), "expect"),
         (with(codebases(), "attest_unused_package_setting", json!(false)), "1 Week"),
         (with(codebases(), "backup_within", json!("4 h")), "ended 5h00m"),
-        (with(codebases(), "packages", json!([])), "by package"),
         (with(origin(), "left_hierarchy", json!([])), "left_hierarchy"),
         (with(origin(), "live_parents", json!([PARENT])), "a parent"),
         (with(origin(), "owner_guid", json!(PARENT)), "must be the same"),

@@ -1,7 +1,7 @@
 //! Verdicts of pairs, of packages and of Notification Servers.
 
 use super::*;
-use crate::itms::evidence::{LogFinding, Origin, SnapshotSeen, TaskSeen};
+use crate::itms::evidence::{LogFinding, SnapshotSeen, TaskSeen};
 
 type Case = (&'static str, fn(&mut FleetEvidence), &'static [&'static str]);
 
@@ -383,7 +383,7 @@ fn files_that_are_missing_are_looked_at_again_before_a_fleet_downloads_anew() {
     };
 
     assert_eq!(proposed(&[]), (Certainty::Possible, Playbook::RedownloadLoop));
-    assert_eq!(proposed(&[before]), (Certainty::Likely, Playbook::ManualSynchronization));
+    assert_eq!(proposed(&[before]), (Certainty::Likely, Playbook::RedownloadPackages));
 }
 
 #[test]
