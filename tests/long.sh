@@ -16,6 +16,11 @@ case "${1:-}" in
     demo-500)
         cargo run --release --locked -- demo --servers 500
         ;;
+    resynchronize-500)
+        # Every fault mixed in, on 500 servers; the short form takes 60.
+        FLEETMEND_RESYNC_SERVERS=500 cargo nextest run --release --locked --test stories \
+            -E 'test(/resynchronize::/)' --no-capture
+        ;;
     demo-compare)
         cargo run --release --locked -- demo --compare
         ;;

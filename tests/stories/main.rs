@@ -10,6 +10,7 @@ mod evidence;
 mod first_run;
 mod flow;
 mod procedures;
+mod resynchronize;
 mod secrets;
 mod sources;
 mod stop;
