@@ -26,7 +26,7 @@ fn list() -> String {
     let paint = environment::paint_stdout();
     let mut text = String::new();
     for action in action::registry() {
-        let name = format!("{:<18}", action.name());
+        let name = format!("{:<20}", action.name());
         let _infallible = writeln!(text, "{} {}", paint.strong(&name), action.summary());
     }
     text.push_str("\nOne in full:  fleetmend actions NAME\n");

@@ -29,8 +29,11 @@ pub(super) fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
     for path in &args.playbooks {
         match files::playbook(path, inventory.as_ref()) {
             Ok(playbook) => {
-                let (plays, tasks) = (playbook.plays.len(), playbook.tasks().count());
-                output::result(&format!("{}: {plays} plays, {tasks} tasks\n", path.display()));
+                let some =
+                    |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+                let plays = some(playbook.plays.len(), "play");
+                let tasks = some(playbook.tasks().count(), "task");
+                output::result(&format!("{}: {plays}, {tasks}\n", path.display()));
             }
             Err(failure) => {
                 if let Some(earlier) = first_failure.replace(failure) {
