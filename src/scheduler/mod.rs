@@ -14,6 +14,7 @@ mod admission;
 mod bucket;
 mod budget;
 mod contract;
+mod ending;
 mod gauge;
 mod limiter;
 mod oracle;

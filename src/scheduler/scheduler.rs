@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::ending::Tally;
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
 use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
 use super::{Command, Input};
-use crate::event::{EventKind, Phase, RunResult, StopStage};
+use crate::event::{EventKind, Phase, StopStage};
 use crate::model::{
-    Cost, Elapsed, FailureClass, MatchedWork, Now, Oracle, Outcome, PlayNo, StepFailure, StepId,
-    Unmet,
+    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
@@ -34,25 +34,6 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// What counts for the result of the run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) unreachable: u32,
-    pub(super) failed: u32,
-    pub(super) has_bug: bool,
-    pub(super) is_oracle_unsatisfied: bool,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Unchanged | Outcome::Changed | Outcome::Skipped | Outcome::Rescued => {}
-            Outcome::Unreachable => self.unreachable += 1,
-            Outcome::Failed | Outcome::Unknown => self.failed += 1,
-        }
-    }
-}
-
 /// Decides what starts when, and why a run stops. See the module for how it is driven.
 ///
 /// The same draft and the same inputs at the same instants give the same commands.
@@ -67,7 +48,7 @@ pub struct Scheduler {
     /// starts.
     pub(super) is_tripped: bool,
     /// Something was to be confirmed and was not: nothing new starts.
-    is_unconfirmed: bool,
+    pub(super) is_unconfirmed: bool,
     /// A step that one host does for all and whose outcome was lost with the earlier process.
     pub(super) lost_once: Option<StepId>,
     pub(super) tally: Tally,
@@ -581,71 +562,6 @@ impl Scheduler {
         }
     }
 
-    /// No host of the play is in flight and none will be: asks the CMDB, or ends the play.
-    fn end_waves(&mut self, now: Elapsed) {
-        let is_last = self.is_halted();
-        let Stage::Running(play) = std::mem::replace(&mut self.stage, Stage::Ended) else { return };
-        let oracle = self.draft.plays[usize::from(play.number.0)].oracle;
-        let is_asked = !self.draft.is_check()
-            && !play.hosts.is_empty()
-            && self.stopping != Some(StopStage::Cancel);
-        match oracle.filter(|_| is_asked) {
-            Some(Oracle { within, .. }) => {
-                let is_last = is_last || !play.hosts.iter().any(|host| play.is_well(&host.name));
-                let watch = OracleWatch::new(now, within, self.draft.scale, is_last);
-                self.stage = Stage::Asking(play, watch);
-            }
-            None => self.end_play(&play),
-        }
-    }
-
-    fn oracle_said(&mut self, is_satisfied: bool) {
-        if let Stage::Asking(play, _) = std::mem::replace(&mut self.stage, Stage::Ended) {
-            self.tally.is_oracle_unsatisfied |= !is_satisfied && self.is_judged(play.number);
-            self.end_play(&play);
-        }
-    }
-
-    /// Whether the oracle of a play counts for the result; one with `unmet: go_on` leaves that to a
-    /// later play.
-    pub(super) fn is_judged(&self, play: PlayNo) -> bool {
-        let oracle = self.draft.plays.get(usize::from(play.0)).and_then(|play| play.oracle);
-        oracle.is_none_or(|oracle| oracle.unmet == Unmet::Fail)
-    }
-
-    /// A play that the operator stopped, or that has hosts left, is not finished: a resume goes on
-    /// with it.
-    fn end_play(&mut self, play: &PlayRun) {
-        let number = play.number;
-        self.stage = Stage::Before(PlayNo(number.0 + 1));
-        if play.is_through() && self.stopping.is_none() {
-            self.emit(EventKind::PlayFinished { play: number });
-        } else {
-            self.conclude();
-        }
-    }
-
-    fn conclude(&mut self) {
-        let result = self.result();
-        self.stage = Stage::Ended;
-        self.emit(EventKind::RunFinished { result });
-        self.out.push_back(Command::Finish(result));
-    }
-
-    fn result(&self) -> RunResult {
-        let tally = &self.tally;
-        let all = [
-            (tally.has_bug, RunResult::Bug),
-            (self.stopping.is_some(), RunResult::Stopped),
-            (self.is_tripped, RunResult::BudgetTripped),
-            (self.is_unconfirmed, RunResult::Unconfirmed),
-            (tally.is_oracle_unsatisfied, RunResult::OracleNotSatisfied),
-            (tally.unreachable > 0 && tally.failed == 0, RunResult::UnreachableOnly),
-            (tally.failed > 0, RunResult::SomeFailed),
-        ];
-        all.into_iter().find(|(holds, _)| *holds).map_or(RunResult::Done, |(_, result)| result)
-    }
-
     fn find_wakeup(&self, now: Elapsed) -> Option<Elapsed> {
         match &self.stage {
             Stage::Running(play) => {
@@ -661,7 +577,7 @@ impl Scheduler {
     }
 
     /// Whether nothing new starts.
-    fn is_halted(&self) -> bool {
+    pub(super) fn is_halted(&self) -> bool {
         self.is_tripped || self.is_unconfirmed || self.stopping.is_some()
     }
 
