@@ -33,6 +33,8 @@ pub enum WaitReason {
     Limit(LimitName, Option<String>),
     /// As many hosts are in flight as `throttle` or the slow start allows.
     Throttle,
+    /// The wave before is watched for what it causes.
+    Soak,
     /// Another host does the task for all.
     Once,
     /// A step of another host acts on the host that the task is delegated to.

@@ -14,8 +14,8 @@ use super::yaml::{Kind, Node};
 use super::{LoadedInventory, flow, lint, variables};
 use crate::action::ActionKind;
 use crate::model::{
-    Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Selector, TimeScale, Unmet,
-    Vars, WorkQuery,
+    Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Safeguards, Selector,
+    TimeScale, Unmet, Vars, WorkQuery,
 };
 
 const PLAY: Keys = Keys {
@@ -147,6 +147,7 @@ pub(super) fn read(
             .and_then(|node| fields::whole(node, 1, 10_000, source))
             .unwrap_or(Play::DEFAULT_THROTTLE),
         max_fail_percentage: get("max_fail_percentage").and_then(|node| percentage(node, source)),
+        safeguards: Safeguards::default(),
         limits,
         oracle: get("oracle").and_then(|node| oracle(node, has_work, source)),
         vars,

@@ -1,28 +1,34 @@
 //! The nouns of the trade: no clock, no I/O, no async.
 
 mod cost;
+mod gate;
 mod guid;
 mod host;
 mod id;
 mod inventory;
+mod max_fail;
 mod outcome;
 mod parents;
 mod path;
 mod playbook;
 mod policy;
 mod read_only_select;
+mod safeguards;
 mod selector;
 mod sourced;
 mod tags;
 mod time;
 mod url;
+mod window;
 mod work;
 
 pub use cost::{Cost, Draw, LimitName};
+pub use gate::Gate;
 pub use guid::{Guid, ParseGuidError};
 pub use host::{Credential, CredentialName, Host, Vars};
 pub use id::{HostName, PlayNo, RunId, StepId, TaskId, WaveNo};
 pub use inventory::{Group, Inventory, VarLevel, VarOrigin};
+pub use max_fail::MaxFail;
 pub use outcome::{FailureClass, Outcome, StepFailure};
 pub use parents::{Parents, is_same_server};
 pub use path::{ParsePathError, WindowsPath};
@@ -31,9 +37,11 @@ pub use playbook::{
 };
 pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate};
 pub use read_only_select::ReadOnlySelect;
+pub use safeguards::Safeguards;
 pub use selector::{ParseSelectorError, Selector};
 pub use sourced::{Ambiguous, HostOrigin, InventorySource, Merged, SourcedServer};
 pub use tags::TagChoice;
 pub use time::{Elapsed, Now, ParseSpanError, TimeScale, format_span, parse_span};
 pub use url::{HttpUrl, ParseUrlError};
+pub use window::Window;
 pub use work::{MatchedWork, ServerIdentity, WorkRow, match_work};

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Batch, Cost, LimitName, LimitSpec, Order, Selector, TaskId, Vars};
+use super::{Batch, Cost, LimitName, LimitSpec, Order, Safeguards, Selector, TaskId, Vars};
 
 /// A playbook: its plays, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Play {
     pub throttle: u32,
     /// The share of a wave that may fail, unreachable included; none means that nothing may.
     pub max_fail_percentage: Option<f64>,
+    /// When it goes slower, waits or stops, beyond that.
+    #[serde(default)]
+    pub safeguards: Safeguards,
     /// Limits that the play declares; they may only be tighter than the inventory's.
     pub limits: IndexMap<LimitName, LimitSpec>,
     /// When the play's servers count as well.

@@ -9,7 +9,8 @@ use super::{Course, Delegates, cut, in_order};
 use crate::event::RunMode;
 use crate::model::{
     Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Oracle,
-    Order, Play, PlayNo, Playbook, Selector, TagChoice, TaskId, TimeScale, WaveNo, WorkQuery,
+    Order, Play, PlayNo, Playbook, Safeguards, Selector, TagChoice, TaskId, TimeScale, WaveNo,
+    WorkQuery,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -140,6 +141,8 @@ pub struct DraftPlay {
     pub throttle: u32,
     /// The share of a wave that may fail, over 0 to 100; none means that nothing may.
     pub max_fail_percentage: Option<f64>,
+    /// When it goes slower, waits or stops, beyond that.
+    pub safeguards: Safeguards,
     /// The limits that hold in this play: the run's, tightened by what the play declares.
     pub limits: Limits,
     /// How long the world may take after the last step until the CMDB says Ready, and what it means
@@ -300,6 +303,7 @@ fn draft_play(
         serial: play.serial.clone(),
         throttle: play.throttle.max(1),
         max_fail_percentage: play.max_fail_percentage,
+        safeguards: play.safeguards.clone(),
         limits,
         oracle: play.oracle,
     }
@@ -377,6 +381,7 @@ mod tests {
             serial: Vec::new(),
             throttle: 1,
             max_fail_percentage: share,
+            safeguards: Safeguards::default(),
             limits: Limits::default(),
             oracle: None,
         };
@@ -415,6 +420,7 @@ mod tests {
                 serial: Vec::new(),
                 throttle: 1,
                 max_fail_percentage: None,
+                safeguards: Safeguards::default(),
                 limits: Limits::default(),
                 oracle: None,
             }

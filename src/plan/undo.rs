@@ -9,7 +9,8 @@ use thiserror::Error;
 use super::{ActionTraits, Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use crate::event::{RunMode, RunState, StepState, Undo};
 use crate::model::{
-    HostName, Inventory, Limits, Order, Outcome, Play, PlayNo, RunId, StepId, TaskId, TimeScale,
+    HostName, Inventory, Limits, Order, Outcome, Play, PlayNo, RunId, Safeguards, StepId, TaskId,
+    TimeScale,
 };
 
 /// A change that takes another one back.
@@ -214,6 +215,7 @@ impl Takeback {
             serial: Vec::new(),
             throttle: Play::DEFAULT_THROTTLE,
             max_fail_percentage: Some(100.0),
+            safeguards: Safeguards::default(),
             limits: limits.clone(),
             oracle: None,
         };

@@ -136,6 +136,7 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Limit(name, Some(value)) => format!("{count} on {name} {value}"),
         WaitReason::Limit(name, None) => format!("{count} on {name}"),
         WaitReason::Throttle => format!("{count} on slow start"),
+        WaitReason::Soak => format!("{count} on what the wave before causes"),
         WaitReason::Once => format!("{count} on a task that runs once"),
         WaitReason::Delegate => format!("{count} on the host they delegate to"),
         WaitReason::Wave => format!("{count} on the wave"),

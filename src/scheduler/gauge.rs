@@ -14,7 +14,8 @@ impl Scheduler {
         let limits = self.limiter.waiting(now.elapsed).into_iter();
         let mut waiting: Vec<(WaitReason, usize)> =
             limits.map(|((name, by), steps)| (WaitReason::Limit(name, by), steps)).collect();
-        waiting.extend(waiting_hosts(play));
+        let held = self.hold(now).map(|hold| hold.why);
+        waiting.extend(waiting_hosts(play, held));
         waiting.sort();
         Gauge {
             in_flight: in_flight(play),
@@ -42,10 +43,14 @@ fn in_flight(play: &PlayRun) -> Vec<InFlight> {
     steps
 }
 
-/// Hosts that are not in flight: those of this wave by the site that is full, else by the slow
-/// start or `throttle`; those of later waves.
-fn waiting_hosts(play: &PlayRun) -> Vec<(WaitReason, usize)> {
+/// Hosts that are not in flight: those of this wave by the site that is full, else by what holds the
+/// play up, else by the slow start or `throttle`; those of later waves.
+fn waiting_hosts(play: &PlayRun, held: Option<WaitReason>) -> Vec<(WaitReason, usize)> {
     let (mut throttled, mut waiting) = (0, Vec::new());
+    // A wave that is held up before it opens has asked for nothing yet.
+    if let Some(wave) = play.waves.get(play.wave).filter(|wave| !wave.is_started) {
+        throttled += wave.open;
+    }
     for (limit, hosts) in play.admission.waiting() {
         match limit {
             Some((name, value)) => {
@@ -61,7 +66,7 @@ fn waiting_hosts(play: &PlayRun) -> Vec<(WaitReason, usize)> {
     waiting.push((WaitReason::Once, count(WaitsFor::Once)));
     waiting.push((WaitReason::Delegate, count(WaitsFor::Delegate)));
     let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();
-    waiting.extend([(WaitReason::Throttle, throttled), (WaitReason::Wave, later)]);
+    waiting.extend([(held.unwrap_or(WaitReason::Throttle), throttled), (WaitReason::Wave, later)]);
     waiting.retain(|(_, hosts)| *hosts > 0);
     waiting
 }

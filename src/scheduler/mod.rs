@@ -16,6 +16,7 @@ mod budget;
 mod contract;
 mod ending;
 mod gauge;
+mod hold;
 mod limiter;
 mod oracle;
 mod play;

@@ -97,6 +97,8 @@ pub(super) struct PlayRun {
     pub(super) waves: Vec<WaveRun>,
     /// The wave under way, or the next one.
     pub(super) wave: usize,
+    /// Until when nothing more starts after the wave before.
+    pub(super) soak_until: Option<Elapsed>,
     /// The wave whose hosts wait for admission.
     queued: Option<usize>,
     pub(super) admission: Admission,
@@ -129,6 +131,7 @@ impl PlayRun {
             places: HashMap::new(),
             waves: Vec::new(),
             wave: 0,
+            soak_until: None,
             queued: None,
             admission: Admission::default(),
             ramp: Ramp::new(draft.throttle),

@@ -126,9 +126,9 @@ impl Scheduler {
     pub fn poll(&mut self, now: Now) -> Option<Command> {
         let is_due = self.wakeup.is_some_and(|wakeup| wakeup <= now.elapsed);
         if self.out.is_empty() && (!self.is_settled || is_due) {
-            self.settle(now.elapsed);
+            self.settle(now);
             self.is_settled = true;
-            self.wakeup = self.find_wakeup(now.elapsed);
+            self.wakeup = self.find_wakeup(now);
         }
         self.out.pop_front()
     }
@@ -301,12 +301,12 @@ impl Scheduler {
     }
 
     /// Goes on until nothing more can be done now.
-    fn settle(&mut self, now: Elapsed) {
+    fn settle(&mut self, now: Now) {
         loop {
             match &mut self.stage {
                 Stage::Before(play) => {
                     let play = *play;
-                    self.begin(play, now);
+                    self.begin(play, now.elapsed);
                 }
                 Stage::FindingWork(_) => {
                     if self.stopping.is_none() {
@@ -315,8 +315,8 @@ impl Scheduler {
                     self.conclude();
                 }
                 Stage::Running(_) => {
-                    self.apply_granted(now);
-                    self.cancel_overdue(now);
+                    self.apply_granted(now.elapsed);
+                    self.cancel_overdue(now.elapsed);
                     if !self.advance(now) {
                         return;
                     }
@@ -325,7 +325,7 @@ impl Scheduler {
                     let number = play.number;
                     if self.stopping == Some(StopStage::Cancel) {
                         self.conclude();
-                    } else if watch.ask(now) {
+                    } else if watch.ask(now.elapsed) {
                         self.out.push_back(Command::CheckOracle { play: number });
                         return;
                     } else {
@@ -379,9 +379,9 @@ impl Scheduler {
 
     /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
     /// Returns whether there is more to do at once.
-    fn advance(&mut self, now: Elapsed) -> bool {
+    fn advance(&mut self, now: Now) -> bool {
         let is_halted = self.is_halted();
-        self.stir(now);
+        self.stir(now.elapsed);
         let Stage::Running(play) = &mut self.stage else { return true };
         let number = play.number;
         if let Some(wave) = play.waves.get_mut(play.wave) {
@@ -390,6 +390,9 @@ impl Scheduler {
                 wave.is_finished = true;
                 let wave = PlayRun::wave_no(play.wave);
                 play.wave += 1;
+                let soak = self.draft.plays[usize::from(number.0)].safeguards.soak;
+                let soak = soak.filter(|_| is_news).map(|soak| self.draft.scale.to_real(soak));
+                play.soak_until = soak.map(|soak| now.elapsed.plus(soak));
                 if is_news {
                     self.emit(EventKind::WaveFinished { play: number, wave });
                 }
@@ -402,7 +405,7 @@ impl Scheduler {
         if !play.active.is_empty() {
             return false;
         }
-        self.end_waves(now);
+        self.end_waves(now.elapsed);
         true
     }
 
@@ -425,7 +428,10 @@ impl Scheduler {
 
     /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through at
     /// once, which happens in a play without tasks.
-    fn fill_wave(&mut self, now: Elapsed) -> bool {
+    fn fill_wave(&mut self, now: Now) -> bool {
+        if self.hold(now).is_some() {
+            return false;
+        }
         let Stage::Running(play) = &mut self.stage else { return true };
         let (number, at) = (play.number, play.wave);
         let wave = &mut play.waves[at];
@@ -437,13 +443,15 @@ impl Scheduler {
         play.queue_wave(at);
         let mut has_ended = false;
         loop {
+            // Each host that is taken may be what holds up the next one.
+            let is_held = self.hold(now).is_some();
             let Stage::Running(play) = &mut self.stage else { return true };
-            if play.active.len() >= play.ramp.window() as usize {
+            if is_held || play.active.len() >= play.ramp.window() as usize {
                 return has_ended;
             }
             let Some(place) = play.admission.admit() else { return has_ended };
             play.active.push(place);
-            self.start_step(place, now);
+            self.start_step(place, now.elapsed);
             if let Stage::Running(play) = &mut self.stage {
                 has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
             }
@@ -562,14 +570,15 @@ impl Scheduler {
         }
     }
 
-    fn find_wakeup(&self, now: Elapsed) -> Option<Elapsed> {
+    fn find_wakeup(&self, now: Now) -> Option<Elapsed> {
         match &self.stage {
             Stage::Running(play) => {
                 let overdue = play.active.iter().filter_map(|p| match &play.hosts[*p].stay {
                     Stay::At(running) => running.overdue,
                     Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
                 });
-                overdue.chain(self.limiter.next_wakeup(now)).min()
+                let held = self.hold(now).and_then(|hold| hold.until);
+                overdue.chain(self.limiter.next_wakeup(now.elapsed)).chain(held).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),
             Stage::Before(_) | Stage::FindingWork(_) | Stage::Ended => None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleetmend::event::{RunMode, StopStage};
 use fleetmend::model::{
     Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Oracle, Order,
-    Outcome, PlayNo, Rate, StepId, TaskId, TimeScale, Unmet, WorkQuery,
+    Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Unmet, WorkQuery,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -271,6 +271,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                     serial,
                     throttle,
                     max_fail_percentage: budget,
+                    safeguards: Safeguards::default(),
                     limits: limits.clone(),
                     oracle: oracle.map(|seconds| Oracle {
                         within: Duration::from_secs(seconds),

@@ -13,7 +13,7 @@ use crate::event::{Gauge, PlayHeader, RunMode, RunStarted, TaskHeader};
 use crate::host::queries::whole_schema;
 use crate::model::{
     ActionCall, Credential, Group, Host, HostName, Inventory, Limits, Now, Order, Play, Playbook,
-    RunId, TagChoice, Task, TaskFlow, TaskId, TimeScale, Vars, WorkQuery,
+    RunId, Safeguards, TagChoice, Task, TaskFlow, TaskId, TimeScale, Vars, WorkQuery,
 };
 use crate::plan::{ActionTraits, Delegates, Draft, DraftRequest};
 use crate::secret::Secret;
@@ -135,6 +135,7 @@ fn run_of(
         serial: Vec::new(),
         throttle: 60,
         max_fail_percentage: None,
+        safeguards: Safeguards::default(),
         limits: IndexMap::new(),
         oracle: None,
         vars: Vars::default(),

@@ -3,7 +3,9 @@ use serde_json::json;
 
 use super::*;
 use crate::engine::{Endpoints, NobodyThere};
-use crate::model::{ActionCall, Cost, Group, Order, RunId, TaskFlow, TaskId, TimeScale, Vars};
+use crate::model::{
+    ActionCall, Cost, Group, Order, RunId, Safeguards, TaskFlow, TaskId, TimeScale, Vars,
+};
 use crate::transport::{
     ChangeFiles, ChangeShell, Connector, ReadSql, Target, TransportError, TransportErrorKind,
 };
@@ -63,6 +65,7 @@ fn foreseen_of(flow: TaskFlow) -> (DriverConfig, Delegates) {
         serial: Vec::new(),
         throttle: 60,
         max_fail_percentage: None,
+        safeguards: Safeguards::default(),
         limits: IndexMap::new(),
         oracle: None,
         vars: Vars::default(),

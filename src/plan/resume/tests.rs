@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::*;
 use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunMode, TaskHeader, Undo};
 use crate::model::{
-    Cost, Elapsed, FailureClass, Limits, Order, Outcome, StepFailure, TagChoice, TaskId, TimeScale,
-    Vars, WaveNo,
+    Cost, Elapsed, FailureClass, Limits, Order, Outcome, Safeguards, StepFailure, TagChoice,
+    TaskId, TimeScale, Vars, WaveNo,
 };
 use crate::plan::{DraftFlow, DraftPlay, DraftTask, takeback};
 
@@ -30,6 +30,7 @@ fn draft(replay_is_safe: bool) -> Draft {
         serial: Vec::new(),
         throttle: 1,
         max_fail_percentage: None,
+        safeguards: Safeguards::default(),
         limits: Limits::default(),
         oracle: None,
     };

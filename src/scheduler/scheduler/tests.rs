@@ -4,11 +4,12 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::event::{
-    ChangeRecord, Event, OracleReport, PlayHeader, RunMode, RunStarted, RunState, TaskHeader, Undo,
-    WaitReason,
+    ChangeRecord, Event, OracleReport, PlayHeader, RunMode, RunResult, RunStarted, RunState,
+    TaskHeader, Undo, WaitReason,
 };
 use crate::model::{
-    Block, HostName, Limits, Order, RunId, TagChoice, TaskId, TimeScale, Vars, WaveNo,
+    Batch, Block, HostName, Limits, Oracle, Order, RunId, Safeguards, TagChoice, TaskId, TimeScale,
+    Unmet, Vars, WaveNo,
 };
 use crate::plan::{self, Answers, DraftFlow, DraftHost, DraftPlay, DraftTask, Resolution};
 
@@ -37,6 +38,7 @@ fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
         serial: Vec::new(),
         throttle: 60,
         max_fail_percentage,
+        safeguards: Safeguards::default(),
         limits: Limits::default(),
         oracle: None,
     };
@@ -447,4 +449,25 @@ fn what_runs_once_and_is_accepted_is_done_for_all() {
     seen.sort();
     let expected = ["ps-0", "ps-1", "ps-2"].map(|host| (host.to_owned(), 1));
     assert_eq!(seen, expected, "nobody repeats it");
+}
+
+#[test]
+fn the_next_wave_waits_until_the_one_before_has_soaked() {
+    let mut draft = draft(2, 1, None);
+    draft.plays[0].serial = vec![Batch::Hosts(1)];
+    // Ten minutes of a world that runs twenty times as fast.
+    draft.plays[0].safeguards.soak = Some(Duration::from_secs(600));
+    let mut scheduler = Scheduler::new(draft);
+    let first = started(&commands(&mut scheduler, at(0)));
+
+    finish(&mut scheduler, &first[0], None, at(1_000));
+    assert!(started(&commands(&mut scheduler, at(1_000))).is_empty());
+    assert_eq!(scheduler.next_wakeup(), Some(at(31_000).elapsed));
+    assert_eq!(scheduler.gauge(at(1_000)).waiting, [(WaitReason::Soak, 1)]);
+
+    let second = started(&commands(&mut scheduler, at(31_000)));
+    assert_eq!(second.len(), 1);
+    finish(&mut scheduler, &second[0], None, at(32_000));
+    let last = commands(&mut scheduler, at(32_000));
+    assert_eq!(last.last(), Some(&Command::Finish(RunResult::Done)), "nothing soaks at the end");
 }

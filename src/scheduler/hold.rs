@@ -1,0 +1,28 @@
+//! What holds a play up for a while, though nothing has stopped it: no wave opens and no host is
+//! taken; steps under way go on.
+
+use super::scheduler::{Scheduler, Stage};
+use crate::event::WaitReason;
+use crate::model::{Elapsed, Now};
+
+/// Why no further host is taken now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hold {
+    pub(super) why: WaitReason,
+    /// When it ends by the passing of time alone, as far as is known.
+    pub(super) until: Option<Elapsed>,
+}
+
+impl Scheduler {
+    /// What holds up the hosts of the wave under way, or of the next one; the first that does.
+    pub(super) fn hold(&self, now: Now) -> Option<Hold> {
+        self.soaking(now.elapsed)
+    }
+
+    /// The wave before had its effect only when its soak is over.
+    fn soaking(&self, now: Elapsed) -> Option<Hold> {
+        let Stage::Running(play) = &self.stage else { return None };
+        let until = play.soak_until.filter(|until| now < *until)?;
+        Some(Hold { why: WaitReason::Soak, until: Some(until) })
+    }
+}
