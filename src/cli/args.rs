@@ -219,6 +219,9 @@ pub(super) struct RunArgs {
 pub(super) struct ResumeArgs {
     /// The run: the first digits of its identifier
     pub run: String,
+    /// Hosts that failed or could not be reached are taken up again, where they ended
+    #[arg(long)]
+    pub failed: bool,
     /// Steps in doubt on these hosts are run again
     #[arg(long, value_name = "HOST")]
     pub retry: Vec<String>,

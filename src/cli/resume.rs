@@ -60,7 +60,8 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         &launch::action_traits,
     );
     let names = |list: &[String]| list.iter().map(|name| HostName::new(name.as_str())).collect();
-    let answers = Answers { retry: names(&args.retry), accept: names(&args.accept) };
+    let answers =
+        Answers { retry: names(&args.retry), accept: names(&args.accept), failed: args.failed };
     let resumption = plan::resume(&draft, &run.state, &answers).map_err(|error| {
         Failure::input(format!("could not go on with run {}", run.id)).because(&error)
     })?;
@@ -93,7 +94,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         return Err(Failure::input(format!("run {} went on meanwhile", run.id))
             .hint("resume again, if it did not end"));
     }
-    let state = resumption.state.clone();
+    let (state, again) = (resumption.state.clone(), resumption.again.clone());
     let config = DriverConfig {
         run: run.id,
         orders: Orders::Playbook(Arc::new(playbook)),
@@ -113,7 +114,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         scheduler: Scheduler::resume(draft, resumption),
         state,
         live,
-        opening: EventKind::RunResumed { program: env!("CARGO_PKG_VERSION").to_owned() },
+        opening: EventKind::RunResumed { program: env!("CARGO_PKG_VERSION").to_owned(), again },
         show,
     })
     .await?;

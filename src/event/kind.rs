@@ -147,6 +147,9 @@ pub enum EventKind {
     RunResumed {
         /// The version of the program that goes on.
         program: String,
+        /// The steps at which hosts that failed or could not be reached are taken up again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        again: Vec<StepId>,
     },
     /// The work query of a play was answered.
     WorkFound {

@@ -153,6 +153,16 @@ impl PlayState {
         self.tripped.is_some() || self.once_failed.is_some()
     }
 
+    /// A host is not through any more; it is before a step that it did.
+    fn take_up(&mut self, host: &HostName, task: u16) {
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        host.rewind(task);
+        if let Some(outcome) = host.outcome.take() {
+            self.finished = false;
+            reopen_wave(&mut self.waves, host.wave, outcome);
+        }
+    }
+
     fn reopen(&mut self, is_check: bool) {
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
         let once_failed = self.once_failed.take();
@@ -169,16 +179,9 @@ impl PlayState {
                     step.reopen(is_through, is_check);
                 }
             }
-            if !is_doubted {
-                continue;
-            }
-            let Some(outcome) = host.outcome.take() else { continue };
-            self.finished = false;
-            if let Some(wave) = self.waves.get_mut(usize::from(host.wave.0)) {
-                wave.finished = false;
-                if let Some(ended) = wave.ended.get_mut(&outcome) {
-                    *ended = ended.saturating_sub(1);
-                }
+            if is_doubted && let Some(outcome) = host.outcome.take() {
+                self.finished = false;
+                reopen_wave(&mut self.waves, host.wave, outcome);
             }
         }
         self.oracle_done &= self.finished;
@@ -187,6 +190,25 @@ impl PlayState {
             for (wave, bad) in self.waves.iter_mut().zip(bad) {
                 wave.forgiven = bad;
             }
+        }
+    }
+}
+
+/// A host of a wave is not through any more.
+fn reopen_wave(waves: &mut [WaveState], wave: WaveNo, outcome: Outcome) {
+    let Some(wave) = waves.get_mut(usize::from(wave.0)) else { return };
+    wave.finished = false;
+    if let Some(ended) = wave.ended.get_mut(&outcome) {
+        *ended = ended.saturating_sub(1);
+    }
+}
+
+impl HostState {
+    /// Puts the host before a step; nothing from there on is in doubt, for its end is known.
+    fn rewind(&mut self, from: u16) {
+        for (_, step) in self.steps.iter_mut().filter(|(task, _)| **task >= from) {
+            step.settled = step.changes.len();
+            step.doubt(false);
         }
     }
 }
@@ -325,8 +347,15 @@ impl RunState {
     ///
     /// A play whose budget tripped and that has no host left stays tripped: going on past it would
     /// run the next play on what the playbook says must not be tolerated.
-    pub fn reopen(&mut self) {
+    ///
+    /// `again` are steps of hosts that failed or could not be reached; these are taken up there.
+    pub fn reopen(&mut self, again: &[StepId]) {
         let is_check = self.is_check();
+        for step in again {
+            if let Some(play) = self.plays.get_mut(&step.task.play) {
+                play.take_up(&step.host, step.task.task);
+            }
+        }
         self.stopping = None;
         self.result = None;
         self.breaker = None;
@@ -339,9 +368,9 @@ impl RunState {
         let (elapsed, at) = (event.elapsed, event.at);
         match &event.kind {
             EventKind::RunStarted(header) => self.header = Some(header.clone()),
-            EventKind::RunResumed { .. } => {
+            EventKind::RunResumed { again, .. } => {
                 self.resumed += 1;
-                self.reopen();
+                self.reopen(again);
             }
             EventKind::WorkFound { play, work } => {
                 let state = self.plays.entry(*play).or_default();

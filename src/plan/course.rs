@@ -19,6 +19,13 @@ pub struct Spot {
     failing: Vec<usize>,
 }
 
+impl Spot {
+    /// Whether a failure goes on after an `always` that is under way.
+    pub fn is_failing(&self) -> bool {
+        !self.failing.is_empty()
+    }
+}
+
 /// Where it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Onward {

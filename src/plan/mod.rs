@@ -4,6 +4,7 @@
 //! is left of a run that was cut, [`Takeback`] what must be done to undo one. Nothing here reads a
 //! clock, a file or a host.
 
+mod again;
 mod attempt;
 mod course;
 mod delegates;

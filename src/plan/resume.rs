@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::Draft;
+use super::{Draft, again};
 use crate::event::{RunResult, RunStarted, RunState};
 use crate::model::{HostName, PlayNo, RunId, StepId};
 
@@ -15,6 +15,8 @@ pub struct Answers {
     pub retry: BTreeSet<HostName>,
     /// The effect took place: `--accept`.
     pub accept: BTreeSet<HostName>,
+    /// Hosts that failed or could not be reached are taken up again: `--failed`.
+    pub failed: bool,
 }
 
 /// What becomes of a step in doubt.
@@ -46,6 +48,8 @@ pub struct InDoubt {
 pub struct Resumption {
     /// All that is known of it, reopened: finished hosts and steps stay.
     pub state: RunState,
+    /// The steps at which hosts that had ended badly are taken up again.
+    pub again: Vec<StepId>,
     /// The steps in doubt and what becomes of them, in the order of plays, hosts and tasks.
     pub in_doubt: Vec<InDoubt>,
     /// Hosts of the plays that began and that are not through.
@@ -118,7 +122,8 @@ pub fn resume(
     }
     let result = state.result;
     let mut state = state.clone();
-    state.reopen();
+    let again = if answers.failed { again::steps(draft, &state) } else { Vec::new() };
+    state.reopen(&again);
     if is_through(draft, &state) {
         return Err(ResumeError::NothingLeft { run, result });
     }
@@ -127,7 +132,7 @@ pub fn resume(
     check_answers(run, &in_doubt, answers)?;
     let hosts = state.plays.values().flat_map(|play| play.hosts.values());
     let hosts_left = hosts.filter(|host| host.outcome.is_none()).count();
-    Ok(Resumption { state, in_doubt, hosts_left })
+    Ok(Resumption { state, again, in_doubt, hosts_left })
 }
 
 /// Whether every play ended, or one that ended forbids those after it.

@@ -72,7 +72,10 @@ impl<W: Write + Send> Observer for PlainLines<W> {
             EventKind::RunStarted(header) => {
                 self.line(at, &format!("run {}  {}", header.run, file_name(&header.playbook)));
             }
-            EventKind::RunResumed { .. } => self.line(at, "resumed"),
+            EventKind::RunResumed { again, .. } if again.is_empty() => self.line(at, "resumed"),
+            EventKind::RunResumed { again, .. } => {
+                self.line(at, &format!("resumed, {} failed hosts taken up again", again.len()));
+            }
             EventKind::WorkFound { play, work } => {
                 let pairs: usize = work.by_host.values().map(Vec::len).sum();
                 let mut text =

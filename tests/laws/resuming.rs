@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use fleetmend::event::{EventKind, RunState};
-use fleetmend::model::StepId;
+use fleetmend::event::{Event, EventKind, RunState};
+use fleetmend::model::{Outcome, StepId};
 use fleetmend::plan::{Answers, ResumeError, resume};
 use fleetmend::scheduler::Command;
 use proptest::prelude::*;
@@ -27,6 +27,60 @@ proptest! {
             go_on(&case, &full, length);
         }
     }
+
+    #[test]
+    fn failed_hosts_that_are_taken_up_again_do_only_what_they_have_not_done(
+        case in any_case(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let full = World::new(&case).drive();
+
+        for before in [&full.events[..], &full.events[..=cut.index(full.events.len())]] {
+            // A host that was cut in the `always` of a block that failed ends first as it must.
+            if let Some(first) = take_up(&case, before)
+                && let Some(second) = take_up(&case, &first)
+            {
+                let bad = RunState::replay(&second).expect("it is legal");
+                let bad: Vec<_> = bad
+                    .plays
+                    .values()
+                    .flat_map(|play| &play.hosts)
+                    .filter(|(_, host)| !host.outcome.is_some_and(Outcome::is_well))
+                    .collect();
+                assert!(bad.is_empty(), "{bad:?}");
+            }
+        }
+    }
+}
+
+/// Mends what was wrong with the hosts and takes the bad ones up again. Returns the whole journal,
+/// or none when nothing was left, or something else kept the run from its end.
+fn take_up(case: &Case, before: &[Event]) -> Option<Vec<Event>> {
+    let state = RunState::replay(before).expect("what was written is legal");
+    let answers = Answers { failed: true, ..Answers::default() };
+    let resumption = match resume(&case.draft, &state, &answers) {
+        Ok(resumption) => resumption,
+        Err(ResumeError::NothingLeft { .. }) => return None,
+        Err(other) => panic!("{other}"),
+    };
+    let settled: BTreeSet<StepId> = resumption
+        .state
+        .steps()
+        .filter(|(_, step)| step.outcome.is_some())
+        .map(|(id, _)| id)
+        .collect();
+    let is_doubted = resumption.undecided().next().is_some();
+    let mended = Case { bad_percent: 0, stops: Vec::new(), ..case.clone() };
+
+    let world = World::resumed(&mended, before, resumption).drive();
+
+    for (_, entry) in &world.log {
+        if let Entry::Out(Command::Start { step, .. } | Command::Apply { step }) = entry {
+            assert!(!settled.contains(step), "{step} was finished before");
+        }
+    }
+    draws_remember_the_cut(case, &world);
+    (!is_doubted && !world.is_cut_short()).then_some(world.events)
 }
 
 fn go_on(case: &Case, full: &World<'_>, length: usize) {

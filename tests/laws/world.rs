@@ -73,11 +73,12 @@ impl<'a> World<'a> {
 
     /// A run that goes on after a cut.
     pub(crate) fn resumed(case: &'a Case, before: &[Event], resumption: Resumption) -> Self {
+        let again = resumption.again.clone();
         let mut world = Self::with(case, Scheduler::resume(case.draft.clone(), resumption));
         world.events = before.to_vec();
         world.state = RunState::replay(before).expect("a journal that was written is legal");
         world.now = world.state.elapsed.as_millis();
-        world.write(EventKind::RunResumed { program: "0".to_owned() });
+        world.write(EventKind::RunResumed { program: "0".to_owned(), again });
         world
     }
 

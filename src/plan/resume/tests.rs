@@ -115,7 +115,7 @@ fn in_doubt() -> RunState {
 
 fn answers(retry: &[&str], accept: &[&str]) -> Answers {
     let hosts = |names: &[&str]| names.iter().map(|name| HostName::new(*name)).collect();
-    Answers { retry: hosts(retry), accept: hosts(accept) }
+    Answers { retry: hosts(retry), accept: hosts(accept), failed: false }
 }
 
 #[test]

@@ -396,7 +396,7 @@ fn once_failed() -> (Draft, RunState) {
 fn resumed(retry: &[&str], accept: &[&str]) -> (Scheduler, Vec<Command>) {
     let (draft, state) = once_failed();
     let hosts = |names: &[&str]| names.iter().map(|name| HostName::new(*name)).collect();
-    let answers = Answers { retry: hosts(retry), accept: hosts(accept) };
+    let answers = Answers { retry: hosts(retry), accept: hosts(accept), failed: false };
     let resumption = plan::resume(&draft, &state, &answers).expect("it goes on");
     let mut scheduler = Scheduler::resume(draft, resumption);
     let first = commands(&mut scheduler, at(100));
