@@ -43,7 +43,9 @@ pub(super) enum Command {
     Undo(UndoArgs),
     /// Print the recap of a run again
     Show(ShowArgs),
-    /// List the runs on this controller
+    /// Write all events of a run as NDJSON
+    Export(ExportArgs),
+    /// List the runs on this controller, prove that their journals are whole, or forget old ones
     Runs(RunsArgs),
     /// Describe the actions that playbooks can use
     Actions(ActionsArgs),
@@ -200,6 +202,9 @@ pub(super) struct RunArgs {
     /// No tasks with one of these tags
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub skip_tags: Vec<String>,
+    /// Refused: a run that was cut goes on with `resume`
+    #[arg(long, value_name = "TASK", hide = true)]
+    pub start_at_task: Option<String>,
     /// Answer a `confirm` of the playbook beforehand; with the text where one is to be typed
     #[arg(long, value_name = "NAME[=TEXT]")]
     pub approve: Vec<String>,
@@ -262,12 +267,58 @@ pub(super) struct ShowArgs {
     pub json: bool,
 }
 
+/// `fleetmend export`
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The run: the first digits of its identifier
+    pub run: String,
+    /// Where they are written; the file must not be there yet [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// `fleetmend runs`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct RunsArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
     /// Print them as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fleetmend runs …`
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Prove that journals are what was written: the chain of hashes, and that each event can follow
+    Verify {
+        /// The runs: the first digits of their identifiers [default: all]
+        runs: Vec<String>,
+    },
+    /// Forget old runs; they can neither be shown nor taken back any more
+    Prune(PruneArgs),
+}
+
+/// `fleetmend runs prune`
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Runs that began longer ago, as in `90 d`
+    #[arg(long, value_name = "SPAN", default_value = "90 d")]
+    pub older_than: String,
+    /// So many of the newest are kept whatever their age
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub keep: usize,
+    /// Forget runs without an end, too, which `resume` could go on with
+    #[arg(long)]
+    pub unfinished: bool,
+    /// Say which, but keep them
+    #[arg(long)]
+    pub check: bool,
+    /// Do not ask before runs are forgotten
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// `fleetmend actions`

@@ -19,7 +19,7 @@ use crate::itms::evidence::FleetEvidence;
 use crate::itms::triage::{Diagnosis, Expectations, Severity, Verdict, triage};
 use crate::model::{Inventory, TagChoice, TimeScale, Vars, parse_span};
 use crate::report::{Examination, changes, diagnosis_page, diagnosis_text};
-use crate::store::{Keep, StateDir};
+use crate::store::{Keep, KeepRuns, StateDir, StateDirError, prunable};
 
 pub(super) use playbook::NAME as PLAYBOOK_NAME;
 
@@ -27,6 +27,8 @@ pub(super) use playbook::NAME as PLAYBOOK_NAME;
 const CREDENTIAL: &str = "package_credential";
 /// How much of the past of a fleet is kept.
 const KEEP: Keep = Keep { examinations: 50, bytes: 256 << 20 };
+/// Journals of diagnoses that are kept, of all fleets together.
+const KEEP_JOURNALS: usize = 20;
 
 /// One look at a fleet.
 struct Look {
@@ -97,7 +99,22 @@ async fn look(state_dir: &StateDir, args: &DiagnoseArgs) -> Result<Look, Failure
     state_dir
         .keep_examination(&key, evidence.taken, &body, KEEP)
         .map_err(|error| Failure::internal("could not keep what was seen", &error))?;
+    forget_old_looks(state_dir)?;
     Ok(Look { state, evidence, diagnosis, scale })
+}
+
+/// Forgets the journals of old diagnoses: what they saw is kept, and they changed nothing.
+fn forget_old_looks(state_dir: &StateDir) -> Result<(), Failure> {
+    let failed = |error: StateDirError| {
+        Failure::internal("could not forget the journals of old diagnoses", &error)
+    };
+    let mut looks = state_dir.runs().map_err(failed)?;
+    looks.retain(|run| run.playbook == PLAYBOOK_NAME);
+    let keep = KeepRuns { since: launch::wall_clock(), newest: KEEP_JOURNALS, unfinished: false };
+    for old in prunable(&looks, keep) {
+        state_dir.forget(old.id).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// What is expected of the fleet: what was typed, else what the inventory says.

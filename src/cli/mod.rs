@@ -19,6 +19,7 @@ mod output;
 mod past;
 mod resume;
 mod run;
+mod runs;
 mod show;
 mod signals;
 mod sources;
@@ -65,7 +66,8 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
         Command::Resume(args) => block_on(resume::resume(cli, args)),
         Command::Undo(args) => block_on(undo::undo(cli, args)),
         Command::Show(args) => show::show(cli, args),
-        Command::Runs(args) => show::runs(cli, args),
+        Command::Export(args) => show::export(cli, args),
+        Command::Runs(args) => runs::runs(cli, args),
         Command::Demo(args) => block_on(demo::demo(cli, args)),
         Command::Lab(LabCommand::Up(args)) => block_on(lab::up(args)),
     }

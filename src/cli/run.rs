@@ -49,6 +49,10 @@ pub(super) struct RunRequest {
 
 /// Runs a playbook.
 pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure> {
+    if args.start_at_task.is_some() {
+        return Err(Failure::input("there is no --start-at-task: hosts stand at different tasks")
+            .hint("`fleetmend resume RUN` goes on where each host was; --tags runs a part"));
+    }
     let inventory_file = files::inventory(&args.inventory)?;
     // To ask a source is to connect.
     if !args.check && !inventory_file.loaded.sources.is_empty() {

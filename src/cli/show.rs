@@ -1,14 +1,13 @@
-//! `fleetmend show` and `fleetmend runs`: the past, from the journals alone.
+//! `fleetmend show` and `fleetmend export`: one run of the past, from its journal alone.
 
-use std::fmt::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 
-use serde_json::json;
-
-use super::args::{Cli, RunsArgs, ShowArgs};
+use super::args::{Cli, ExportArgs, ShowArgs};
 use super::error::Failure;
 use super::{environment, launch, output, past};
-use crate::event::RunResult;
-use crate::report::{clean_line, file_name, json_line, recap};
+use crate::event::{Event, RunResult};
+use crate::report::{json_line, recap};
 
 /// Prints the recap of a run again, or its events.
 pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
@@ -16,9 +15,7 @@ pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
     let run = past::find(&state_dir, &args.run)?;
     if args.json {
         for event in &run.recorded.events {
-            let line = json_line(event)
-                .map_err(|error| Failure::internal("could not write an event as JSON", &error))?;
-            output::result(&(line + "\n"));
+            output::result(&line(event)?);
         }
     } else {
         output::result(&recap(&run.state, environment::paint_stdout()));
@@ -26,47 +23,32 @@ pub(super) fn show(cli: &Cli, args: &ShowArgs) -> Result<RunResult, Failure> {
     Ok(RunResult::Done)
 }
 
-/// Lists the runs, the newest first.
-pub(super) fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
+/// Writes the events of a run as NDJSON, to a file or to standard output.
+pub(super) fn export(cli: &Cli, args: &ExportArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::state_dir(cli)?;
-    let runs = state_dir
-        .runs()
-        .map_err(|error| Failure::input("could not list the runs").because(&error))?;
-    if args.json {
-        let list: Vec<_> = runs
-            .iter()
-            .map(|run| {
-                json!({
-                    "run": run.id.full(), "started": run.started, "mode": run.mode,
-                    "playbook": run.playbook, "inventory": run.inventory,
-                    "result": run.result, "finished": run.finished, "is_alive": run.is_alive,
-                })
-            })
-            .collect();
-        let text = serde_json::to_string_pretty(&list)
-            .map_err(|error| Failure::internal("could not write the runs as JSON", &error))?;
-        output::result(&(text + "\n"));
+    let run = past::find(&state_dir, &args.run)?;
+    let Some(path) = &args.output else {
+        for event in &run.recorded.events {
+            output::result(&line(event)?);
+        }
         return Ok(RunResult::Done);
+    };
+    let refused = |error: std::io::Error| {
+        Failure::input(format!("could not write {}", path.display())).because(&error)
+    };
+    let mut file = BufWriter::new(File::create_new(path).map_err(refused)?);
+    for event in &run.recorded.events {
+        file.write_all(line(event)?.as_bytes()).map_err(refused)?;
     }
-    let mut text = String::new();
-    for run in &runs {
-        let verdict = match (run.result, run.is_alive) {
-            (Some(result), _) => result.phrase().to_owned(),
-            (None, true) => "under way".to_owned(),
-            (None, false) => format!("was cut off: fleetmend resume {}", run.id),
-        };
-        let _infallible = writeln!(
-            text,
-            "{}  {}  {:<14} {:<30} {verdict}",
-            run.id,
-            run.started.strftime("%Y-%m-%d %H:%M"),
-            run.mode,
-            clean_line(file_name(&run.playbook), 30),
-        );
-    }
-    if runs.is_empty() {
-        text.push_str("no runs yet\n");
-    }
-    output::result(&text);
+    file.into_inner().map_err(|error| refused(error.into_error()))?.sync_all().map_err(refused)?;
+    let events = run.recorded.events.len();
+    output::talk(&format!("{events} events of run {} are in {}\n", run.id, path.display()));
     Ok(RunResult::Done)
+}
+
+/// An event as a line of JSON.
+fn line(event: &Event) -> Result<String, Failure> {
+    let line = json_line(event)
+        .map_err(|error| Failure::internal("could not write an event as JSON", &error))?;
+    Ok(line + "\n")
 }

@@ -11,12 +11,16 @@ mod examinations;
 mod journal;
 mod lease;
 mod mounts;
+mod prune;
 mod reader;
 mod state_dir;
+mod verify;
 mod writer;
 
 pub use examinations::Keep;
 pub use journal::{JournalFileError, RunJournal};
 pub use lease::{HeldHost, LiveRun};
+pub use prune::{KeepRuns, prunable};
 pub use reader::{Damage, ReadJournalError, Recorded, read};
 pub use state_dir::{RunSummary, StateDir, StateDirError};
+pub use verify::Verified;

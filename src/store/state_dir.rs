@@ -304,7 +304,7 @@ impl StateDir {
         path.exists() && !matches!(lock(&path), Ok(Some(_)))
     }
 
-    fn lock_path(&self, run: RunId) -> PathBuf {
+    pub(super) fn lock_path(&self, run: RunId) -> PathBuf {
         self.path.join("runs").join(format!("{}.lock", run.full()))
     }
 
@@ -321,7 +321,7 @@ impl StateDir {
         open_database(&path).map_err(|source| StateDirError::Sqlite { path: path.clone(), source })
     }
 
-    fn with_index<T>(
+    pub(super) fn with_index<T>(
         &self,
         act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StateDirError> {
@@ -403,4 +403,4 @@ impl fmt::Display for Held<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,6 +9,7 @@ mod estimate;
 mod evidence;
 mod first_run;
 mod flow;
+mod past;
 mod procedures;
 mod resynchronize;
 mod secrets;

@@ -2,11 +2,11 @@ use super::*;
 use crate::event::{EventKind, Journal};
 use crate::model::{Elapsed, Limits, TagChoice, TimeScale, Vars};
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
-const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+pub(crate) const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
 fn header(id: u128) -> RunStarted {
     RunStarted {
@@ -30,6 +30,21 @@ fn header(id: u128) -> RunStarted {
 
 fn hosts(names: &[&str]) -> Vec<HostName> {
     names.iter().map(|name| HostName::new(*name)).collect()
+}
+
+/// A run under way, with its first event.
+pub(crate) fn a_run() -> (tempfile::TempDir, StateDir, LiveRun) {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = StateDir::open(temp.path()).expect("a state directory");
+    let live = dir.start(&header(A), AT, &hosts(&["ps-1"])).expect("it starts");
+    let first = EventKind::RunStarted(Box::new(header(A)));
+    block_on(live.journal().append(event(0, first))).expect("it is on disk");
+    (temp, dir, live)
+}
+
+/// An event at the beginning of time.
+pub(crate) fn event(seq: u64, kind: EventKind) -> Event {
+    Event { seq, at: AT, elapsed: Elapsed::ZERO, kind }
 }
 
 const A: u128 = 0xaaaa_0000_0000_0000_0000_0000_0000_0001;

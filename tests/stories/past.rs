@@ -1,0 +1,41 @@
+//! Looking back at runs: listed, exported, verified, forgotten, and failed hosts taken up again.
+
+use crate::world::{SmallLab, World, parse_events, resync, text};
+
+#[test]
+fn a_past_run_is_exported_verified_and_forgotten() {
+    let lab = SmallLab::start(2, 3, 400.0, "faults: [{ kind: stale, hosts: 1 }]", 4);
+    let world = World::new();
+    let (playbook, inventory) = (resync().display().to_string(), lab.inventory());
+    let ran = world.run(&["run", "--yes", "--json", &playbook, "-i", &inventory]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let events = parse_events(&ran.stdout);
+    let run = text(&events[0], "run").to_owned();
+
+    let file = world.path().join("run.ndjson").display().to_string();
+    assert_eq!(world.run(&["export", &run, "-o", &file]).code, Some(0));
+    let written = std::fs::read_to_string(&file).expect("a file");
+    assert_eq!(parse_events(&written), events, "what was shown is what was kept");
+    let again = world.run(&["export", &run, "-o", &file]);
+    assert_eq!(again.code, Some(7), "nothing is overwritten: {}", again.stderr);
+
+    let verified = world.run(&["runs", "verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    assert!(verified.stdout.contains(&format!("{} events, whole", events.len())));
+
+    let young = world.run(&["runs", "prune", "--yes"]);
+    assert!(young.stderr.contains("0 of 1 runs"), "{}", young.stderr);
+    let pruned = world.run(&["runs", "prune", "--yes", "--older-than", "1 ms", "--keep", "0"]);
+    assert_eq!(pruned.code, Some(0), "{}", pruned.stderr);
+    assert_eq!(world.run(&["runs"]).stdout, "no runs yet\n");
+}
+
+#[test]
+fn a_task_to_start_at_is_refused_with_the_advice_to_resume() {
+    let world = World::new();
+    let playbook = resync().display().to_string();
+    let refused = world.run(&["run", &playbook, "-i", "i.yml", "--start-at-task", "Wait"]);
+
+    assert_eq!(refused.code, Some(7));
+    assert!(refused.stderr.contains("fleetmend resume RUN"), "{}", refused.stderr);
+}
