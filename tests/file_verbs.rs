@@ -155,14 +155,14 @@ impl Machine {
     async fn read(&self, action: &str, params: Value) -> (String, Value) {
         match self.decide(action, params).await.unwrap() {
             Decision::Unchanged { note, value } => (note, value),
-            Decision::Change(record, _) => panic!("it changes: {record:?}"),
+            other => panic!("it changes: {other:?}"),
         }
     }
 
     async fn change(&self, action: &str, params: Value) -> ChangeRecord {
         match self.decide(action, params).await.unwrap() {
             Decision::Change(record, _) => record,
-            Decision::Unchanged { note, .. } => panic!("nothing to do: {note}"),
+            other => panic!("nothing to do: {other:?}"),
         }
     }
 

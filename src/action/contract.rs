@@ -20,6 +20,14 @@ pub enum Verdict<C> {
         /// The value that `register` keeps.
         value: Value,
     },
+    /// An earlier decision of this very step, whose end was never recorded, did take place, and
+    /// what was read proves it.
+    WasDone {
+        /// What proves it.
+        note: String,
+        /// The value that `register` keeps.
+        value: Value,
+    },
     /// The host must be changed.
     Change(C),
     /// It must not be touched, and why.

@@ -32,6 +32,13 @@ pub enum Decision {
         /// The value that `register` keeps.
         value: Value,
     },
+    /// Nothing any more: this step made its change before the run was cut.
+    WasDone {
+        /// What proves it.
+        note: String,
+        /// The value that `register` keeps.
+        value: Value,
+    },
     /// This change, at this cost.
     Change(ChangeRecord, Cost),
 }
@@ -245,6 +252,7 @@ impl<A: Action> Prepared for With<A> {
         let state = A::probe(&self.0, at).await?;
         match A::decide(&self.0, &state) {
             Verdict::Unchanged { note, value } => Ok(Decision::Unchanged { note, value }),
+            Verdict::WasDone { note, value } => Ok(Decision::WasDone { note, value }),
             Verdict::Refuse(failure) => Err(failure),
             Verdict::Change(change) => {
                 let (record, cost) = record_of::<A>(&change)?;

@@ -214,7 +214,7 @@ async fn read(
     let _late = tokio::time::timeout(CLEAN_UP, session.close()).await;
     match decided {
         Ok(Ok(Decision::Change(record, _))) => Ok(Some(record.lines)),
-        Ok(Ok(Decision::Unchanged { .. })) => Ok(None),
+        Ok(Ok(Decision::Unchanged { .. } | Decision::WasDone { .. })) => Ok(None),
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(too_late(name.as_str())),
     }

@@ -89,6 +89,9 @@ pub(super) async fn attempt(
         Decision::Unchanged { note, value } => {
             return StepEnd { outcome: Outcome::Unchanged, failure: None, note: Some(note), value };
         }
+        Decision::WasDone { note, value } => {
+            return StepEnd { outcome: Outcome::Changed, failure: None, note: Some(note), value };
+        }
         Decision::Change(record, cost) => (record, cost),
     };
     if task.flow.only_checks {

@@ -340,6 +340,26 @@ impl RunState {
         self.header.as_ref().is_some_and(|header| header.mode == super::RunMode::Check)
     }
 
+    /// Whether every play ended, or one that ended forbids those after it.
+    pub fn is_through(&self) -> bool {
+        let plays = self.header.as_ref().map_or(0, |header| header.plays.len());
+        for number in (0..).map(PlayNo).take(plays) {
+            match self.plays.get(&number) {
+                Some(play) if play.finished && play.is_stopped() => return true,
+                Some(play) if play.finished => {}
+                Some(_) | None => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether a resume would find anything to do.
+    pub fn may_go_on(&self) -> bool {
+        let mut reopened = self.clone();
+        reopened.reopen();
+        !reopened.is_through()
+    }
+
     /// Takes back what a resume does not take as settled: the stop, the open breaker, a tripped
     /// budget, steps that were cancelled before their host was through, and steps whose effect is
     /// unknown, which are in doubt again, as is what one host did for all and failed after its

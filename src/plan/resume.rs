@@ -124,7 +124,7 @@ pub fn resume(
     let mut state = state.clone();
     let again = if answers.failed { again::steps(draft, &state) } else { Vec::new() };
     state.reopen(&again);
-    if is_through(draft, &state) {
+    if state.is_through() {
         return Err(ResumeError::NothingLeft { run, result });
     }
     let in_doubt: Vec<InDoubt> =
@@ -133,18 +133,6 @@ pub fn resume(
     let hosts = state.plays.values().flat_map(|play| play.hosts.values());
     let hosts_left = hosts.filter(|host| host.outcome.is_none()).count();
     Ok(Resumption { state, again, in_doubt, hosts_left })
-}
-
-/// Whether every play ended, or one that ended forbids those after it.
-fn is_through(draft: &Draft, state: &RunState) -> bool {
-    for number in (0..).map(PlayNo).take(draft.plays.len()) {
-        match state.plays.get(&number) {
-            Some(play) if play.finished && play.is_stopped() => return true,
-            Some(play) if play.finished => {}
-            Some(_) | None => return false,
-        }
-    }
-    true
 }
 
 fn doubt(

@@ -304,13 +304,7 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
         .flat_map(|(_, step)| &step.changes)
         .filter(|(change, _)| matches!(change.undo, crate::event::Undo::With(_)))
         .count();
-    let resumable = matches!(
-        state.result,
-        None | Some(
-            RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed | RunResult::Bug
-        )
-    );
-    if resumable && header.mode == RunMode::Run {
+    if header.mode == RunMode::Run && state.may_go_on() {
         let confirmations = state.plays.values().flat_map(|play| play.confirmations.values());
         let is_open = |asked: &&Confirmation| {
             asked.answer.as_ref().is_none_or(|(answer, _)| answer.reply != Reply::Confirmed)

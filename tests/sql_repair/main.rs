@@ -8,6 +8,7 @@
 mod seeded;
 mod wire;
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -375,10 +376,11 @@ async fn resumes_and_returns(
     let resumed = run.decide(params).await.unwrap();
     let now = prints(cmdb);
     let is_done = match resumed {
-        Decision::Unchanged { note, .. } => {
+        Decision::WasDone { note, .. } => {
             assert!(note.contains("was done before"), "{note}");
             true
         }
+        Decision::Unchanged { note, .. } => panic!("it is done or to be done: {note}"),
         Decision::Change(..) => false,
     };
     assert!(now == if is_done { after } else { before }.clone(), "all or nothing");
@@ -444,7 +446,7 @@ async fn a_fault_at_every_request_leaves_all_or_nothing() {
 async fn cut_at_every_packet(lasts: bool, only: &[usize]) {
     let cmdb = seeded();
     let front = front(&cmdb, Arc::new(NoFaults)).await;
-    let wire = Wire::lay(front.address(), lasts).await;
+    let wire = Wire::lay(front.address(), Box::new(move || Box::pin(ready(lasts)))).await;
     let (before, all) = known_repairs(&cmdb, front.address()).await;
     let (mut number, mut cuts, mut lost_answers) = (0, 0, 0);
     for (params, after) in only.iter().map(|at| all[*at].clone()) {
@@ -489,7 +491,7 @@ async fn after_a_short_cut_the_step_itself_finds_out_what_became_of_it() {
 async fn an_undo_that_is_cut_at_every_packet_leaves_all_or_nothing() {
     let cmdb = seeded();
     let front = front(&cmdb, Arc::new(NoFaults)).await;
-    let wire = Wire::lay(front.address(), true).await;
+    let wire = Wire::lay(front.address(), Box::new(|| Box::pin(ready(true)))).await;
     let (before, repairs) = known_repairs(&cmdb, front.address()).await;
     let mut number = 0;
     for (params, after) in repairs.into_iter().skip(2) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -15,7 +16,9 @@ pub(crate) struct Wire {
     task: JoinHandle<()>,
 }
 
-#[derive(Default)]
+/// What happens where the way is cut, before its ends notice; says whether it stays cut.
+pub(crate) type AtCut = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 pub(crate) struct WireState {
     /// Packets of TDS that went to the server, and that came from it.
     passed: [AtomicUsize; 2],
@@ -23,15 +26,19 @@ pub(crate) struct WireState {
     pub(crate) cut: Mutex<Option<(usize, usize)>>,
     /// Whether it stays cut.
     is_down: Mutex<bool>,
-    /// Whether a cut lasts.
-    lasts: bool,
+    at_cut: AtCut,
 }
 
 impl Wire {
-    pub(crate) async fn lay(to: SocketAddr, lasts: bool) -> Self {
+    pub(crate) async fn lay(to: SocketAddr, at_cut: AtCut) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(WireState { lasts, ..WireState::default() });
+        let state = Arc::new(WireState {
+            passed: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            cut: Mutex::new(None),
+            is_down: Mutex::new(false),
+            at_cut,
+        });
         let own = Arc::clone(&state);
         let task = tokio::spawn(async move {
             loop {
@@ -55,10 +62,11 @@ impl Wire {
         Self { address, state, task }
     }
 
-    pub(crate) fn reset(&self, cut: Option<(usize, usize)>) {
-        self.state.passed.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    /// Mends the way and says where it is cut next; returns how many packets passed so far.
+    pub(crate) fn reset(&self, cut: Option<(usize, usize)>) -> [usize; 2] {
         *self.state.cut.lock().unwrap() = cut;
         *self.state.is_down.lock().unwrap() = false;
+        [0, 1].map(|direction: usize| self.state.passed[direction].swap(0, Ordering::Relaxed))
     }
 }
 
@@ -87,13 +95,14 @@ impl WireState {
                 return;
             }
             let passed = self.passed[direction].fetch_add(1, Ordering::Relaxed);
-            {
+            let is_here = {
                 let mut cut = self.cut.lock().unwrap();
-                if *cut == Some((direction, passed)) {
-                    *cut = None;
-                    *self.is_down.lock().unwrap() = self.lasts;
-                    return;
-                }
+                cut.take_if(|cut| *cut == (direction, passed)).is_some()
+            };
+            if is_here {
+                let lasts = (self.at_cut)().await;
+                *self.is_down.lock().unwrap() = lasts;
+                return;
             }
             if to.write_all(&packet).await.is_err() {
                 return;

@@ -3,6 +3,7 @@
 mod broken_files;
 mod clients;
 mod cmdb;
+mod cmdb_in_doubt;
 mod crash_and_resume;
 mod diagnose;
 mod estimate;
@@ -17,4 +18,6 @@ mod sources;
 mod stop;
 mod undo;
 mod windows;
+#[path = "../sql_repair/wire.rs"]
+mod wire;
 mod world;

@@ -140,7 +140,7 @@ impl Examined {
         let deadline = Deadline::after(Duration::from_secs(1200));
         match prepared.decide(&session.reader(deadline, Arc::from([]))).await? {
             Decision::Unchanged { value, .. } => Ok(value),
-            Decision::Change(..) => panic!("an examination changes nothing"),
+            other => panic!("an examination changes nothing: {other:?}"),
         }
     }
 }

@@ -36,7 +36,7 @@ async fn audit(host: &Arc<MemoryHost>, params: Value) -> Result<(String, Value),
     let prepared = find("audit_packages").expect("it is there").prepare(params);
     match prepared.expect("parameters").decide(&at).await? {
         Decision::Unchanged { note, value } => Ok((note, value)),
-        Decision::Change(record, _) => panic!("it changes: {record:?}"),
+        other => panic!("it changes: {other:?}"),
     }
 }
 

@@ -129,7 +129,7 @@ fn earlier(wanted: &Wanted, state: &State) -> Option<Verdict<Change>> {
             && earlier.asked.1 == wanted.servers;
         is_same && state.backups.contains(&earlier.backup)
     })?;
-    Some(Verdict::Unchanged {
+    Some(Verdict::WasDone {
         note: format!("was done before the run was cut: {} exists", done.backup.as_str()),
         value: json!({
             "rows": done.rows.touched(),

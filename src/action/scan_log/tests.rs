@@ -26,7 +26,7 @@ async fn scan(host: &Arc<MemoryHost>, params: Value) -> Result<(String, Value), 
     let prepared = find("scan_log").expect("scan_log").prepare(params).expect("parameters");
     match prepared.decide(&at).await? {
         Decision::Unchanged { note, value } => Ok((note, value)),
-        Decision::Change(record, _) => panic!("it changes: {record:?}"),
+        other => panic!("it changes: {other:?}"),
     }
 }
 

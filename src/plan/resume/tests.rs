@@ -165,6 +165,7 @@ fn an_unknown_step_can_be_answered_by_a_later_resume() {
 
     let resumption = resume(&draft(false), &state, &answers(&[], &["ps-1"])).expect("it goes on");
 
+    assert!(state.may_go_on(), "the recap says so, whatever the run's result is");
     assert_eq!(resumption.resolution(&step(1)), Some(Resolution::Accept));
     assert_eq!(resumption.hosts_left, 1);
 }
@@ -198,6 +199,7 @@ fn a_run_that_is_through_has_nothing_left() {
 
     let error = resume(&draft(true), &state, &Answers::default()).expect_err("it is done");
 
+    assert!(!state.may_go_on());
     assert_eq!(error.to_string(), "could not resume run 00000000: nothing is left to do (done)");
 }
 
