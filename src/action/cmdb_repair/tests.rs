@@ -190,7 +190,7 @@ fn a_repair_whose_copy_is_there_is_not_made_again_but_another_one_of_the_step_is
     seen.backups.push(first.backup);
     let verdict = decide::decide(&wanted, &seen);
     assert!(
-        matches!(&verdict, Verdict::Unchanged { note, .. } if note.contains("was done before")),
+        matches!(&verdict, Verdict::WasDone { note, .. } if note.contains("was done before")),
         "{verdict:?}"
     );
     let other = params(json!({ "repair": "delete_package_status", "servers": [SERVER] }));
