@@ -11,7 +11,7 @@ use super::{files, fleet, output, past};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult};
 use crate::model::{Host, HostName, Selector};
-use crate::plan::{self, Answers, Delegates, Draft, DraftRequest, InDoubt};
+use crate::plan::{self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution};
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
 
@@ -121,9 +121,18 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     Ok(launch::result_of(&state))
 }
 
-/// A change in doubt as a line; names in it come from the host.
+/// A change in doubt as a line, and below it what the operator may answer where he is asked; names
+/// in it come from the host.
 fn told(doubt: &InDoubt) -> String {
-    format!("in doubt: {} ({})\n", doubt.step, clean_line(&doubt.lines.join("; "), 300))
+    let mut text =
+        format!("in doubt: {} ({})\n", doubt.step, clean_line(&doubt.lines.join("; "), 300));
+    if doubt.resolution == Resolution::Unknown {
+        let host = clean_line(doubt.step.host.as_str(), 300);
+        text.push_str(&format!(
+            "  look at it, then resume with --accept {host} if it was done, or --retry {host} to do it\n"
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -134,16 +143,18 @@ mod tests {
     #[test]
     fn what_a_host_named_cannot_steer_the_terminal() {
         let task = TaskId { play: PlayNo(0), task: 0 };
-        let doubt = InDoubt {
+        let mut doubt = InDoubt {
             step: StepId { task, host: HostName::new("smp01") },
             action: "scheduled_task".to_owned(),
             lines: vec!["run the scheduled task `x\u{1b}[2J\ny`".to_owned()],
-            resolution: plan::Resolution::Unknown,
+            resolution: Resolution::Again,
         };
 
         let line = told(&doubt);
 
         assert!(!line.contains('\u{1b}'), "{line:?}");
         assert_eq!(line.lines().count(), 1, "{line:?}");
+        doubt.resolution = Resolution::Unknown;
+        assert!(told(&doubt).contains("--accept smp01") && told(&doubt).contains("--retry smp01"));
     }
 }

@@ -356,7 +356,7 @@ impl RunState {
     /// Whether a resume would find anything to do.
     pub fn may_go_on(&self) -> bool {
         let mut reopened = self.clone();
-        reopened.reopen();
+        reopened.reopen(&[]);
         !reopened.is_through()
     }
 

@@ -10,6 +10,7 @@ mod estimate;
 mod evidence;
 mod first_run;
 mod flow;
+mod loop_in_doubt;
 mod past;
 mod procedures;
 mod resynchronize;
