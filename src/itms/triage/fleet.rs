@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Expectations;
+use super::names::{Names, Owner};
 use crate::itms::PackageVersion;
 use crate::itms::agent_evidence::is_downloading;
 use crate::itms::evidence::{
@@ -14,7 +15,7 @@ use crate::itms::evidence::{
 };
 use crate::itms::package_status::PackageState;
 use crate::itms::signature::Signature;
-use crate::model::{Guid, HostName, is_same_server};
+use crate::model::{Guid, HostName};
 
 /// A log speaks of the present for a day.
 pub(super) const RECENT: u64 = 86_400;
@@ -29,6 +30,16 @@ pub(super) struct Fleet<'a> {
     pub(super) pairs: Vec<Pair<'a>>,
     /// The pairs of each package that a Notification Server offers, by index.
     by_package: BTreeMap<(usize, Guid), Vec<usize>>,
+    /// What a Notification Server says of servers that could be more than one of those examined: the
+    /// row's server, and those that it could be. Nothing of it is counted.
+    pub(super) ambiguous: BTreeMap<(usize, Guid), Ambiguous<'a>>,
+}
+
+/// Rows of a server that could be several.
+pub(super) struct Ambiguous<'a> {
+    pub(super) name: &'a str,
+    pub(super) rows: usize,
+    pub(super) servers: Vec<usize>,
 }
 
 /// A package server.
@@ -108,6 +119,7 @@ impl<'a> Fleet<'a> {
             servers: Vec::new(),
             pairs: Vec::new(),
             by_package: BTreeMap::new(),
+            ambiguous: BTreeMap::new(),
         };
         let names = Names::of(&now.servers);
         let mut rows: BTreeMap<(usize, Guid), (usize, Vec<&StatusRow>)> = BTreeMap::new();
@@ -118,7 +130,15 @@ impl<'a> Fleet<'a> {
         for (ns, seen) in now.notification_servers.iter().enumerate() {
             for row in seen.rows.known().into_iter().flatten() {
                 spoken.insert((ns, row.server));
-                let Some(server) = names.server_of(row) else { continue };
+                let server = match names.owner_of(row) {
+                    Owner::Server(server) => server,
+                    Owner::Nobody => continue,
+                    Owner::Several { name, servers } => {
+                        let fresh = || Ambiguous { name, rows: 0, servers };
+                        fleet.ambiguous.entry((ns, row.server)).or_insert_with(fresh).rows += 1;
+                        continue;
+                    }
+                };
                 ns_of.entry(server).or_insert(ns);
                 guids.entry(server).or_insert(row.server);
                 rows.entry((server, row.package)).or_insert((ns, Vec::new())).1.push(row);
@@ -235,44 +255,6 @@ pub(super) fn by_id<T>(seen: &Seen<Vec<T>>, id: impl Fn(&T) -> Guid) -> BTreeMap
         all.entry(id(one)).or_insert(one);
     }
     all
-}
-
-/// The servers by their names and GUIDs.
-struct Names {
-    guids: BTreeMap<Guid, usize>,
-    names: BTreeMap<String, usize>,
-    hosts: Vec<String>,
-}
-
-impl Names {
-    fn of(servers: &[ServerEvidence]) -> Self {
-        let mut all = Self {
-            guids: BTreeMap::new(),
-            names: BTreeMap::new(),
-            hosts: servers.iter().map(|server| server.host.to_string()).collect(),
-        };
-        for (number, server) in servers.iter().enumerate() {
-            if let Some(guid) = server.guid {
-                all.guids.entry(guid).or_insert(number);
-            }
-            for name in [server.host.as_str(), server.host.short()] {
-                all.names.entry(name.to_lowercase()).or_insert(number);
-            }
-        }
-        all
-    }
-
-    /// The server that a row speaks of, if it was examined.
-    fn server_of(&self, row: &StatusRow) -> Option<usize> {
-        let by_guid = self.guids.get(&row.server).copied();
-        by_guid.or_else(|| {
-            let name = row.server_name.as_deref()?.trim().to_lowercase();
-            let short = name.split('.').next().unwrap_or(&name);
-            let by_short =
-                || self.names.get(short).filter(|at| is_same_server(&self.hosts[**at], &name));
-            self.names.get(&name).or_else(by_short).copied()
-        })
-    }
 }
 
 impl<'a> Pair<'a> {

@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod location;
 mod machine;
+mod names;
 mod notification_server;
 mod package;
 mod pair;

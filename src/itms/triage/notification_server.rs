@@ -25,6 +25,7 @@ pub(super) fn causes(fleet: &Fleet<'_>) -> Vec<Cause> {
             pairs.filter(|(_, pair)| pair.ns == Some(ns)).map(|(index, _)| index).collect();
         causes.extend(queue(ns, seen, reach));
         causes.extend(unread(ns, seen));
+        causes.extend(ambiguous(fleet, ns));
     }
     causes
 }
@@ -131,6 +132,30 @@ fn unread(ns: usize, seen: &NotificationServerEvidence) -> Option<Cause> {
         None,
     );
     Some(Cause::new(Verdict::Unknown, Place::NotificationServer(ns), answer).seen_all(lines))
+}
+
+/// Rows of a server whose name several of those examined have are counted for none of them.
+fn ambiguous(fleet: &Fleet<'_>, ns: usize) -> Option<Cause> {
+    let rows = fleet.ambiguous.iter().filter(|((of, _), _)| *of == ns);
+    let lines: Vec<String> = rows
+        .map(|((_, guid), found)| {
+            let hosts: Vec<&str> =
+                found.servers.iter().map(|server| fleet.host(*server).as_str()).collect();
+            let count = words::count(found.rows, "row");
+            format!("{count} for {} {guid}, which could be {}", found.name, hosts.join(" or "))
+        })
+        .collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let answer = Answer::Person(
+        "say in the inventory by `itms_guid` which host is which server, then diagnose again: until \
+         then these rows are counted for none of them"
+            .to_owned(),
+        None,
+    );
+    let place = Place::NotificationServer(ns);
+    Some(Cause::new(Verdict::Unknown, place, answer).severity(Severity::Warning).seen_all(lines))
 }
 
 fn unread_of<T>(seen: &Seen<T>) -> Option<String> {

@@ -4,6 +4,7 @@ mod builder;
 mod large;
 mod laws;
 mod mixed;
+mod names;
 mod owners;
 mod pairs;
 mod servers;
