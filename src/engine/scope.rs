@@ -98,7 +98,7 @@ pub(super) fn once_results(playbook: &Playbook, state: &RunState) -> OnceResults
 }
 
 /// The changes that earlier steps of this run decided on for the host on which a step acts, in any
-/// play, oldest first; those that other hosts delegated to it come last.
+/// play and whichever host delegated them, oldest first.
 pub(super) fn prior_changes(state: &RunState, host: &HostName) -> Arc<[PriorChange]> {
     let own = state
         .plays
@@ -107,11 +107,85 @@ pub(super) fn prior_changes(state: &RunState, host: &HostName) -> Arc<[PriorChan
         .flat_map(|host| host.steps.values())
         .filter(|step| step.on.is_none());
     let delegated = state.delegated.get(host).into_iter().flatten();
-    own.chain(delegated.filter_map(|step| state.step(step)))
-        .flat_map(|step| &step.changes)
-        .map(|(record, _)| PriorChange {
+    let mut changes: Vec<_> = own
+        .chain(delegated.filter_map(|step| state.step(step)))
+        .flat_map(|step| step.decided.iter().zip(&step.changes))
+        .collect();
+    changes.sort_by_key(|(decided, _)| **decided);
+    changes
+        .into_iter()
+        .map(|(_, (record, _))| PriorChange {
             action: record.action.clone(),
             change: record.change.clone(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunMode, RunStarted, Undo};
+    use crate::model::{Cost, Elapsed, Limits, RunId, TagChoice, TimeScale, Vars};
+
+    fn event(seq: u64, kind: EventKind) -> Event {
+        let elapsed = Elapsed::from_millis(seq);
+        Event { seq, at: jiff::Timestamp::UNIX_EPOCH, elapsed, kind }
+    }
+
+    fn header() -> RunStarted {
+        RunStarted {
+            run: RunId::new(uuid::Uuid::nil()),
+            mode: RunMode::Run,
+            program: String::new(),
+            playbook: String::new(),
+            playbook_sha256: String::new(),
+            inventory: String::new(),
+            inventory_sha256: String::new(),
+            sourced: Vec::new(),
+            limit: None,
+            extra_vars: Vars::default(),
+            tags: TagChoice::default(),
+            seed: 1,
+            scale: TimeScale::REAL,
+            limits: Limits::default(),
+            plays: vec![PlayHeader { name: String::new(), tasks: Vec::new() }],
+        }
+    }
+
+    #[test]
+    fn what_was_done_to_a_host_before_is_told_in_the_order_in_which_it_was_done() {
+        let (ns, ps) = (HostName::new("ns"), HostName::new("ps"));
+        let of = |host: &HostName, task| StepId {
+            task: TaskId { play: PlayNo(0), task },
+            host: host.clone(),
+        };
+        let mut kinds = vec![
+            EventKind::RunStarted(Box::new(header())),
+            EventKind::PlayStarted { play: PlayNo(0), waves: vec![vec![ns.clone(), ps.clone()]] },
+        ];
+        // Of these three, the second is another host's own.
+        let done = [
+            (of(&ps, 0), Some(&ns), "delegated"),
+            (of(&ps, 1), None, "elsewhere"),
+            (of(&ns, 2), None, "own"),
+            (of(&ps, 3), Some(&ns), "delegated later"),
+        ];
+        for (step, on, what) in done {
+            kinds.push(EventKind::StepStarted { step: step.clone(), on: on.cloned() });
+            let change = ChangeRecord {
+                action: "service".to_owned(),
+                change: Value::from(what),
+                undo: Undo::Nothing,
+                lines: Vec::new(),
+            };
+            kinds.push(EventKind::StepDecided { step, change, cost: Cost::none() });
+        }
+        let events: Vec<Event> = (0..).zip(kinds).map(|(seq, kind)| event(seq, kind)).collect();
+        let state = RunState::replay(&events).expect("a legal journal");
+
+        let told: Vec<Value> =
+            prior_changes(&state, &ns).iter().map(|prior| prior.change.clone()).collect();
+
+        assert_eq!(told, ["delegated", "own", "delegated later"].map(Value::from));
+    }
 }
