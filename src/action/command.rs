@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::program::{self, Change, Hints, Job, Program, State, Text};
+use super::program::{
+    self, CHANGES, CREATES, Change, Hints, Job, Program, REMOVES, SUCCEEDS_ON, State, Text,
+};
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
 use crate::host::{Changer, Reader};
@@ -83,30 +85,10 @@ the operator is asked.";
   command: { line: 'query session', changes: false, succeeds_on: [0, 1] }";
     const PARAMS: &'static [ParamDoc] = &[
         ParamDoc { name: "line", kind: ParamKind::Text, required: true, doc: "The command line." },
-        ParamDoc {
-            name: "creates",
-            kind: ParamKind::Text,
-            required: false,
-            doc: "A path; when it exists, nothing is run.",
-        },
-        ParamDoc {
-            name: "removes",
-            kind: ParamKind::Text,
-            required: false,
-            doc: "A path; when it does not exist, nothing is run.",
-        },
-        ParamDoc {
-            name: "changes",
-            kind: ParamKind::Bool,
-            required: false,
-            doc: "Whether it changes anything; yes, when nothing is said.",
-        },
-        ParamDoc {
-            name: "succeeds_on",
-            kind: ParamKind::Numbers,
-            required: false,
-            doc: "The exit codes that mean success; 0 when nothing is said.",
-        },
+        CREATES,
+        REMOVES,
+        CHANGES,
+        SUCCEEDS_ON,
     ];
     const SCALAR: Option<&'static str> = Some("line");
     const REPLAY: Replay = Replay::Ask;

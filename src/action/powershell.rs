@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::program::{self, Change, Hints, Job, Program, State, Text};
+use super::program::{
+    self, CHANGES, CREATES, Change, Hints, Job, Program, REMOVES, SUCCEEDS_ON, State, Text,
+};
 use super::{Action, Applied, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
 use crate::host::{Changer, Reader};
@@ -89,30 +91,10 @@ the operator is asked.";
             required: true,
             doc: "The script, at most 10,000 characters.",
         },
-        ParamDoc {
-            name: "creates",
-            kind: ParamKind::Text,
-            required: false,
-            doc: "A path; when it exists, nothing is run.",
-        },
-        ParamDoc {
-            name: "removes",
-            kind: ParamKind::Text,
-            required: false,
-            doc: "A path; when it does not exist, nothing is run.",
-        },
-        ParamDoc {
-            name: "changes",
-            kind: ParamKind::Bool,
-            required: false,
-            doc: "Whether it changes anything; yes, when nothing is said.",
-        },
-        ParamDoc {
-            name: "succeeds_on",
-            kind: ParamKind::Numbers,
-            required: false,
-            doc: "The exit codes that mean success; 0 when nothing is said.",
-        },
+        CREATES,
+        REMOVES,
+        CHANGES,
+        SUCCEEDS_ON,
     ];
     const SCALAR: Option<&'static str> = Some("script");
     const REPLAY: Replay = Replay::Ask;

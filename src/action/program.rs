@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::denied::denied_in;
 use super::scripts::{PATHS_EXIST, RUN_CHANGING, RUN_READING};
-use super::{Applied, Verdict};
+use super::{Applied, ParamDoc, ParamKind, Verdict};
 use crate::event::Undo;
 use crate::host::{Changer, Reader};
 use crate::model::{FailureClass, StepFailure};
@@ -20,6 +20,31 @@ const MOST_OUTPUT: usize = 1_000_000;
 const MOST_SECONDS: u64 = 24 * 3600;
 /// How much of what a failed program said goes into the message.
 const SHOWN: usize = 2_000;
+
+pub(super) const CREATES: ParamDoc = ParamDoc {
+    name: "creates",
+    kind: ParamKind::Text,
+    required: false,
+    doc: "A path; when it exists, nothing is run.",
+};
+pub(super) const REMOVES: ParamDoc = ParamDoc {
+    name: "removes",
+    kind: ParamKind::Text,
+    required: false,
+    doc: "A path; when it does not exist, nothing is run.",
+};
+pub(super) const CHANGES: ParamDoc = ParamDoc {
+    name: "changes",
+    kind: ParamKind::Bool,
+    required: false,
+    doc: "Whether it changes anything; yes, when nothing is said.",
+};
+pub(super) const SUCCEEDS_ON: ParamDoc = ParamDoc {
+    name: "succeeds_on",
+    kind: ParamKind::Numbers,
+    required: false,
+    doc: "The exit codes that mean success; 0 when nothing is said.",
+};
 
 /// What runs a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
