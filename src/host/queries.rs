@@ -11,6 +11,7 @@ mod origins;
 mod page;
 mod preflight;
 mod servers;
+mod shared;
 mod status;
 
 use crate::transport::Statement;

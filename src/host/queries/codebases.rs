@@ -1,23 +1,18 @@
 //! Where clients are told to download packages from.
 
+use super::shared::{
+    FORWARD_SERVER, IDENTIFICATION, ITEM, PACKAGE_GUID, PACKAGE_NAME, SERVER_FQDN, SERVER_NAME,
+    column,
+};
 use super::{NamedQuery, Needed, QueryColumn, QueryParameter, QueryParameterKind};
 use crate::transport::Statement;
 
-const fn column(name: &'static str, doc: &'static str) -> QueryColumn {
-    QueryColumn { name, doc }
-}
-
-const PACKAGE_GUID: QueryColumn = column("PackageGuid", "The package.");
-const PACKAGE_NAME: QueryColumn = column("PackageName", "Its name; NULL when it is gone.");
 const URL: QueryColumn =
     column("Url", "The location: `http://…`, or `file://…` for a share (UNC).");
 
 const CODEBASE_URL: Needed = Needed { table: "SWDPackageCodebase", columns: &["PackageId", "URL"] };
 const PACKAGE_NAMES: Needed =
     Needed { table: "SWDPackage", columns: &["PackageId", "Name", "_Latest"] };
-const ITEM: Needed = Needed { table: "vItem", columns: &["Guid", "Name"] };
-const IDENTIFICATION: Needed =
-    Needed { table: "Inv_AeX_AC_Identification", columns: &["_ResourceGuid", "FQDN"] };
 
 /// The codebases with the host that each names, as a derived table.
 ///
@@ -120,8 +115,8 @@ are compared with the hosts in the URLs.",
     parameters: &[],
     columns: &[
         column("ServerGuid", "The package server."),
-        column("ServerName", "Its name; NULL when it is gone."),
-        column("ServerFqdn", "Its fully qualified name, where its inventory has one."),
+        SERVER_NAME,
+        SERVER_FQDN,
         PACKAGE_GUID,
         PACKAGE_NAME,
         column("Status", "`Ready`."),
@@ -194,6 +189,6 @@ is a site server, has reported a package, or is this Notification Server.",
         IDENTIFICATION,
         Needed { table: "vSiteServices", columns: &["Guid"] },
         Needed { table: "vThisNS", columns: &["Guid"] },
-        Needed { table: "ForwardServer", columns: &["Guid", "Name"] },
+        FORWARD_SERVER,
     ],
 };

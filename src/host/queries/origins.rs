@@ -1,20 +1,14 @@
 //! Which Notification Server this is, and which ones packages came from.
 
+use super::shared::{FORWARD_SERVER, ITEM_SOURCE, column};
 use super::{NamedQuery, Needed, QueryColumn, QueryParameter, QueryParameterKind};
 use crate::host::statements;
 use crate::transport::Statement;
-
-const fn column(name: &'static str, doc: &'static str) -> QueryColumn {
-    QueryColumn { name, doc }
-}
 
 const SERVER_ID: QueryColumn =
     column("ServerId", "The identifier under which its own packages are kept.");
 const ORIGIN: Needed =
     Needed { table: "OriginNSSourceNS", columns: &["Id", "SourceNSGuid", "OriginNSGuid"] };
-const FORWARD_SERVER: Needed = Needed { table: "ForwardServer", columns: &["Guid", "Name"] };
-const ITEM_SOURCE: Needed =
-    Needed { table: "ItemNSSource", columns: &["ItemGuid", "OriginNSSourceNSId"] };
 const THIS_NS: Needed = Needed { table: "vThisNS", columns: &["Guid"] };
 
 /// Which Notification Server this is.

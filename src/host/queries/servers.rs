@@ -1,20 +1,11 @@
 //! Package servers, their agents, and the event queue.
 
+use super::shared::{IDENTIFICATION, ITEM, SERVER_FQDN, SERVER_NAME, column};
 use super::{NamedQuery, Needed, QueryColumn};
 use crate::host::statements;
 use crate::transport::Statement;
 
-const fn column(name: &'static str, doc: &'static str) -> QueryColumn {
-    QueryColumn { name, doc }
-}
-
 const SERVER_GUID: QueryColumn = column("ServerGuid", "The server.");
-const SERVER_NAME: QueryColumn = column("ServerName", "Its name; NULL when it is gone.");
-const SERVER_FQDN: QueryColumn =
-    column("ServerFqdn", "Its fully qualified name, where its inventory has one.");
-const ITEM: Needed = Needed { table: "vItem", columns: &["Guid", "Name"] };
-const IDENTIFICATION: Needed =
-    Needed { table: "Inv_AeX_AC_Identification", columns: &["_ResourceGuid", "FQDN"] };
 const AGENT: Needed = Needed {
     table: "Inv_AeX_AC_Client_Agent",
     columns: &["_ResourceGuid", "Agent Name", "Product Version"],

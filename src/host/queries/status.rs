@@ -1,19 +1,14 @@
 //! What the Notification Server thinks of its pairs of package server and package.
 
+use super::shared::{
+    FORWARD_SERVER, IDENTIFICATION, ITEM, ITEM_SOURCE, PACKAGE_GUID, PACKAGE_NAME, SERVER_FQDN,
+    SERVER_NAME, column,
+};
 use super::{NamedQuery, Needed, QueryColumn, QueryParameter, QueryParameterKind};
 use crate::host::statements;
 use crate::transport::Statement;
 
-const fn column(name: &'static str, doc: &'static str) -> QueryColumn {
-    QueryColumn { name, doc }
-}
-
 const SERVER_GUID: QueryColumn = column("ServerGuid", "The package server.");
-const SERVER_NAME: QueryColumn = column("ServerName", "Its name; NULL when it is gone.");
-const SERVER_FQDN: QueryColumn =
-    column("ServerFqdn", "Its fully qualified name, where its inventory has one.");
-const PACKAGE_GUID: QueryColumn = column("PackageGuid", "The package.");
-const PACKAGE_NAME: QueryColumn = column("PackageName", "Its name; NULL when it is gone.");
 const ORIGIN_SERVER: QueryColumn =
     column("OriginServer", "The Notification Server that the package came from.");
 const STATUS: QueryColumn = column("Status", "The status that the Notification Server has.");
@@ -38,13 +33,7 @@ const PACKAGE_SERVER: Needed =
     Needed { table: "SWDPackageServer", columns: &["PkgSvrId", "PackageId", "Status", "Version"] };
 const PACKAGE: Needed =
     Needed { table: "SWDPackage", columns: &["PackageId", "Name", "Package Version", "_Latest"] };
-const ITEM_SOURCE: Needed =
-    Needed { table: "ItemNSSource", columns: &["ItemGuid", "OriginNSSourceNSId"] };
 const ORIGIN: Needed = Needed { table: "OriginNSSourceNS", columns: &["Id", "OriginNSGuid"] };
-const FORWARD_SERVER: Needed = Needed { table: "ForwardServer", columns: &["Guid", "Name"] };
-const ITEM: Needed = Needed { table: "vItem", columns: &["Guid", "Name"] };
-const IDENTIFICATION: Needed =
-    Needed { table: "Inv_AeX_AC_Identification", columns: &["_ResourceGuid", "FQDN"] };
 
 const THE_PACKAGE: QueryParameter = QueryParameter {
     name: "package",
