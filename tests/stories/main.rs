@@ -17,6 +17,7 @@ mod resynchronize;
 mod secrets;
 mod sources;
 mod stop;
+mod terminal;
 mod undo;
 mod windows;
 #[path = "../sql_repair/wire.rs"]
