@@ -1,19 +1,21 @@
 //! From each cause to a fleet that is well: it is named and nothing else is, what is proposed repairs
-//! it, or a person does what is said to be his, and `undo` brings back what the playbook changed.
+//! it, or a person does what is said to be his, and `undo` brings back what the playbook changed, and
+//! the cause with it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleetmend::event::{RunResult, RunState};
 use fleetmend::itms::evidence::FleetEvidence;
 use fleetmend::itms::triage::{Diagnosis, Finding, Playbook, Proposal, Scope, Verdict, triage};
 use fleetmend::lab::clock::LiveWorld;
-use fleetmend::lab::world::{self, FaultKind, MachineId};
+use fleetmend::lab::world::{self, FaultKind};
 use fleetmend::model::{Outcome, TimeScale};
 use serde_json::json;
 
 use crate::direct::other_origins;
 use crate::named::expectations;
+use crate::picture::Picture;
+use crate::remains::{self, Touched};
 use crate::run::{self, Asked, AtTheConsole};
 use crate::scenario::Scenario;
 use crate::world::Examined;
@@ -87,6 +89,47 @@ fn every_verdict_has_its_cycle() {
     assert_eq!(named, all);
 }
 
+/// Which of two rows that differ is right, the server itself says: its report makes them the same.
+#[tokio::test(start_paused = true)]
+async fn rows_that_differ_are_reported_anew_and_the_surplus_goes() {
+    let examined = Examined::running(Scenario::of("duplicate-rows", &[2], &[4]).world(5), speed());
+    let row = |verdict: &str, playbook: Playbook, then: Option<Playbook>| {
+        (verdict.to_owned(), Proposal::Playbook { playbook, afterwards: then })
+    };
+    examined.wait(30).await;
+    let named = |diagnosis: &Diagnosis| -> Vec<(String, Proposal)> {
+        let of = |it: &Finding| (it.verdict.name().to_owned(), it.proposal.clone());
+        diagnosis.findings.iter().map(of).collect()
+    };
+    let differ = diagnose(&examined.examine().await, &[]);
+    let then = Some(Playbook::RebuildPackageStatus);
+    assert_eq!(named(&differ), [row("duplicate-rows", Playbook::UpdateAndResend, then)]);
+
+    let state = run_for(&examined, &differ.findings[0], Playbook::UpdateAndResend).await;
+    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
+    examined.wait(30).await;
+    let same = diagnose(&examined.examine().await, &[]);
+    assert_eq!(
+        named(&same),
+        [row("duplicate-rows", Playbook::RemoveDuplicates, None)],
+        "{:#?}{}",
+        same.findings,
+        told(&state)
+    );
+
+    let before = Picture::of(examined.world());
+    let state = run_for(&examined, &same.findings[0], Playbook::RemoveDuplicates).await;
+    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
+    assert_eq!(diagnose(&examined.examine().await, &[]).findings, []);
+    let cycle = Cycle {
+        verdict: Verdict::DuplicateRows,
+        fault: "duplicate-rows",
+        servers: &[2],
+        packages: &[4],
+    };
+    take_back(&cycle, &examined, Playbook::RemoveDuplicates, &state, &before).await;
+}
+
 /// How fast these worlds run: fewer ticks of the driver for an hour of waiting.
 fn speed() -> TimeScale {
     TimeScale::new(60.0).expect("a speed")
@@ -115,20 +158,27 @@ async fn go_round(cycle: &Cycle) {
         }
         Proposal::Person { instruction, afterwards } => {
             assert!(instruction.len() > 40, "a person is told what to do: {instruction}");
+            assert_eq!(afterwards.is_some(), is_listed(cycle.verdict), "{instruction}");
             if cycle.verdict == Verdict::Unknown {
                 return is_left_alone(&examined).await;
             }
             mend(&examined, cycle);
-            if let Some(playbook) = afterwards {
-                run_for(&examined, finding, *playbook).await;
-            }
+            let before = Picture::of(examined.world());
+            let run = match afterwards {
+                Some(playbook) => Some((*playbook, run_for(&examined, finding, *playbook).await)),
+                None => None,
+            };
             if matches!(cycle.verdict, Verdict::Unreachable | Verdict::ParentOwnsIt) {
                 what_was_hidden_is_repaired(&examined).await;
             }
             is_well(&examined, cycle, "after what a person did").await;
+            if let Some((playbook, state)) = run {
+                take_back(cycle, &examined, playbook, &state, &before).await;
+            }
         }
         Proposal::Wait { reason } => {
             assert!(!reason.is_empty());
+            assert!(!is_listed(cycle.verdict), "nothing is run, and nothing taken back");
             if cycle.verdict == Verdict::Unknown {
                 return is_left_alone(&examined).await;
             }
@@ -138,10 +188,14 @@ async fn go_round(cycle: &Cycle) {
     }
 }
 
+/// Whether docs/verdicts.md says what undo leaves of a verdict.
+fn is_listed(verdict: Verdict) -> bool {
+    remains::afterwards().iter().any(|row| row.verdict == verdict)
+}
+
 /// Runs what is proposed; the fleet is well, and `undo` brings back what was there before.
 async fn repair(cycle: &Cycle, examined: &Examined, finding: &Finding, playbook: Playbook) {
-    let table = if playbook == Playbook::FixOrigin { "ItemNSSource" } else { "SWDPackageServer" };
-    let (files, rows) = (files(examined.world()), rows(examined.world(), table));
+    let before = Picture::of(examined.world());
 
     let state = run_for(examined, finding, playbook).await;
 
@@ -152,36 +206,40 @@ async fn repair(cycle: &Cycle, examined: &Examined, finding: &Finding, playbook:
         assert!(changes.all(|(change, _)| !is_change(&change.action)), "{playbook} only reads");
         mend(examined, cycle);
         examined.wait(60).await;
-        return is_well(examined, cycle, "after what a person did").await;
+        is_well(examined, cycle, "after what a person did").await;
+        return take_back(cycle, examined, playbook, &state, &before).await;
     }
     assert_eq!(state.result, Some(RunResult::Done), "{playbook}: {}", told(&state));
     is_well(examined, cycle, &format!("after {playbook}: {}", told(&state))).await;
+    take_back(cycle, examined, playbook, &state, &before).await;
+}
 
-    let moved = moved(&state);
-    let changes_rows = state
-        .steps()
-        .any(|(_, step)| step.changes.iter().any(|(change, _)| change.action == "cmdb_repair"));
-    let Some(undone) = run::undo(examined.world(), &state).await else { return };
+/// `undo` brings back all that the run changed, as it was to the last byte, and the diagnosis says then
+/// what docs/verdicts.md says; what it names is repaired by what it proposes.
+async fn take_back(
+    cycle: &Cycle,
+    examined: &Examined,
+    playbook: Playbook,
+    state: &RunState,
+    before: &Picture,
+) {
+    let page = remains::afterwards();
+    let said = page.iter().find(|row| row.verdict == cycle.verdict);
+    let said = said.unwrap_or_else(|| panic!("{} is not listed", cycle.verdict.name()));
+    assert_eq!(said.playbook, playbook.file(), "{}", cycle.verdict.name());
+
+    let undone = run::undo(examined.world(), state).await;
+
+    assert_eq!(undone.is_some(), said.named.is_some(), "{playbook}: something to take back");
+    let Some(undone) = undone else { return };
     assert_eq!(undone.result, Some(RunResult::Done), "undo of {playbook}: {}", told(&undone));
-    let present = self::files(examined.world());
-    for path in &moved {
-        assert_eq!(present.get(path), files.get(path), "{path:?} is back, byte for byte");
-    }
-    if changes_rows {
-        assert_eq!(self::rows(examined.world(), table), rows, "the rows are back");
-    }
-    if matches!(
-        cycle.verdict,
-        Verdict::AgentStopped
-            | Verdict::AppPoolStopped
-            | Verdict::UrgentList
-            | Verdict::ShareMissing
-            | Verdict::DuplicateRows
-            | Verdict::Orphan
-    ) {
-        let again = diagnose(&examined.examine().await, &[]);
-        assert!(names(&again).contains(&cycle.verdict.name()), "{:#?}", again.findings);
-    }
+    let after = Picture::of(examined.world());
+    let what = format!("undo of {playbook}: {}", told(&undone));
+    Touched::by(state).is_all_back(before, &after, &what);
+    let named = said.named.as_deref().unwrap_or_default();
+    let again = diagnose(&examined.examine().await, &[]);
+    assert_eq!(names(&again), named, "{what}: {:#?}", again.findings);
+    is_repaired_again(examined, &what).await;
 }
 
 /// Whether a playbook says what is the matter and leaves it to a person.
@@ -258,6 +316,27 @@ async fn is_well(examined: &Examined, cycle: &Cycle, when: &str) {
     assert!(later.findings.is_empty(), "{when}, hours later: {:#?}", later.findings);
 }
 
+/// Whatever is named is repaired by what is proposed, or by itself in a day.
+async fn is_repaired_again(examined: &Examined, when: &str) {
+    for _ in 0..4 {
+        examined.wait(30).await;
+        let diagnosis = diagnose(&examined.examine().await, &[]);
+        for finding in &diagnosis.findings {
+            if let Proposal::Playbook { playbook, .. }
+            | Proposal::Person { afterwards: Some(playbook), .. } = &finding.proposal
+            {
+                run_for(examined, finding, *playbook).await;
+            }
+        }
+        if diagnosis.findings.is_empty() {
+            return;
+        }
+        examined.wait(8 * 60).await;
+    }
+    let left = diagnose(&examined.examine().await, &[]);
+    assert!(left.findings.is_empty(), "{when}, and repaired again: {:#?}", left.findings);
+}
+
 /// What the cause had hidden comes to light, and what is proposed for that is run.
 async fn what_was_hidden_is_repaired(examined: &Examined) {
     examined.wait(30).await;
@@ -298,59 +377,4 @@ fn told(state: &RunState) -> String {
         }
     }
     lines.join("\n")
-}
-
-/// Metadata files by host and path in lower case.
-type Files = BTreeMap<(String, String), Vec<u8>>;
-
-fn files(world: &LiveWorld) -> Files {
-    let mut all = Files::new();
-    let machines = world.with(|world| {
-        let fleet = world.fleet();
-        let ns = (MachineId::NotificationServer, fleet.notification_server.fqdn.clone());
-        let servers = fleet.servers.iter().enumerate();
-        let servers = servers.map(|(at, server)| (MachineId::Server(at), server.fqdn.clone()));
-        std::iter::once(ns)
-            .chain(servers)
-            .map(|(machine, name)| (name, world.tree(machine).clone()))
-            .collect::<Vec<_>>()
-    });
-    for (name, tree) in machines {
-        let mut folders: Vec<String> =
-            tree.volumes().into_iter().map(|drive| format!(r"{drive}:\")).collect();
-        while let Some(folder) = folders.pop() {
-            for entry in tree.list(&folder) {
-                let path = format!(r"{}\{}", folder.trim_end_matches('\\'), entry.name);
-                let lower = path.to_lowercase();
-                if entry.kind == fleetmend::lab::tree::Kind::Directory {
-                    folders.push(path);
-                } else if lower.ends_with(".xml") || lower.ends_with(".sig") {
-                    let bytes = tree.read(&path).unwrap_or_default();
-                    all.insert((name.clone(), lower), bytes);
-                }
-            }
-        }
-    }
-    all
-}
-
-/// The rows of a table as they are now.
-fn rows(world: &LiveWorld, table: &str) -> Vec<String> {
-    world.with(|_| ());
-    world.cmdb().dump(table).expect("a table")
-}
-
-/// The files that a run moved, by host and path in lower case.
-fn moved(state: &RunState) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    for (id, step) in state.steps() {
-        let host = step.on.as_ref().unwrap_or(&id.host).to_string();
-        let values = step.parts.iter().map(|part| &part.value).chain([&step.value]);
-        for path in values.filter_map(|value| value["moved"].as_array()).flatten() {
-            if let Some(path) = path["path"].as_str() {
-                all.push((host.clone(), path.to_lowercase()));
-            }
-        }
-    }
-    all
 }

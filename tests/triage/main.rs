@@ -6,6 +6,8 @@ mod cycles;
 mod direct;
 mod named;
 mod network;
+mod picture;
+mod remains;
 mod run;
 mod scenario;
 mod score;

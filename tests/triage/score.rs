@@ -299,6 +299,9 @@ fn harmful(scenario: &Scenario, fleet: &Fleet, diagnosis: &Diagnosis) -> Vec<Str
                 playbook,
                 Playbook::UpdateAndResend
                     | Playbook::ResetCredentials
+                    | Playbook::FixStorePermissions
+                    | Playbook::StartServices
+                    | Playbook::RedownloadPackages
                     | Playbook::UpdateDistributionPoints
             );
         let mut reasons = Vec::new();

@@ -227,15 +227,21 @@ fn snapshot_differs(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> O
     Some(cause.reaching(reach(fleet, ns, package)))
 }
 
-/// Pairs with more than one row (KB 181405, additional queries).
+/// Pairs with more than one row (KB 181405, additional queries). Rows have no time, so that nothing in
+/// them tells which of two that differ is right: the server says so by reporting again. Rows that
+/// differ even then go, all of them, and the server reports anew (the article's section 2).
 fn duplicates(fleet: &Fleet<'_>, ns: usize, package: &OfferedPackage) -> Vec<Cause> {
     let pairs = fleet.pairs_of_package(ns, package.id);
     pairs
         .filter(|(_, pair)| pair.rows.len() > 1)
         .map(|(index, pair)| {
-            let answer = Answer::Run(vec![Playbook::RemoveDuplicates]);
             let is_same = pair.rows.iter().all(|row| *row == pair.rows[0]);
-            let kind = if is_same { "the same" } else { "that differ" };
+            let (kind, playbooks) = if is_same {
+                ("the same", vec![Playbook::RemoveDuplicates])
+            } else {
+                ("that differ", vec![Playbook::UpdateAndResend, Playbook::RebuildPackageStatus])
+            };
+            let answer = Answer::Run(playbooks);
             let each = pair.rows.iter().map(|row| words::row(Some(row)));
             Cause::new(Verdict::DuplicateRows, Place::Pair(index), answer)
                 .severity(Severity::Warning)

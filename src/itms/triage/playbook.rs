@@ -31,6 +31,9 @@ pub enum Playbook {
     /// KB 181405, section 4.
     #[serde(rename = "fix-share-permissions.yml")]
     FixSharePermissions,
+    /// KB 179719, procedure 1, step 6 alone.
+    #[serde(rename = "fix-store-permissions.yml")]
+    FixStorePermissions,
     /// KB 181405, section 5.
     #[serde(rename = "check-agent-versions.yml")]
     CheckAgentVersions,
@@ -68,7 +71,7 @@ pub enum Playbook {
 
 impl Playbook {
     /// Every playbook.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ResetCredentials,
         Self::ResyncStalePackages,
         Self::ManualSynchronization,
@@ -77,6 +80,7 @@ impl Playbook {
         Self::RemoveDuplicates,
         Self::FixOrigin,
         Self::FixSharePermissions,
+        Self::FixStorePermissions,
         Self::CheckAgentVersions,
         Self::CheckNscapPermissions,
         Self::ClearUrgentList,
@@ -114,6 +118,7 @@ impl Playbook {
             Self::RemoveDuplicates => "remove-duplicates.yml",
             Self::FixOrigin => "fix-origin.yml",
             Self::FixSharePermissions => "fix-share-permissions.yml",
+            Self::FixStorePermissions => "fix-store-permissions.yml",
             Self::CheckAgentVersions => "check-agent-versions.yml",
             Self::CheckNscapPermissions => "check-nscap-permissions.yml",
             Self::ClearUrgentList => "clear-urgent-list.yml",
@@ -140,7 +145,10 @@ impl Playbook {
             | Self::FixAlternateLocation
             | Self::RestartEventDispatcher => Weight::Local,
             Self::FixOrigin => Weight::Owner,
-            Self::UpdateAndResend | Self::ResetCredentials | Self::StartServices => Weight::Events,
+            Self::UpdateAndResend
+            | Self::ResetCredentials
+            | Self::FixStorePermissions
+            | Self::StartServices => Weight::Events,
             Self::RedownloadPackages => Weight::OneServer,
             Self::UpdateDistributionPoints
             | Self::RebuildCodebases
@@ -309,6 +317,7 @@ mod tests {
         for playbook in [
             Playbook::UpdateAndResend,
             Playbook::ResetCredentials,
+            Playbook::FixStorePermissions,
             Playbook::RebuildCodebases,
             Playbook::UpdateDistributionPoints,
             Playbook::StartServices,

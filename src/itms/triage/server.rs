@@ -282,7 +282,8 @@ fn rights(fleet: &Fleet<'_>, server: usize, is_applied: bool) -> Option<Cause> {
     } else {
         packages.iter().map(|(index, _)| *index).collect()
     };
-    let answer = Answer::Run(vec![Playbook::ResetCredentials]);
+    // The rights alone, before the credential of all servers is reset for their sake.
+    let answer = Answer::Run(vec![Playbook::FixStorePermissions, Playbook::ResetCredentials]);
     let cause = Cause::new(Verdict::AclMissing, Place::Server(server), answer);
     let cause = cause.certainty(certainty).seen_all(lines.into_iter().flatten());
     let severity = if is_felt { Severity::Error } else { Severity::Warning };

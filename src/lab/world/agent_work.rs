@@ -284,8 +284,9 @@ impl World {
         Next::Done
     }
 
-    /// The packages to report: those that changed, and those the Notification Server has not as
-    /// Ready. Their status files are written again where they are gone.
+    /// The packages to report: those that changed, those the Notification Server has not as Ready,
+    /// and those of which it was given two rows. Their status files are written again where they are
+    /// gone.
     fn collect_status(&mut self, server: ServerNo) -> Next {
         let packages: Vec<PackageNo> = self.agents[server].holdings.keys().copied().collect();
         let mut left = VecDeque::new();
@@ -296,7 +297,9 @@ impl World {
             }
             let pair = (self.fleet.servers[server].guid, self.fleet.packages[package].guid);
             let is_ready_there = self.ns.rows.get(&pair).is_some_and(|row| row.status == "Ready");
-            if self.agents[server].holdings[&package].is_unreported || !is_ready_there {
+            let has_two_rows = self.ns.conditions.duplicates.contains(&(server, package));
+            let is_unreported = self.agents[server].holdings[&package].is_unreported;
+            if is_unreported || !is_ready_there || has_two_rows {
                 left.push_back(package);
             }
         }

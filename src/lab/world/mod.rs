@@ -25,6 +25,7 @@ mod place_faults;
 mod product_files;
 mod rows;
 mod scripts;
+mod settings;
 mod simulation;
 mod spec;
 mod state;

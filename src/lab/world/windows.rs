@@ -245,6 +245,14 @@ impl World {
         }
     }
 
+    /// The values that were set, by key and name in lower case; `None` for one that was removed.
+    pub(super) fn registry_values_set(
+        &self,
+        machine: MachineId,
+    ) -> BTreeMap<(String, String), Option<Datum>> {
+        self.windows_of(machine).registry
+    }
+
     /// Whether a key exists, and the value if that does.
     pub(super) fn registry_value(
         &self,
