@@ -15,6 +15,7 @@ mod past;
 mod procedures;
 mod resynchronize;
 mod secrets;
+mod single_servers;
 mod sources;
 mod stop;
 mod terminal;

@@ -11,16 +11,16 @@ use serde_json::Value;
 use crate::world::{Ended, SmallLab, World, parse_events, text};
 
 const SPEED: f64 = 400.0;
-const FIRST: MachineId = MachineId::Server(0);
+pub(crate) const FIRST: MachineId = MachineId::Server(0);
 
 /// A fleet with a fault, and a directory in which the program runs.
-struct Story {
-    lab: SmallLab,
-    world: World,
+pub(crate) struct Story {
+    pub(crate) lab: SmallLab,
+    pub(crate) world: World,
 }
 
 impl Story {
-    fn new(servers: u32, faults: &str, network: u8) -> Self {
+    pub(crate) fn new(servers: u32, faults: &str, network: u8) -> Self {
         Self::at(SPEED, servers, faults, network)
     }
 
@@ -30,7 +30,7 @@ impl Story {
     }
 
     /// Runs a shipped playbook in the story's own directory.
-    fn run(&self, playbook: &str, more: &[&str]) -> (Vec<Value>, Ended) {
+    pub(crate) fn run(&self, playbook: &str, more: &[&str]) -> (Vec<Value>, Ended) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(playbook);
         let (path, inventory) = (path.display().to_string(), self.lab.inventory());
         let mut args = vec!["run", "--yes", "--json", &path, "-i", &inventory];
@@ -39,20 +39,20 @@ impl Story {
     }
 
     /// The same, and it ends with "done".
-    fn done(&self, playbook: &str, more: &[&str]) -> Vec<Value> {
+    pub(crate) fn done(&self, playbook: &str, more: &[&str]) -> Vec<Value> {
         let (events, ended) = self.run(playbook, more);
         assert_eq!(ended.code, Some(0), "{}\n{:#?}", ended.stderr, notes(&events));
         events
     }
 
-    fn events(&self, args: &[&str]) -> (Vec<Value>, Ended) {
+    pub(crate) fn events(&self, args: &[&str]) -> (Vec<Value>, Ended) {
         let output = self.world.command(args).current_dir(self.world.path()).output();
         let ended = Ended::from(output.expect("it runs"));
         (parse_events(&ended.stdout), ended)
     }
 
     /// Takes a run back; the answer is how many hosts changed.
-    fn undo(&self, events: &[Value]) -> usize {
+    pub(crate) fn undo(&self, events: &[Value]) -> usize {
         let (undone, ended) = self.events(&["undo", "--yes", "--json", text(&events[0], "run")]);
         assert_eq!(ended.code, Some(0), "{}\n{:#?}", ended.stderr, notes(&undone));
         of(&undone, "host_finished")
@@ -61,23 +61,23 @@ impl Story {
             .count()
     }
 
-    fn look<T>(&self, look: impl FnOnce(&mut Simulated) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut Simulated) -> T) -> T {
         self.lab.lab().world().with(look)
     }
 
     /// How many pairs the CMDB does not call Ready.
-    fn not_ready(&self) -> usize {
+    pub(crate) fn not_ready(&self) -> usize {
         self.look(|world| world.not_ready().len())
     }
 
     /// The GUID of a package, by its number from 1, as a list for `-e`.
-    fn packages(&self, number: usize) -> String {
+    pub(crate) fn packages(&self, number: usize) -> String {
         let guid = self.look(|world| world.fleet().packages[number - 1].guid);
         format!("packages=[\"{guid}\"]")
     }
 
     /// The files of a machine, by path in lower case.
-    fn files(&self, machine: MachineId) -> BTreeMap<String, String> {
+    pub(crate) fn files(&self, machine: MachineId) -> BTreeMap<String, String> {
         let snapshot = self.look(|world| world.tree(machine).snapshot());
         let lower = |path: String| path.to_lowercase();
         snapshot.into_iter().map(|(path, state)| (lower(path), format!("{state:?}"))).collect()
@@ -109,7 +109,7 @@ fn of<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
 }
 
 /// What the steps said, for messages.
-fn notes(events: &[Value]) -> Vec<String> {
+pub(crate) fn notes(events: &[Value]) -> Vec<String> {
     let steps = of(events, "step_finished");
     steps
         .iter()
@@ -120,13 +120,13 @@ fn notes(events: &[Value]) -> Vec<String> {
 }
 
 /// What the last oracle of a run said: ready, and of how many.
-fn oracle(events: &[Value]) -> (u64, u64) {
+pub(crate) fn oracle(events: &[Value]) -> (u64, u64) {
     let report = &of(events, "oracle_checked").pop().expect("it was asked")["report"];
     (report["ready"].as_u64().expect("a number"), report["of"].as_u64().expect("a number"))
 }
 
 /// How many changes a verb decided on.
-fn changes(events: &[Value], verb: &str) -> usize {
+pub(crate) fn changes(events: &[Value], verb: &str) -> usize {
     of(events, "step_decided").iter().filter(|step| step["change"]["action"] == verb).count()
 }
 

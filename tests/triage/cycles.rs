@@ -8,7 +8,7 @@ use fleetmend::event::{RunResult, RunState};
 use fleetmend::itms::evidence::FleetEvidence;
 use fleetmend::itms::triage::{Diagnosis, Finding, Playbook, Proposal, Scope, Verdict, triage};
 use fleetmend::lab::clock::LiveWorld;
-use fleetmend::lab::world::{self, FaultKind};
+use fleetmend::lab::world::{self, FaultKind, MachineId};
 use fleetmend::model::{Outcome, TimeScale};
 use serde_json::json;
 
@@ -130,6 +130,52 @@ async fn rows_that_differ_are_reported_anew_and_the_surplus_goes() {
     take_back(&cycle, &examined, Playbook::RemoveDuplicates, &state, &before).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dispatcher_that_is_stopped_is_started_and_undo_stops_it_again() {
+    let well = Scenario { causes: Vec::new(), ..Scenario::of("nothing", &[], &[]) };
+    let examined = Examined::running(well.world(5), speed());
+    examined.wait(30).await;
+    let stop = |world: &mut world::World| {
+        world.stop_service(MachineId::NotificationServer, world::DISPATCHER_SERVICE)
+    };
+    assert!(examined.world().with(stop));
+    let before = Picture::of(examined.world());
+    let diagnosis = diagnose(&examined.examine().await, &[]);
+    let stall = Verdict::EventQueueStall.name();
+    assert_eq!(names(&diagnosis), [stall]);
+    let finding = &diagnosis.findings[0];
+    let playbook = Playbook::RestartEventDispatcher;
+    assert_eq!(finding.proposal.playbook(), Some(playbook));
+
+    let state = run_for(&examined, finding, playbook).await;
+
+    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
+    assert_eq!(diagnose(&examined.examine().await, &[]).findings, []);
+    take_back_to(Some(&[stall.to_owned()]), &examined, playbook, &state, &before).await;
+}
+
+/// KB 433153: nobody but a person or this program makes the share of an alternate location.
+#[tokio::test(start_paused = true)]
+async fn the_share_of_a_location_is_made_and_undo_ends_it_again() {
+    let examined = Examined::running(Scenario::of("share-missing", &[2], &[4]).world(5), speed());
+    examined.wait(30).await;
+    let now = examined.world().filetime();
+    let made = examined
+        .world()
+        .with(|world| world.tree(MachineId::Server(1)).create_dir_all(r"C:\Deployment", now));
+    made.expect("there is room");
+    let cycle = Cycle {
+        verdict: Verdict::ShareMissing,
+        fault: "share-missing",
+        servers: &[2],
+        packages: &[4],
+    };
+    let diagnosis = diagnose(&examined.examine().await, &[]);
+    assert_eq!(names(&diagnosis), [cycle.verdict.name()]);
+
+    repair(&cycle, &examined, &diagnosis.findings[0], Playbook::FixAlternateLocation).await;
+}
+
 /// How fast these worlds run: fewer ticks of the driver for an hour of waiting.
 fn speed() -> TimeScale {
     TimeScale::new(60.0).expect("a speed")
@@ -224,19 +270,32 @@ async fn take_back(
     before: &Picture,
 ) {
     let page = remains::afterwards();
-    let said = page.iter().find(|row| row.verdict == cycle.verdict);
+    let is_it = |row: &&remains::Afterwards| {
+        row.verdict == cycle.verdict && row.playbook == playbook.file()
+    };
+    let said = page.iter().find(is_it);
     let said = said.unwrap_or_else(|| panic!("{} is not listed", cycle.verdict.name()));
-    assert_eq!(said.playbook, playbook.file(), "{}", cycle.verdict.name());
+    take_back_to(said.named.as_deref(), examined, playbook, state, before).await;
+}
 
+/// `undo` brings back all that the run changed, and these verdicts are named then; none where there is
+/// nothing to take back.
+async fn take_back_to(
+    named: Option<&[String]>,
+    examined: &Examined,
+    playbook: Playbook,
+    state: &RunState,
+    before: &Picture,
+) {
     let undone = run::undo(examined.world(), state).await;
 
-    assert_eq!(undone.is_some(), said.named.is_some(), "{playbook}: something to take back");
+    assert_eq!(undone.is_some(), named.is_some(), "{playbook}: something to take back");
     let Some(undone) = undone else { return };
     assert_eq!(undone.result, Some(RunResult::Done), "undo of {playbook}: {}", told(&undone));
     let after = Picture::of(examined.world());
     let what = format!("undo of {playbook}: {}", told(&undone));
     Touched::by(state).is_all_back(before, &after, &what);
-    let named = said.named.as_deref().unwrap_or_default();
+    let named = named.unwrap_or_default();
     let again = diagnose(&examined.examine().await, &[]);
     assert_eq!(names(&again), named, "{what}: {:#?}", again.findings);
     is_repaired_again(examined, &what).await;
@@ -262,14 +321,20 @@ async fn run_for(examined: &Examined, finding: &Finding, playbook: Playbook) -> 
         vars["packages"] = json!([package.to_string()]);
         vars["left_hierarchy"] = json!(other_origins(examined.world()));
     }
-    let console = |world: &LiveWorld, question: &str| match question {
+    let is_share_missing = finding.verdict == Verdict::ShareMissing;
+    if is_share_missing && playbook == Playbook::FixAlternateLocation {
+        vars["alternate_share"] = json!("Deployment");
+        vars["alternate_path"] = json!(r"C:\Deployment");
+    }
+    let console = move |world: &LiveWorld, question: &str| match question {
         "anonymous-set" => {
             world.with(|world| world.set_credential(world::AppliedCredential::Anonymous));
         }
         "credential-restored" => {
             world.with(|world| world.set_credential(world::AppliedCredential::AgentConnectivity));
         }
-        "locations-apart" => {
+        // Nothing has to be done where only the share is missing.
+        "locations-apart" if !is_share_missing => {
             world.with(|world| world.mend_by_hand(FaultKind::AlternateLocationConflict, None));
         }
         _ => {}

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use fleetmend::event::RunState;
 use fleetmend::itms::triage::Verdict;
+use fleetmend::model::Guid;
 
 use crate::picture::{Difference, How, Picture};
 
@@ -77,11 +78,7 @@ impl Touched {
                     Some("logs")
                 } else if is_in("client policies") {
                     Some("configuration")
-                } else if is_in("package delivery")
-                    || is_in("package status")
-                    || is_in("packagestatus")
-                    || is_in(r"smp\snapshots")
-                {
+                } else if is_of_package(name) || is_in(r"smp\snapshots") {
                     Some("packages")
                 } else if is_in("evtqueue") {
                     Some("events")
@@ -91,6 +88,11 @@ impl Touched {
             }
         }
     }
+}
+
+/// Whether a folder on the way is a package's, in the store or at another location.
+fn is_of_package(path: &str) -> bool {
+    path.split('\\').any(|folder| folder.parse::<Guid>().is_ok())
 }
 
 fn is_of_quarantine(path: &str) -> bool {

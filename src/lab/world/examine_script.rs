@@ -18,7 +18,7 @@ impl World {
         let known = |value: Value| json!({ "known": value });
         match machine {
             MachineId::NotificationServer => json!({
-                "services": known(json!({ DISPATCHER_SERVICE: service(true) })),
+                "services": known(self.service_seen(machine, DISPATCHER_SERVICE)),
                 "shares": known(json!({ "C$": "C:\\" })),
                 "disks": known(json!({ "C:\\": { "free": FREE, "size": SIZE } })),
                 "secure_channel": known(json!(true)),
@@ -27,9 +27,7 @@ impl World {
             MachineId::Server(number) => {
                 let conditions = &self.agents[number].conditions;
                 json!({
-                    "services": known(json!({
-                        AGENT_SERVICE: service(conditions.is_service_running),
-                    })),
+                    "services": known(self.service_seen(machine, AGENT_SERVICE)),
                     "shares": known(self.shares_seen(number)),
                     "disks": known(self.disks(number)),
                     "secure_channel": known(json!(!conditions.has_lost_trust)),
@@ -37,6 +35,14 @@ impl World {
                 })
             }
         }
+    }
+
+    fn service_seen(&self, machine: MachineId, name: &str) -> Value {
+        let service = self.service(machine, name).map(|service| {
+            let state = if service.is_running { "Running" } else { "Stopped" };
+            json!({ "state": state, "start_mode": service.start_mode })
+        });
+        json!({ name: service })
     }
 
     fn shares_seen(&self, server: ServerNo) -> Value {
@@ -72,20 +78,25 @@ impl World {
 
     /// IIS and its application pools.
     pub(super) fn examine_iis(&self, machine: MachineId) -> Value {
-        let pool = |name: &str, is_started: bool, serves_packages: bool| json!({ "name": name, "is_started": is_started, "serves_packages": serves_packages });
-        let pools = match machine {
-            MachineId::NotificationServer => vec![pool(DEFAULT_APP_POOL, true, true)],
-            MachineId::Server(number) => {
-                let conditions = &self.agents[number].conditions;
-                if !conditions.has_iis {
-                    return json!({ "is_installed": false, "app_pools": [] });
-                }
-                vec![
-                    pool(DEFAULT_APP_POOL, true, false),
-                    pool(APP_POOL, conditions.is_app_pool_started, true),
-                ]
-            }
+        if !self.has_web_server(machine) {
+            return json!({ "is_installed": false, "app_pools": [] });
+        }
+        // The Notification Server's own pages run in the pool that IIS brings along.
+        let serves = |name: &str| match machine {
+            MachineId::NotificationServer => name == DEFAULT_APP_POOL,
+            MachineId::Server(_) => name == APP_POOL,
         };
+        let pools: Vec<Value> = self
+            .app_pools(machine)
+            .into_iter()
+            .map(|(name, is_started)| {
+                json!({
+                    "name": name,
+                    "is_started": is_started,
+                    "serves_packages": serves(name),
+                })
+            })
+            .collect();
         json!({ "is_installed": true, "app_pools": pools })
     }
 
@@ -110,8 +121,4 @@ impl World {
         };
         Ok(json!({ "tasks": tasks }))
     }
-}
-
-fn service(is_running: bool) -> Value {
-    json!({ "state": if is_running { "Running" } else { "Stopped" }, "start_mode": "Auto" })
 }
