@@ -345,7 +345,10 @@ fn the_share_of_an_alternate_location_is_made_where_its_folder_is() {
     let story = Story::new(3, "{ kind: share_missing, at: [ps-lon-01], packages: [3] }", 51);
     assert_eq!(story.not_ready(), 1);
     let now = story.lab.lab().world().filetime();
-    story.look(|world| world.tree(FIRST).create_dir_all(r"C:\Deployment", now)).expect("made");
+    for machine in [FIRST, MachineId::Server(1)] {
+        let made = story.look(|world| world.tree(machine).create_dir_all(r"C:\Deployment", now));
+        made.expect("there is room");
+    }
     let said = ["-e", "alternate_share=Deployment", "-e", r"alternate_path=C:\Deployment"];
 
     let (_, unasked) = story.run("fix-alternate-location.yml", &said);
@@ -356,6 +359,7 @@ fn the_share_of_an_alternate_location_is_made_where_its_folder_is() {
     assert_eq!(oracle(&events), (1, 1));
     let shares = || story.look(|world| world.shares(0));
     assert!(shares().iter().any(|(name, _)| name == "Deployment"), "{:?}", shares());
+    assert_eq!(changes(&events, "share"), 1, "not where the agent keeps nothing elsewhere");
     assert_eq!(story.undo(&events), 1);
     assert!(!shares().iter().any(|(name, _)| name == "Deployment"), "{:?}", shares());
 }

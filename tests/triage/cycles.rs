@@ -10,6 +10,7 @@ use fleetmend::itms::triage::{Diagnosis, Finding, Playbook, Proposal, Scope, Ver
 use fleetmend::lab::clock::LiveWorld;
 use fleetmend::lab::world::{self, FaultKind, MachineId};
 use fleetmend::model::{Outcome, TimeScale};
+use fleetmend::protocol::security_descriptor::SecurityDescriptor;
 use serde_json::json;
 
 use crate::direct::other_origins;
@@ -152,6 +153,26 @@ async fn a_dispatcher_that_is_stopped_is_started_and_undo_stops_it_again() {
     assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
     assert_eq!(diagnose(&examined.examine().await, &[]).findings, []);
     take_back_to(Some(&[stall.to_owned()]), &examined, playbook, &state, &before).await;
+}
+
+/// Rights are given back before a package suffers, too: no row says that anything is wrong.
+#[tokio::test(start_paused = true)]
+async fn rights_are_given_while_every_package_is_still_ready() {
+    let well = Scenario { causes: Vec::new(), ..Scenario::of("nothing", &[], &[]) };
+    let examined = Examined::running(well.world(5), speed());
+    examined.wait(30).await;
+    examined.world().with(|world| {
+        let store = world.fleet().servers[1].layout.package_delivery.clone();
+        let rights = SecurityDescriptor::machine_default().encode();
+        world.tree(MachineId::Server(1)).set_descriptor(&store, &rights).expect("it is there");
+    });
+    let cycle =
+        Cycle { verdict: Verdict::AclMissing, fault: "acl-missing", servers: &[2], packages: &[] };
+    let diagnosis = diagnose(&examined.examine().await, &[]);
+    assert_eq!(names(&diagnosis), [cycle.verdict.name()]);
+    assert_eq!(diagnosis.findings[0].pairs, 0, "nothing suffers");
+
+    repair(&cycle, &examined, &diagnosis.findings[0], Playbook::FixStorePermissions).await;
 }
 
 /// KB 433153: nobody but a person or this program makes the share of an alternate location.
@@ -312,9 +333,11 @@ fn only_tells(playbook: Playbook) -> bool {
 /// Runs a playbook as the diagnosis says: for the servers and packages of the finding.
 async fn run_for(examined: &Examined, finding: &Finding, playbook: Playbook) -> RunState {
     let mut limit: Vec<String> = Vec::new();
-    if !matches!(finding.scope, Scope::NotificationServer { .. }) && !finding.servers.is_empty() {
+    let own = finding.scope.host().filter(|host| !finding.servers.contains(host));
+    let servers: Vec<String> = finding.servers.iter().chain(own).map(|it| it.to_string()).collect();
+    if !matches!(finding.scope, Scope::NotificationServer { .. }) && !servers.is_empty() {
         limit.push("notification_servers".to_owned());
-        limit.extend(finding.servers.iter().map(ToString::to_string));
+        limit.extend(servers);
     }
     let mut vars = json!({ "credential_mode": "acc" });
     if let Some(package) = finding.scope.package() {
