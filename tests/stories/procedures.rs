@@ -90,7 +90,7 @@ impl Story {
     }
 
     /// The first rows that a query of a throw-away playbook gives.
-    fn rows(&self, query: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, query: &str) -> Vec<Value> {
         let path = self.world.path().join("query.yml");
         let playbook = format!(
             "- hosts: notification_servers\n  tasks:\n    - cmdb_query: {query}\n      register: found\n"

@@ -184,3 +184,34 @@ fn a_damaged_copy_is_fetched_again_without_a_new_version_and_undo_brings_the_met
     }
     assert_eq!(content(FIRST), content(second), "what was fetched stays");
 }
+
+#[test]
+fn rows_that_differ_stay_and_keep_no_other_server_of_the_package_from_being_repaired() {
+    let story = Story::new(3, "{ kind: duplicate_rows, at: [ps-lon-01], packages: [3] }", 61);
+    let (server, name, package) = story.look(|world| {
+        let fleet = world.fleet();
+        (fleet.servers[1].guid, fleet.servers[1].short().to_owned(), fleet.packages[2].guid)
+    });
+    let cmdb = story.lab.lab().world().cmdb();
+    cmdb.upsert_package_server_row(server, package, "Ready", Some("2")).expect("a row");
+    cmdb.add_second_row(server, package, "Invalid", "1").expect("a second row");
+    let rows = || cmdb.dump("SWDPackageServer").expect("a table");
+    let before = rows();
+    assert_eq!(story.rows("duplicates").len(), 2);
+
+    let (events, ended) = story.run("remove-duplicates.yml", &[]);
+
+    assert_ne!(ended.code, Some(0), "a pair with two rows is left: {:#?}", notes(&events));
+    let told = notes(&events).join("\n").to_lowercase();
+    assert!(told.contains("rows that differ") && told.contains(&name.to_lowercase()), "{told}");
+    let left = story.rows("duplicates");
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        left[0]["ServerGuid"].as_str().map(str::to_lowercase),
+        Some(server.to_string().to_lowercase())
+    );
+    assert_eq!((before.len() - rows().len(), changes(&events, "cmdb_repair")), (1, 1));
+
+    assert_eq!(story.undo(&events), 1);
+    assert_eq!(rows(), before);
+}
