@@ -8,9 +8,8 @@ use fleetmend::event::{RunResult, RunState};
 use fleetmend::itms::evidence::FleetEvidence;
 use fleetmend::itms::triage::{Diagnosis, Finding, Playbook, Proposal, Scope, Verdict, triage};
 use fleetmend::lab::clock::LiveWorld;
-use fleetmend::lab::world::{self, FaultKind, MachineId};
+use fleetmend::lab::world::{self, FaultKind};
 use fleetmend::model::{Outcome, TimeScale};
-use fleetmend::protocol::security_descriptor::SecurityDescriptor;
 use serde_json::json;
 
 use crate::direct::other_origins;
@@ -22,11 +21,11 @@ use crate::scenario::Scenario;
 use crate::world::Examined;
 
 /// A cause, and on which servers and packages it is.
-struct Cycle {
-    verdict: Verdict,
-    fault: &'static str,
-    servers: &'static [usize],
-    packages: &'static [usize],
+pub(crate) struct Cycle {
+    pub(crate) verdict: Verdict,
+    pub(crate) fault: &'static str,
+    pub(crate) servers: &'static [usize],
+    pub(crate) packages: &'static [usize],
 }
 
 macro_rules! cycles {
@@ -90,115 +89,8 @@ fn every_verdict_has_its_cycle() {
     assert_eq!(named, all);
 }
 
-/// Which of two rows that differ is right, the server itself says: its report makes them the same.
-#[tokio::test(start_paused = true)]
-async fn rows_that_differ_are_reported_anew_and_the_surplus_goes() {
-    let examined = Examined::running(Scenario::of("duplicate-rows", &[2], &[4]).world(5), speed());
-    let row = |verdict: &str, playbook: Playbook, then: Option<Playbook>| {
-        (verdict.to_owned(), Proposal::Playbook { playbook, afterwards: then })
-    };
-    examined.wait(30).await;
-    let named = |diagnosis: &Diagnosis| -> Vec<(String, Proposal)> {
-        let of = |it: &Finding| (it.verdict.name().to_owned(), it.proposal.clone());
-        diagnosis.findings.iter().map(of).collect()
-    };
-    let differ = diagnose(&examined.examine().await, &[]);
-    let then = Some(Playbook::RebuildPackageStatus);
-    assert_eq!(named(&differ), [row("duplicate-rows", Playbook::UpdateAndResend, then)]);
-
-    let state = run_for(&examined, &differ.findings[0], Playbook::UpdateAndResend).await;
-    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
-    examined.wait(30).await;
-    let same = diagnose(&examined.examine().await, &[]);
-    assert_eq!(
-        named(&same),
-        [row("duplicate-rows", Playbook::RemoveDuplicates, None)],
-        "{:#?}{}",
-        same.findings,
-        told(&state)
-    );
-
-    let before = Picture::of(examined.world());
-    let state = run_for(&examined, &same.findings[0], Playbook::RemoveDuplicates).await;
-    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
-    assert_eq!(diagnose(&examined.examine().await, &[]).findings, []);
-    let cycle = Cycle {
-        verdict: Verdict::DuplicateRows,
-        fault: "duplicate-rows",
-        servers: &[2],
-        packages: &[4],
-    };
-    take_back(&cycle, &examined, Playbook::RemoveDuplicates, &state, &before).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dispatcher_that_is_stopped_is_started_and_undo_stops_it_again() {
-    let well = Scenario { causes: Vec::new(), ..Scenario::of("nothing", &[], &[]) };
-    let examined = Examined::running(well.world(5), speed());
-    examined.wait(30).await;
-    let stop = |world: &mut world::World| {
-        world.stop_service(MachineId::NotificationServer, world::DISPATCHER_SERVICE)
-    };
-    assert!(examined.world().with(stop));
-    let before = Picture::of(examined.world());
-    let diagnosis = diagnose(&examined.examine().await, &[]);
-    let stall = Verdict::EventQueueStall.name();
-    assert_eq!(names(&diagnosis), [stall]);
-    let finding = &diagnosis.findings[0];
-    let playbook = Playbook::RestartEventDispatcher;
-    assert_eq!(finding.proposal.playbook(), Some(playbook));
-
-    let state = run_for(&examined, finding, playbook).await;
-
-    assert_eq!(state.result, Some(RunResult::Done), "{}", told(&state));
-    assert_eq!(diagnose(&examined.examine().await, &[]).findings, []);
-    take_back_to(Some(&[stall.to_owned()]), &examined, playbook, &state, &before).await;
-}
-
-/// Rights are given back before a package suffers, too: no row says that anything is wrong.
-#[tokio::test(start_paused = true)]
-async fn rights_are_given_while_every_package_is_still_ready() {
-    let well = Scenario { causes: Vec::new(), ..Scenario::of("nothing", &[], &[]) };
-    let examined = Examined::running(well.world(5), speed());
-    examined.wait(30).await;
-    examined.world().with(|world| {
-        let store = world.fleet().servers[1].layout.package_delivery.clone();
-        let rights = SecurityDescriptor::machine_default().encode();
-        world.tree(MachineId::Server(1)).set_descriptor(&store, &rights).expect("it is there");
-    });
-    let cycle =
-        Cycle { verdict: Verdict::AclMissing, fault: "acl-missing", servers: &[2], packages: &[] };
-    let diagnosis = diagnose(&examined.examine().await, &[]);
-    assert_eq!(names(&diagnosis), [cycle.verdict.name()]);
-    assert_eq!(diagnosis.findings[0].pairs, 0, "nothing suffers");
-
-    repair(&cycle, &examined, &diagnosis.findings[0], Playbook::FixStorePermissions).await;
-}
-
-/// KB 433153: nobody but a person or this program makes the share of an alternate location.
-#[tokio::test(start_paused = true)]
-async fn the_share_of_a_location_is_made_and_undo_ends_it_again() {
-    let examined = Examined::running(Scenario::of("share-missing", &[2], &[4]).world(5), speed());
-    examined.wait(30).await;
-    let now = examined.world().filetime();
-    let made = examined
-        .world()
-        .with(|world| world.tree(MachineId::Server(1)).create_dir_all(r"C:\Deployment", now));
-    made.expect("there is room");
-    let cycle = Cycle {
-        verdict: Verdict::ShareMissing,
-        fault: "share-missing",
-        servers: &[2],
-        packages: &[4],
-    };
-    let diagnosis = diagnose(&examined.examine().await, &[]);
-    assert_eq!(names(&diagnosis), [cycle.verdict.name()]);
-
-    repair(&cycle, &examined, &diagnosis.findings[0], Playbook::FixAlternateLocation).await;
-}
-
 /// How fast these worlds run: fewer ticks of the driver for an hour of waiting.
-fn speed() -> TimeScale {
+pub(crate) fn speed() -> TimeScale {
     TimeScale::new(60.0).expect("a speed")
 }
 
@@ -261,7 +153,12 @@ fn is_listed(verdict: Verdict) -> bool {
 }
 
 /// Runs what is proposed; the fleet is well, and `undo` brings back what was there before.
-async fn repair(cycle: &Cycle, examined: &Examined, finding: &Finding, playbook: Playbook) {
+pub(crate) async fn repair(
+    cycle: &Cycle,
+    examined: &Examined,
+    finding: &Finding,
+    playbook: Playbook,
+) {
     let before = Picture::of(examined.world());
 
     let state = run_for(examined, finding, playbook).await;
@@ -283,7 +180,7 @@ async fn repair(cycle: &Cycle, examined: &Examined, finding: &Finding, playbook:
 
 /// `undo` brings back all that the run changed, as it was to the last byte, and the diagnosis says then
 /// what docs/verdicts.md says; what it names is repaired by what it proposes.
-async fn take_back(
+pub(crate) async fn take_back(
     cycle: &Cycle,
     examined: &Examined,
     playbook: Playbook,
@@ -301,7 +198,7 @@ async fn take_back(
 
 /// `undo` brings back all that the run changed, and these verdicts are named then; none where there is
 /// nothing to take back.
-async fn take_back_to(
+pub(crate) async fn take_back_to(
     named: Option<&[String]>,
     examined: &Examined,
     playbook: Playbook,
@@ -331,7 +228,11 @@ fn only_tells(playbook: Playbook) -> bool {
 }
 
 /// Runs a playbook as the diagnosis says: for the servers and packages of the finding.
-async fn run_for(examined: &Examined, finding: &Finding, playbook: Playbook) -> RunState {
+pub(crate) async fn run_for(
+    examined: &Examined,
+    finding: &Finding,
+    playbook: Playbook,
+) -> RunState {
     let mut limit: Vec<String> = Vec::new();
     let own = finding.scope.host().filter(|host| !finding.servers.contains(host));
     let servers: Vec<String> = finding.servers.iter().chain(own).map(|it| it.to_string()).collect();
@@ -441,11 +342,11 @@ async fn what_was_hidden_is_repaired(examined: &Examined) {
     }
 }
 
-fn diagnose(now: &FleetEvidence, earlier: &[FleetEvidence]) -> Diagnosis {
+pub(crate) fn diagnose(now: &FleetEvidence, earlier: &[FleetEvidence]) -> Diagnosis {
     triage(now, earlier, &expectations())
 }
 
-fn names(diagnosis: &Diagnosis) -> Vec<&'static str> {
+pub(crate) fn names(diagnosis: &Diagnosis) -> Vec<&'static str> {
     let mut names: Vec<_> = diagnosis.findings.iter().map(|f| f.verdict.name()).collect();
     names.sort_unstable();
     names.dedup();
@@ -453,7 +354,7 @@ fn names(diagnosis: &Diagnosis) -> Vec<&'static str> {
 }
 
 /// What a run came to, for messages.
-fn told(state: &RunState) -> String {
+pub(crate) fn told(state: &RunState) -> String {
     let mut lines = vec![format!("{:?}", state.result)];
     for (id, step) in state.steps() {
         let is_of_note = step.outcome != Some(Outcome::Unchanged);

@@ -11,4 +11,5 @@ mod remains;
 mod run;
 mod scenario;
 mod score;
+mod variants;
 mod world;
