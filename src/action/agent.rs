@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::agent_download::wait_for_downloads;
+use super::agent_download::{on_their_way, wait_for_downloads};
 use super::agent_effect::{AgentPlaces, Effect, ask_and_see, not_a_package_server};
 use super::agent_packages::PackageList;
 use super::agent_places::find_places;
@@ -107,7 +107,8 @@ nothing.
 - `resend_package_status`: sends the status of all packages to the Notification Server.
   First waits, for at most half of the step's time, until the packages of the host's work
   are downloaded and their snapshots are back: a status sent too early reports the old
-  state. Done when agent.log says so. Costs a request for each pair of the work.
+  state. Meanwhile it holds nothing of the limits. Done when agent.log says so. Costs a
+  request for each pair of the work.
 - `refresh_packages`: checks all packages against the Notification Server; two requests
   for each. Done when the package server writes of it to agent.log.
 - `send_inventory`: sends the basic inventory, changed or not: version and addresses of the
@@ -234,6 +235,15 @@ crash.";
         }
     }
 
+    async fn wait_before(change: &Change, at: &Reader<'_>) -> Result<(), StepFailure> {
+        match change {
+            Change::ResendPackageStatus { packages, .. } => wait_for_downloads(at, packages).await,
+            Change::UpdateConfiguration { .. }
+            | Change::RefreshPackages { .. }
+            | Change::SendInventory {} => Ok(()),
+        }
+    }
+
     async fn apply(change: &Change, at: &Changer<'_>) -> Result<Applied, StepFailure> {
         let places = find_places(at).await?.ok_or_else(|| {
             StepFailure::new(
@@ -270,7 +280,7 @@ async fn apply_with(
         }
     };
     let waiting = match change {
-        Change::ResendPackageStatus { packages, .. } => wait_for_downloads(at, packages).await?,
+        Change::ResendPackageStatus { packages, .. } => on_their_way(at, packages).await?,
         Change::UpdateConfiguration { .. }
         | Change::RefreshPackages { .. }
         | Change::SendInventory {} => Vec::new(),

@@ -132,6 +132,14 @@ pub trait Action: Send + Sync + 'static {
     /// What the change does, one line for each effect, for plans and check mode. Pure.
     fn describe(change: &Self::Change) -> Vec<String>;
 
+    /// Waits for what must have happened on the host before the change makes sense, such as the end
+    /// of a download. It comes after the decision and before the change draws from limits, so that a
+    /// host that waits keeps no other one from its turn. Changes nothing, and is left out in check
+    /// mode.
+    async fn wait_before(_: &Self::Change, _: &Reader<'_>) -> Result<(), StepFailure> {
+        Ok(())
+    }
+
     /// Makes the change and waits until its effect is seen.
     async fn apply(change: &Self::Change, at: &Changer<'_>) -> Result<Applied, StepFailure>;
 

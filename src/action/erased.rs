@@ -94,6 +94,11 @@ pub trait ActionKind: Send + Sync {
         None
     }
 
+    /// Waits for what must have happened on the host before a change makes sense. Changes nothing.
+    async fn wait_before(&self, _change: &Value, _at: &Reader<'_>) -> Result<(), StepFailure> {
+        Ok(())
+    }
+
     /// Makes a change that was decided on, or its inverse.
     async fn apply(&self, change: &Value, at: &Changer<'_>) -> Result<Applied, StepFailure>;
 
@@ -219,6 +224,12 @@ impl<A: Action + Any> ActionKind for Erased<A> {
 
     fn refuses(&self, params: &Value) -> Option<String> {
         A::refuses(params)
+    }
+
+    async fn wait_before(&self, change: &Value, at: &Reader<'_>) -> Result<(), StepFailure> {
+        let change: A::Change =
+            serde_json::from_value(change.clone()).map_err(|error| corrupt(&error))?;
+        A::wait_before(&change, at).await
     }
 
     async fn apply(&self, change: &Value, at: &Changer<'_>) -> Result<Applied, StepFailure> {

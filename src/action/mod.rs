@@ -40,7 +40,7 @@ mod restore_files;
 mod scan_log;
 mod scheduled_task;
 #[cfg(test)]
-mod scripted_host;
+pub(crate) mod scripted_host;
 mod scripts;
 mod service;
 mod set_fact;

@@ -26,7 +26,7 @@ type Answers = Box<dyn Fn(&ScriptedHost, &str, &Value) -> Answer + Send + Sync>;
 type Files = BTreeMap<String, (Vec<u8>, u64)>;
 
 /// The host; what the scripts see and do is the closure's.
-pub(super) struct ScriptedHost {
+pub(crate) struct ScriptedHost {
     answers: Answers,
     /// The files.
     files: Mutex<Files>,
@@ -38,7 +38,7 @@ pub(super) struct ScriptedHost {
 
 impl ScriptedHost {
     /// A host whose scripts the closure answers, by name and input.
-    pub(super) fn new(
+    pub(crate) fn new(
         answers: impl Fn(&Self, &str, &Value) -> Answer + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -50,31 +50,36 @@ impl ScriptedHost {
     }
 
     /// Writes a file.
-    pub(super) fn write(&self, path: &str, content: &str, modified: u64) {
+    pub(crate) fn write(&self, path: &str, content: &str, modified: u64) {
         let content = content.as_bytes().to_vec();
         self.files.lock().unwrap().insert(path.to_lowercase(), (content, modified));
     }
 
     /// Appends to a file.
-    pub(super) fn append(&self, path: &str, content: &str, modified: u64) {
+    pub(crate) fn append(&self, path: &str, content: &str, modified: u64) {
         let mut files = self.files.lock().unwrap();
         let entry = files.entry(path.to_lowercase()).or_default();
         entry.0.extend_from_slice(content.as_bytes());
         entry.1 = modified;
     }
 
+    /// Puts a word of the test's own between the names of the scripts.
+    pub(crate) fn note(&self, word: &str) {
+        self.ran.lock().unwrap().push(word.to_owned());
+    }
+
     /// The names of the scripts that ran, in order.
-    pub(super) fn ran(&self) -> Vec<String> {
+    pub(crate) fn ran(&self) -> Vec<String> {
         self.ran.lock().unwrap().clone()
     }
 
     /// Sets the rows that every statement returns.
-    pub(super) fn set_rows(&self, rows: Vec<Row>) {
+    pub(crate) fn set_rows(&self, rows: Vec<Row>) {
         *self.rows.lock().unwrap() = rows;
     }
 
     /// A session with it, in a world that runs 1,000 times faster.
-    pub(super) fn session(self: &Arc<Self>, packages: &[Guid]) -> Session {
+    pub(crate) fn session(self: &Arc<Self>, packages: &[Guid]) -> Session {
         let name = HostName::new("ps-01");
         let target = Target {
             host: name.clone(),
@@ -107,12 +112,12 @@ impl ScriptedHost {
 }
 
 /// A deadline that a test reaches only when it waits for it.
-pub(super) fn soon() -> Deadline {
+pub(crate) fn soon() -> Deadline {
     Deadline::after(Duration::from_millis(300))
 }
 
 /// Nothing was done to the host before.
-pub(super) fn nothing_before() -> Arc<[PriorChange]> {
+pub(crate) fn nothing_before() -> Arc<[PriorChange]> {
     Arc::from([])
 }
 

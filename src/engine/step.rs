@@ -1,5 +1,6 @@
-//! One step on one host, attempt by attempt: fill in templates, probe, decide, wait for the grant, apply. Where reading
-//! draws from limits, the grant is waited for before it.
+//! One step on one host, attempt by attempt: fill in templates, probe, decide, wait for what the
+//! change needs, wait for the grant, apply. Where reading draws from limits, the grant is waited for
+//! before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -161,6 +162,16 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
         }
         *cost = with_uses(std::mem::take(cost));
     }
+    if let Decision::Change(record, _) = &decision
+        && !job.is_check
+        && !task.flow.only_checks
+    {
+        let waited = deadline.of(action.wait_before(&record.change, &reader)).await;
+        waited.map_err(|_| {
+            let message = "what the change needs was not there before the deadline";
+            StepFailure::new(FailureClass::TimedOut, message)
+        })??;
+    }
     Ok(Decided::Go(action, decision))
 }
 
@@ -242,3 +253,6 @@ pub(super) async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRec
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,8 @@ async fn resend(
     let at = session.changer(soon(), prior);
     let places = AgentPlaces { log: Some(LOG.parse().expect("a path")), policy: None };
     let change = Change::ResendPackageStatus { pairs: 1, packages: vec![A] };
+    Agent::wait_before(&change, &at).await?;
+    host.note("granted");
     apply_with(&change, places, &at).await
 }
 
@@ -159,7 +161,15 @@ async fn a_status_is_sent_after_the_downloads() {
 
     assert_eq!(
         host.ran(),
-        ["agent-packages", "agent-packages", "agent-packages", "agent-resend-package-status"]
+        [
+            "agent-packages",
+            "agent-packages",
+            "agent-packages",
+            "granted",
+            "agent-packages",
+            "agent-resend-package-status"
+        ],
+        "nothing is drawn while the downloads are waited for"
     );
     assert_eq!(applied.note, "package status sent (agent.log: Package status sent for 1 packages)");
 }
