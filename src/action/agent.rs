@@ -107,8 +107,9 @@ nothing.
 - `resend_package_status`: sends the status of all packages to the Notification Server.
   First waits, for at most half of the step's time, until the packages of the host's work
   are downloaded and their snapshots are back: a status sent too early reports the old
-  state. Meanwhile it holds nothing of the limits. Done when agent.log says so. Costs a
-  request for each pair of the work.
+  state. It stops waiting when the agent put off all that is missing (Retrying Download)
+  and nothing happened for three minutes. Meanwhile it holds nothing of the limits. Done
+  when agent.log says so. Costs a request for each pair of the work.
 - `refresh_packages`: checks all packages against the Notification Server; two requests
   for each. Done when the package server writes of it to agent.log.
 - `send_inventory`: sends the basic inventory, changed or not: version and addresses of the

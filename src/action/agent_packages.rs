@@ -75,6 +75,11 @@ impl PackageList {
         })
     }
 
+    /// The status of a package, if the agent lists it.
+    pub(super) fn status_of(&self, package: Guid) -> Option<&str> {
+        self.packages.iter().find(|known| known.id == package).map(|known| known.status.as_str())
+    }
+
     /// Which of the wanted packages are not there yet: missing from the list, or on their way.
     pub(super) fn on_their_way(&self, wanted: &[Guid]) -> Vec<Guid> {
         let is_there = |id: &Guid| {

@@ -57,6 +57,11 @@ pub fn is_downloading(status: &str) -> bool {
         .contains(&status.trim().to_lowercase().as_str())
 }
 
+/// Whether a status says that a download failed and is tried again later, in the agent's own time.
+pub fn is_put_off(status: &str) -> bool {
+    status.trim().eq_ignore_ascii_case("retrying download")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use super::super::agent_effect::AgentPlaces;
 use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
 use super::*;
 use crate::host::PriorChange;
-use crate::transport::TransportErrorKind;
+use crate::transport::{Deadline, TransportErrorKind};
 
 const A: Guid = Guid::from_u128(0xA);
 const B: Guid = Guid::from_u128(0xB);
@@ -180,6 +180,30 @@ async fn downloads_that_do_not_end_are_waited_for_half_of_the_time_and_then_said
 
     assert!(applied.note.ends_with("although 1 package was still on its way"), "{}", applied.note);
     assert_eq!(applied.value["still_on_their_way"], json!([A]));
+}
+
+#[tokio::test]
+async fn downloads_that_the_agent_put_off_are_not_waited_for_once_nothing_happens() {
+    let looks = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&looks);
+    // It starts a download, and then is told to come back later.
+    let host = ScriptedHost::new(move |_, name, _| {
+        assert_eq!(name, "agent-packages");
+        let look = counted.fetch_add(1, Ordering::SeqCst);
+        Ok(list(if look == 1 { "Download Pending" } else { "Retrying Download" }))
+    });
+    let session = host.session(&[A]);
+    // An hour of the world's time.
+    let deadline = Deadline::after(std::time::Duration::from_millis(3600));
+    let at = session.reader(deadline, nothing_before());
+    let began = std::time::Instant::now();
+
+    let change = Change::ResendPackageStatus { pairs: 1, packages: vec![A] };
+    Agent::wait_before(&change, &at).await.expect("it waited");
+
+    let waited = began.elapsed().as_millis();
+    assert!((180..1500).contains(&waited), "{waited} ms, at a thousandth of the world's time");
+    assert!(looks.load(Ordering::SeqCst) > 3);
 }
 
 #[tokio::test]
