@@ -44,6 +44,7 @@ pub(super) struct Params {
 #[serde(rename_all = "snake_case")]
 enum What {
     PackageServer,
+    Services,
     NotificationServer,
 }
 
@@ -81,6 +82,8 @@ badly.
   a package that is not well is opened as if for deletion and closed at once, to see
   whether another program holds it; it is not deleted. While the agent's service is
   stopped its list is not asked for: asking would start the service.
+- `services`: of a package server what WinRM tells alone, and no file: for playbooks that
+  start what has stopped.
 - `notification_server`: the rows of all pairs, the packages with version and origin, the
   versions of agents and the event queue, twice with 30 s between; the snapshots of the
   packages, the end of its log, and the service that dispatches events. Nothing tells
@@ -100,7 +103,7 @@ Server's IIS, and six statements at the CMDB for a Notification Server. Undo: no
     const PARAMS: &'static [ParamDoc] = &[
         ParamDoc {
             name: "what",
-            kind: ParamKind::OneOf(&["package_server", "notification_server"]),
+            kind: ParamKind::OneOf(&["package_server", "services", "notification_server"]),
             required: true,
             doc: "What the host is taken for.",
         },
@@ -124,7 +127,7 @@ Server's IIS, and six statements at the CMDB for a Notification Server. Undo: no
 
     fn probe_cost(params: &Params) -> Cost {
         match params.what {
-            What::PackageServer => Cost::none(),
+            What::PackageServer | What::Services => Cost::none(),
             What::NotificationServer => Cost::none()
                 .and(LimitName::new(LimitName::CMDB), Draw { now: STATEMENTS, later: 0 }),
         }
@@ -141,6 +144,7 @@ Server's IIS, and six statements at the CMDB for a Notification Server. Undo: no
                 let seen = server::examine(account, budget, &at).await?;
                 Ok(State::Server(Box::new(seen)))
             }
+            What::Services => Ok(State::Server(Box::new(server::examine_services(&at).await?))),
             What::NotificationServer => {
                 let seen = notification_server::examine(&at).await?;
                 Ok(State::NotificationServer(Box::new(seen)))

@@ -24,21 +24,8 @@ pub(super) async fn examine(
     budget: u64,
     at: &Reader<'_>,
 ) -> Result<ServerEvidence, StepFailure> {
-    let mut evidence = ServerEvidence {
-        host: at.host().name.clone(),
-        guid: at.host().guid(),
-        ..ServerEvidence::default()
-    };
-    let mut facts: Option<Arc<HostFacts>> = None;
+    let (mut evidence, facts) = over_winrm(at).await?;
     let mut sid = None;
-    if at.has_winrm() {
-        let asked = unless_rejected(at.at_most(FIRST_ANSWER).facts().await)?;
-        evidence.winrm = contact(&asked);
-        facts = asked.ok();
-    }
-    if evidence.winrm == Contact::Answered {
-        shell::examine(at, facts.as_deref(), &mut evidence).await?;
-    }
     if let Some(account) = account {
         let can_ask = evidence.winrm == Contact::Answered;
         sid = Some(account_of(account, can_ask, at).await?);
@@ -58,6 +45,41 @@ pub(super) async fn examine(
         return Err(out_of_reach(&at.host().name, &contacts));
     }
     Ok(evidence)
+}
+
+/// Examines the host's services, shares and tasks, and none of its files.
+///
+/// # Errors
+///
+/// A rejected logon; a host that does not answer over WinRM.
+pub(super) async fn examine_services(at: &Reader<'_>) -> Result<ServerEvidence, StepFailure> {
+    let (evidence, _) = over_winrm(at).await?;
+    if evidence.winrm == Contact::Answered {
+        Ok(evidence)
+    } else {
+        Err(out_of_reach(&at.host().name, &[("WinRM", &evidence.winrm)]))
+    }
+}
+
+/// What WinRM tells, and the facts of the host.
+async fn over_winrm(
+    at: &Reader<'_>,
+) -> Result<(ServerEvidence, Option<Arc<HostFacts>>), StepFailure> {
+    let mut evidence = ServerEvidence {
+        host: at.host().name.clone(),
+        guid: at.host().guid(),
+        ..ServerEvidence::default()
+    };
+    let mut facts: Option<Arc<HostFacts>> = None;
+    if at.has_winrm() {
+        let asked = unless_rejected(at.at_most(FIRST_ANSWER).facts().await)?;
+        evidence.winrm = contact(&asked);
+        facts = asked.ok();
+    }
+    if evidence.winrm == Contact::Answered {
+        shell::examine(at, facts.as_deref(), &mut evidence).await?;
+    }
+    Ok((evidence, facts))
 }
 
 /// The account's name with its SID.

@@ -176,3 +176,20 @@ fn only_a_notification_server_costs_statements_at_the_cmdb() {
     assert!(of("package_server").is_none());
     assert_eq!(of("notification_server").draws().count(), 1);
 }
+
+#[tokio::test]
+async fn services_are_looked_at_without_a_file_being_read() {
+    let session = host("Running", None).session(&[]);
+    let params: Params = serde_json::from_value(json!({ "what": "services" })).expect("parameters");
+
+    let state = Examine::probe(&params, &session.reader(long(), nothing_before())).await;
+
+    let Ok(State::Server(seen)) = state else { panic!("a server") };
+    assert_eq!((&seen.winrm, &seen.smb), (&Contact::Answered, &Contact::NotTried));
+    assert!(seen.agent_service.known().is_some() && seen.on_disk.known().is_none());
+
+    let session = host("Running", Some(TransportErrorKind::Unreachable)).session(&[]);
+    let state = Examine::probe(&params, &session.reader(long(), nothing_before())).await;
+    let failure = state.err().expect("nothing answers");
+    assert_eq!(failure.class, FailureClass::Unreachable);
+}
