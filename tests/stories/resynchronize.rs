@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Instant;
 
-use fleetmend::lab::world::{FaultKind, World as Simulated};
+use fleetmend::lab::Cause;
+use fleetmend::lab::world::{FaultKind, FleetSpec, IisSpec, World as Simulated};
 use fleetmend::model::Guid;
 use serde_json::Value;
 
@@ -164,52 +166,304 @@ fn every_fault_that_the_lab_knows_is_there() {
     assert_eq!(kinds.len(), FaultKind::ALL.len());
 }
 
+/// A finding or a proposal about a place: a server by its short name, a package, or the Notification
+/// Server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Server(String),
+    Package(Guid),
+    NotificationServer,
+}
+
+/// The fleet, as far as the story goes by it.
+struct Fleet {
+    packages: Vec<Guid>,
+    /// The package servers' names by their GUIDs.
+    names: BTreeMap<Guid, String>,
+    /// Who has which package.
+    holders: BTreeMap<Guid, Vec<Guid>>,
+}
+
+impl Fleet {
+    fn of(world: &Simulated) -> Self {
+        let fleet = world.fleet();
+        let packages: Vec<Guid> = fleet.packages.iter().map(|package| package.guid).collect();
+        let holders = |package: &Guid| {
+            let servers = fleet.servers.iter().map(|server| server.guid);
+            servers.filter(|server| world.row(*server, *package).is_some()).collect()
+        };
+        Self {
+            names: fleet.servers.iter().map(|s| (s.guid, s.fqdn.clone())).collect(),
+            holders: packages.iter().map(|package| (*package, holders(package))).collect(),
+            packages,
+        }
+    }
+
+    fn package(&self, number: usize) -> Guid {
+        self.packages[number - 1]
+    }
+
+    fn short(&self, server: Guid) -> &str {
+        self.names[&server].split('.').next().unwrap_or_default()
+    }
+
+    /// Whether a fault is about a pair.
+    fn touches(&self, placed: &Placed, (server, package): (Guid, Guid)) -> bool {
+        let is_there = placed.at.is_empty() || placed.at.contains(&self.short(server));
+        let is_it = placed.packages.is_empty()
+            || placed.packages.iter().any(|number| self.package(*number) == package);
+        is_there && is_it && !(placed.at.is_empty() && placed.packages.is_empty())
+    }
+
+    /// Where a diagnosis names a fault.
+    fn place(&self, placed: &Placed) -> Place {
+        match (placed.at.first(), placed.packages.first()) {
+            (Some(server), _) => Place::Server((*server).to_owned()),
+            (None, Some(number)) => Place::Package(self.package(*number)),
+            (None, None) => Place::NotificationServer,
+        }
+    }
+}
+
+/// Faults whose pairs are Ready at times, or always: what shows them is a diagnosis.
+const WITHOUT_ROWS: &[&str] = &[
+    "refresh_churn",
+    "redownload_loop",
+    "orphan",
+    "version_mismatch",
+    "site_unassigned",
+    "iis_missing",
+    "orphan_folder",
+    "hash_damaged",
+    "duplicate_rows",
+];
+
+/// What comes and goes while one looks.
+fn comes_and_goes(fleet: &Fleet, pair: (Guid, Guid)) -> bool {
+    let faults = PERSONS.iter().map(|(placed, ..)| placed);
+    let mut unsteady = faults.filter(|p| ["refresh_churn", "redownload_loop"].contains(&p.kind));
+    unsteady.any(|placed| fleet.touches(placed, pair))
+}
+
 #[test]
-fn explore() {
+fn with_every_fault_mixed_in_only_what_a_person_must_do_is_left_and_named() {
+    // The long form gives other numbers: `tests/long.sh resynchronize-500`.
     let servers = number_from("FLEETMEND_RESYNC_SERVERS").unwrap_or(60);
     let speed = number_from("FLEETMEND_RESYNC_SPEED").unwrap_or(600);
     let faults: String = all().map(Placed::yaml).collect();
+    let lab = SmallLab::of_fleet(
+        fleet_of(servers),
+        speed.into(),
+        &format!("faults:\n{faults}"),
+        Ipv4Addr::new(127, 177, 0, 1),
+    );
+    let look = |look: &mut dyn FnMut(&mut Simulated)| lab.lab().world().with(|world| look(world));
+    let mut before = (Vec::new(), None);
+    look(&mut |world| before = (world.not_ready(), Some(Fleet::of(world))));
+    let (wrong_before, Some(fleet)) = before else { panic!("a fleet") };
+    let story = Resynchronization { world: World::new(), inventory: with_sites(&lab) };
     let began = Instant::now();
-    let lab = SmallLab::start(servers, 21, speed.into(), &format!("faults:\n{faults}"), 77);
-    println!("lab {:?}", began.elapsed());
-    lab.lab().world().with(|world| {
-        for (n, package) in world.fleet().packages.iter().enumerate() {
-            let holders = world
-                .fleet()
-                .servers
-                .iter()
-                .filter(|s| world.row(s.guid, package.guid).is_some())
-                .count();
-            println!("{} {} {} {holders}", n + 1, package.guid, package.name);
-        }
-    });
-    let world = World::new();
-    let playbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/resynchronize.yml");
-    let playbook = playbook.display().to_string();
-    let inventory = with_sites(&lab);
-    let keep = |name: &str, ended: &Ended| {
-        std::fs::write(format!("/tmp/resync-{name}.json"), &ended.stdout).unwrap();
-        println!("{name}: {:?} after {:?}\n{}", ended.code, began.elapsed(), ended.stderr);
+
+    // A long queue: everything that follows would add to it, so nothing follows.
+    let (events, ended) = story.run(&[]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let bad = bad_steps(&events);
+    assert!(bad.iter().all(|step| step.contains("smp01") && step.contains("until")), "{bad:#?}");
+    assert!(!events.iter().any(|event| text(&event["step"], "host").starts_with("ps-")));
+    look(&mut |world| world.mend_by_hand(FaultKind::EventQueueVolume, None));
+
+    // A rejected logon: no other host is tried, and the run says which it was.
+    let (events, ended) = story.run(&[]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let opened = events.iter().find(|event| event["event"] == "breaker_opened").expect("a breaker");
+    assert!(text(opened, "host").starts_with(LEFT_OUT), "{opened}");
+
+    let (events, ended) = story.run(&["--limit", &format!("!{LEFT_OUT}*")]);
+    let took = began.elapsed();
+    let (left, tally) = lab.lab().world().with(|world| (world.not_ready(), world.report()));
+    assert_eq!(ended.code, Some(8), "{}\n{:#?}", ended.stderr, bad_steps(&events));
+    let named = named_by(&events, &fleet);
+    let persons = |pair: (Guid, Guid)| {
+        fleet.short(pair.0) == LEFT_OUT
+            || PERSONS.iter().any(|(placed, ..)| fleet.touches(placed, pair))
     };
-    let run = |name: &str, more: &[&str]| {
-        let mut args = vec!["run", "--yes", "--json", &playbook, "-i", &inventory];
+    let told = |pair: &(Guid, Guid)| format!("{} {}", fleet.short(pair.0), pair.1);
+    let too_many: Vec<String> =
+        left.iter().chain(&named).filter(|pair| !persons(**pair)).map(told).collect();
+    assert!(too_many.is_empty(), "no person is needed: {too_many:#?}\n{:#?}", bad_steps(&events));
+    let is_named = |pair: &(Guid, Guid)| named.contains(pair) || comes_and_goes(&fleet, *pair);
+    let unnamed: Vec<String> =
+        left.iter().filter(|p| fleet.short(p.0) != LEFT_OUT && !is_named(p)).map(told).collect();
+    assert!(unnamed.is_empty(), "left and not named: {unnamed:#?}");
+    for (placed, ..) in PERSONS.iter().filter(|(p, ..)| !WITHOUT_ROWS.contains(&p.kind)) {
+        let touched = named.iter().filter(|pair| fleet.touches(placed, **pair)).count();
+        let expected = match placed.packages {
+            [number] if placed.at.is_empty() => {
+                let holders = fleet.holders[&fleet.package(*number)].iter();
+                holders.filter(|server| fleet.short(**server) != LEFT_OUT).count()
+            }
+            _ => 1,
+        };
+        assert!(touched >= expected, "{}: {touched} of {expected} pairs are named", placed.kind);
+    }
+    let retired = events.iter().rfind(|event| event["event"] == "work_found").expect("work");
+    assert_eq!(
+        retired["work"]["unmatched"].as_array().map(Vec::len),
+        Some(3),
+        "of a retired server"
+    );
+
+    let persons_pairs = named.len();
+    story.diagnoses_what_is_left(&fleet);
+    figures(&[
+        ("servers", servers.to_string()),
+        ("speed", speed.to_string()),
+        ("pairs not Ready before", wrong_before.len().to_string()),
+        ("pairs left and named", persons_pairs.to_string()),
+        ("servers with such a pair", {
+            named.iter().map(|(server, _)| server).collect::<BTreeSet<_>>().len().to_string()
+        }),
+        ("all runs took", format!("{:.0} s", took.as_secs_f64())),
+        ("minutes of the lab's world", tally.minutes.to_string()),
+        ("requests booked by the last run", booked(&events).to_string()),
+        ("requests caused by all runs", tally.asked().to_string()),
+        ("background requests", tally.of(Cause::Background).to_string()),
+        ("answered 503", tally.refused.to_string()),
+        ("most requests in a minute", tally.peak_per_minute.to_string()),
+    ]);
+}
+
+/// The fleet of the story. Agents whose packages cannot come ask for them again and again: the more
+/// there are, the more the Notification Server must bear besides what the run asks.
+fn fleet_of(servers: u32) -> FleetSpec {
+    let started = "2026-05-16T20:00:00Z".parse().expect("a time");
+    let usual = FleetSpec::new(servers, 21, started);
+    let iis = if servers > 100 { IisSpec { per_minute: 60, queue: 25 } } else { usual.iis };
+    FleetSpec { iis, ..usual }
+}
+
+/// The server that rejects the logon.
+const LEFT_OUT: &str = "ps-lon-01";
+
+/// The program at work on the fleet.
+struct Resynchronization {
+    world: World,
+    inventory: String,
+}
+
+impl Resynchronization {
+    fn run(&self, more: &[&str]) -> (Vec<Value>, Ended) {
+        let playbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/resynchronize.yml");
+        let playbook = playbook.display().to_string();
+        let mut args = vec!["run", "--yes", "--json", &playbook, "-i", &self.inventory];
         args.extend(more);
-        let ended = world.run(&args);
-        keep(name, &ended);
-    };
-    run("run1", &[]);
-    lab.lab().world().with(|world| world.mend_by_hand(FaultKind::EventQueueVolume, None));
-    run("run2", &[]);
-    run("run3", &["--limit", "!ps-lon-01*"]);
-    let left = lab.lab().world().with(|world| world.not_ready());
-    println!("{} left", left.len());
-    for look in 0..3 {
-        if look > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(4000));
+        self.world.events(&args)
+    }
+
+    /// What all looks of a diagnosis find.
+    fn diagnose(&self, pattern: &str, more: &[&str]) -> Vec<Value> {
+        let mut args = vec!["diagnose", "-i", &self.inventory, pattern, "--json"];
+        args.extend(more);
+        let (looks, ended) = self.world.events(&args);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        looks
+            .iter()
+            .flat_map(|look| look["findings"].as_array().expect("findings"))
+            .cloned()
+            .collect()
+    }
+
+    /// Every cause that is left has its name, and no other cause is named. Of the whole fleet one look
+    /// is enough; what comes and goes takes more, of the servers that have it.
+    fn diagnoses_what_is_left(&self, fleet: &Fleet) {
+        let mut findings = self.diagnose(&format!("package_servers:!{LEFT_OUT}*"), &[]);
+        let churning = PERSONS.iter().find(|(placed, ..)| placed.kind == "refresh_churn");
+        let (churn, ..) = churning.expect("a churn");
+        let holders = &fleet.holders[&fleet.package(churn.packages[0])];
+        let unsteady = PERSONS.iter().filter(|(placed, ..)| placed.kind == "redownload_loop");
+        let mut servers: Vec<String> =
+            unsteady.flat_map(|(placed, ..)| placed.at).map(|name| format!("{name}.*")).collect();
+        servers.extend(holders.iter().map(|server| fleet.names[server].clone()).take(6));
+        servers.push(format!("!{LEFT_OUT}*"));
+        let is_named = |findings: &[Value], (placed, verdict, who): &(Placed, &str, &str)| {
+            let place = fleet.place(placed);
+            findings.iter().any(|finding| {
+                let proposal = finding["proposal"].to_string();
+                text(finding, "verdict") == *verdict
+                    && place_of(finding) == place
+                    && proposal.contains(who)
+            })
+        };
+        for _ in 0..MOST_WATCHES {
+            if PERSONS.iter().all(|person| is_named(&findings, person)) {
+                break;
+            }
+            findings.extend(self.diagnose(&servers.join(":"), &WATCH));
         }
-        let ended =
-            world.run(&["diagnose", "-i", &inventory, "package_servers:!ps-lon-01*", "--json"]);
-        keep(&format!("look{look}"), &ended);
+        for person in PERSONS {
+            let (placed, verdict, who) = person;
+            assert!(
+                is_named(&findings, person),
+                "{} is not named {verdict}, for {who}:\n{findings:#?}",
+                placed.kind
+            );
+        }
+        let expected: BTreeSet<(String, Place)> =
+            PERSONS.iter().map(|(p, verdict, _)| ((*verdict).to_owned(), fleet.place(p))).collect();
+        let churned = fleet.package(churn.packages[0]);
+        for finding in &findings {
+            let found = (text(finding, "verdict").to_owned(), place_of(finding));
+            let is_churned = text(&finding["scope"], "id").parse() == Ok(churned);
+            assert!(expected.contains(&found) || is_churned, "nobody made this: {finding:#}");
+        }
+    }
+}
+
+/// How what comes and goes is looked at: a new version comes every half hour.
+const WATCH: [&str; 5] = ["--watch", "--every", "35 min", "--times", "3"];
+/// How often that is done at most.
+const MOST_WATCHES: usize = 3;
+
+fn place_of(finding: &Value) -> Place {
+    let scope = &finding["scope"];
+    let host = text(scope, "host").split('.').next().unwrap_or_default();
+    match text(scope, "kind") {
+        "package" => Place::Package(text(scope, "id").parse().expect("a GUID")),
+        "notification-server" => Place::NotificationServer,
+        _ => Place::Server(host.to_owned()),
+    }
+}
+
+/// The pairs that the last word of the last play names.
+fn named_by(events: &[Value], fleet: &Fleet) -> BTreeSet<(Guid, Guid)> {
+    let last = events.iter().rfind(|event| event["event"] == "oracle_checked").expect("an oracle");
+    let server = |name: &str| {
+        *fleet.names.iter().find(|(_, known)| *known == name).expect("a server of the fleet").0
+    };
+    let pairs = last["report"]["not_ready"].as_array().expect("a list").iter();
+    pairs
+        .map(|pair| (server(text(pair, "host")), text(pair, "package").parse().expect("a GUID")))
+        .collect()
+}
+
+/// What ended badly, for messages.
+fn bad_steps(events: &[Value]) -> Vec<String> {
+    let ended = events.iter().filter(|event| event["event"] == "step_finished");
+    let bad = ended.filter(|e| ["failed", "unknown", "unreachable"].contains(&text(e, "outcome")));
+    bad.map(|step| format!("{} {}", step["step"], step["failure"])).collect()
+}
+
+/// The requests that a run booked at the Notification Server before it caused them.
+fn booked(events: &[Value]) -> u64 {
+    let decided = events.iter().filter(|event| event["event"] == "step_decided");
+    let draws = decided.map(|event| &event["cost"]["ns_iis"]);
+    draws.flat_map(|draw| [draw["now"].as_u64(), draw["later"].as_u64()]).flatten().sum()
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are for people")]
+fn figures(figures: &[(&str, String)]) {
+    for (what, figure) in figures {
+        println!("{what:<34} {figure}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use fleetmend::lab::world::FleetSpec;
 use fleetmend::lab::{FaultPlan, Lab, LabConfig};
 use fleetmend::model::TimeScale;
 use serde_json::Value;
@@ -101,18 +102,29 @@ impl SmallLab {
         faults: &str,
         first_address: std::net::Ipv4Addr,
     ) -> Self {
+        let started = "2026-05-16T20:00:00Z".parse().expect("a time");
+        Self::of_fleet(FleetSpec::new(servers, seed, started), speed, faults, first_address)
+    }
+
+    pub(crate) fn of_fleet(
+        fleet: FleetSpec,
+        speed: f64,
+        faults: &str,
+        first_address: std::net::Ipv4Addr,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("a runtime");
-        let started = "2026-05-16T20:00:00Z".parse().expect("a time");
+        let usual = LabConfig::new(fleet.servers, fleet.seed, fleet.started, dir.path().to_owned());
         let config = LabConfig {
+            fleet,
             faults: FaultPlan::parse(faults).expect("faults"),
             speed: TimeScale::new(speed).expect("a speed"),
             first_address,
-            ..LabConfig::new(servers, seed, started, dir.path().to_owned())
+            ..usual
         };
         let lab = runtime.block_on(Lab::start(config)).expect("the lab starts");
         Self { lab: Some(lab), runtime, _dir: dir }
