@@ -35,6 +35,8 @@ pub enum WaitReason {
     Throttle,
     /// The wave before is watched for what it causes.
     Soak,
+    /// With `strict`, as many hosts are in flight as may still end badly.
+    Budget,
     /// Another host does the task for all.
     Once,
     /// A step of another host acts on the host that the task is delegated to.
@@ -69,6 +71,9 @@ pub struct Gauge {
     pub waiting: Vec<(WaitReason, usize)>,
     /// The limits that something was drawn from, `ns_iis` first.
     pub limits: Vec<LimitGauge>,
+    /// Until when, as far as is known, no wave opens and no host is taken; none where nothing holds
+    /// them up.
+    pub held_until: Option<Elapsed>,
     /// Hosts that slow start and `throttle` allow in flight now.
     pub window: u32,
 }

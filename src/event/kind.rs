@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Answer, ChangeRecord, Question, RunResult};
 use crate::model::{
-    Cost, Elapsed, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo, RunId, SourcedServer,
-    StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo,
+    RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -257,6 +257,9 @@ pub enum EventKind {
         host: HostName,
         /// The worst of its steps; `changed` when all went well and one changed something.
         outcome: Outcome,
+        /// Why it ended badly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<FailureClass>,
     },
     /// All hosts of a wave are through with it.
     WaveFinished {
@@ -265,15 +268,18 @@ pub enum EventKind {
         /// The wave.
         wave: WaveNo,
     },
-    /// More hosts failed than the play tolerates: nothing new starts.
+    /// More hosts ended badly than one of the play's budgets tolerates: nothing new starts.
     BudgetTripped {
         /// The play.
         play: PlayNo,
-        /// The wave.
+        /// The wave of the host that spent it.
         wave: WaveNo,
-        /// Hosts that failed or could not be reached.
+        /// Which budget; journals before there were several know only that of the wave.
+        #[serde(default, skip_serializing_if = "BudgetKind::is_wave")]
+        budget: BudgetKind,
+        /// Hosts that it counts.
         bad: u32,
-        /// Hosts that may.
+        /// Hosts that it tolerates.
         tolerated: u32,
     },
     /// A task that one host does for all failed after it may have changed something: nothing new
@@ -325,6 +331,44 @@ pub enum EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_of_journals_before_the_budgets_of_a_play_are_read_and_written_as_before() {
+        let tripped = r#"{"event":"budget_tripped","play":0,"wave":1,"bad":2,"tolerated":1}"#;
+        let kind: EventKind = serde_json::from_str(tripped).expect("it is read");
+        assert!(matches!(kind, EventKind::BudgetTripped { budget: BudgetKind::Wave, bad: 2, .. }));
+        assert_eq!(serde_json::to_string(&kind).expect("it is written"), tripped);
+
+        let ended = r#"{"event":"host_finished","play":0,"host":"ps-1","outcome":"unreachable"}"#;
+        let kind: EventKind = serde_json::from_str(ended).expect("it is read");
+        assert!(matches!(kind, EventKind::HostFinished { class: None, .. }));
+        assert_eq!(serde_json::to_string(&kind).expect("it is written"), ended);
+    }
+
+    #[test]
+    fn a_tripped_budget_says_which_and_a_host_says_why() {
+        let (play, wave) = (PlayNo(0), WaveNo(1));
+        let tripped = EventKind::BudgetTripped {
+            play,
+            wave,
+            budget: BudgetKind::Unreachable,
+            bad: 4,
+            tolerated: 3,
+        };
+        let text = serde_json::to_string(&tripped).expect("it is written");
+        assert!(text.contains(r#""budget":"unreachable""#), "{text}");
+        assert_eq!(serde_json::from_str::<EventKind>(&text).expect("it is read"), tripped);
+
+        let ended = EventKind::HostFinished {
+            play,
+            host: HostName::new("ps-1"),
+            outcome: Outcome::Failed,
+            class: Some(FailureClass::Drifted),
+        };
+        let text = serde_json::to_string(&ended).expect("it is written");
+        assert!(text.contains(r#""class":"drifted""#), "{text}");
+        assert_eq!(serde_json::from_str::<EventKind>(&text).expect("it is read"), ended);
+    }
 
     #[test]
     fn events_of_journals_before_blocks_and_tags_are_read() {

@@ -20,5 +20,6 @@ pub use observer::Observer;
 pub use question::{Answer, AnsweredBy, Question, Reply};
 pub use result::RunResult;
 pub use state::{
-    Confirmation, HostState, IllegalEvent, PlayState, RunState, StepPart, StepState, WaveState,
+    Confirmation, HostState, IllegalEvent, PlayState, RunState, StepPart, StepState, Tripped,
+    WaveState,
 };

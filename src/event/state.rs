@@ -9,8 +9,8 @@ use super::{
     StopStage,
 };
 use crate::model::{
-    Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId,
-    TaskId, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure,
+    StepId, TaskId, WaveNo,
 };
 
 /// An event that cannot follow what came before it: a mistake in this program, or a journal that
@@ -93,6 +93,8 @@ pub struct HostState {
     pub steps: IndexMap<u16, StepState>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Why it ended badly.
+    pub class: Option<FailureClass>,
 }
 
 /// A wave so far.
@@ -104,6 +106,8 @@ pub struct WaveState {
     pub started: bool,
     /// Whether all its hosts are through.
     pub finished: bool,
+    /// When they were: the soak after it is counted from there.
+    pub finished_at: Option<Elapsed>,
     /// How its hosts ended, by outcome.
     pub ended: IndexMap<Outcome, usize>,
     /// Bad hosts that no longer count against its budget: the operator resumed after they had
@@ -116,6 +120,19 @@ impl WaveState {
     pub fn bad(&self) -> usize {
         self.ended.iter().filter(|(outcome, _)| !outcome.is_well()).map(|(_, hosts)| hosts).sum()
     }
+}
+
+/// A budget that was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tripped {
+    /// Which.
+    pub budget: BudgetKind,
+    /// The wave of the host that spent it.
+    pub wave: WaveNo,
+    /// Hosts that it counted.
+    pub bad: u32,
+    /// Hosts that it tolerates.
+    pub tolerated: u32,
 }
 
 /// A play so far.
@@ -131,8 +148,13 @@ pub struct PlayState {
     pub waves: Vec<WaveState>,
     /// Its hosts, in the order of the waves.
     pub hosts: IndexMap<HostName, HostState>,
-    /// Whether its budget tripped.
-    pub tripped: Option<(u32, u32)>,
+    /// The budget that tripped, the first of them.
+    pub tripped: Option<Tripped>,
+    /// Hosts that no longer count against its budgets: the operator resumed after they had tripped
+    /// one.
+    pub forgiven: IndexMap<BudgetKind, usize>,
+    /// The bad hosts that ended one after the other, up to now.
+    pub row: Vec<HostName>,
     /// The step that one host did for all and that failed.
     pub once_failed: Option<StepId>,
     /// What an operator was asked, by the task's place in the play.
@@ -154,16 +176,36 @@ impl PlayState {
     }
 
     /// A host is not through any more; it is before a step that it did.
-    fn take_up(&mut self, host: &HostName, task: u16) {
-        let Some(host) = self.hosts.get_mut(host) else { return };
+    fn take_up(&mut self, name: &HostName, task: u16) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
         host.rewind(task);
+        host.class = None;
         if let Some(outcome) = host.outcome.take() {
+            self.row.retain(|ended| ended != name);
             self.finished = false;
             reopen_wave(&mut self.waves, host.wave, outcome);
         }
     }
 
+    /// Hosts over all waves that a budget counts; none are counted so for the budgets that count
+    /// something else.
+    pub fn bad(&self, budget: BudgetKind) -> usize {
+        let is_counted = |host: &&HostState| {
+            host.outcome.is_some_and(|outcome| !outcome.is_well())
+                && match budget {
+                    BudgetKind::Fleet => true,
+                    BudgetKind::Unreachable => host.class == Some(FailureClass::Unreachable),
+                    BudgetKind::Auth => host.class == Some(FailureClass::AuthRejected),
+                    BudgetKind::Drifted => host.class == Some(FailureClass::Drifted),
+                    BudgetKind::Wave | BudgetKind::Consecutive => false,
+                }
+        };
+        self.hosts.values().filter(is_counted).count()
+    }
+
     fn reopen(&mut self, is_check: bool) {
+        let bad_of_play: IndexMap<BudgetKind, usize> =
+            BudgetKind::OF_PLAY.into_iter().map(|budget| (budget, self.bad(budget))).collect();
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
         let once_failed = self.once_failed.take();
         for (name, host) in &mut self.hosts {
@@ -180,6 +222,8 @@ impl PlayState {
                 }
             }
             if is_doubted && let Some(outcome) = host.outcome.take() {
+                host.class = None;
+                self.row.retain(|ended| ended != name);
                 self.finished = false;
                 reopen_wave(&mut self.waves, host.wave, outcome);
             }
@@ -190,6 +234,8 @@ impl PlayState {
             for (wave, bad) in self.waves.iter_mut().zip(bad) {
                 wave.forgiven = bad;
             }
+            self.forgiven = bad_of_play;
+            self.row.clear();
         }
     }
 }
@@ -198,6 +244,7 @@ impl PlayState {
 fn reopen_wave(waves: &mut [WaveState], wave: WaveNo, outcome: Outcome) {
     let Some(wave) = waves.get_mut(usize::from(wave.0)) else { return };
     wave.finished = false;
+    wave.finished_at = None;
     if let Some(ended) = wave.ended.get_mut(&outcome) {
         *ended = ended.saturating_sub(1);
     }
@@ -360,8 +407,8 @@ impl RunState {
         !reopened.is_through()
     }
 
-    /// Takes back what a resume does not take as settled: the stop, the open breaker, a tripped
-    /// budget, steps that were cancelled before their host was through, and steps whose effect is
+    /// Takes back what a resume does not take as settled: the stop, the open breaker, tripped
+    /// budgets, steps that were cancelled before their host was through, and steps whose effect is
     /// unknown, which are in doubt again, as is what one host did for all and failed after its
     /// change began. Doing it twice changes nothing.
     ///
@@ -451,12 +498,18 @@ impl RunState {
                 state.note.clone_from(note);
                 state.value = value.clone();
             }
-            EventKind::HostFinished { play, host, outcome } => {
-                self.finish_host(*play, host, *outcome)?;
+            EventKind::HostFinished { play, host, outcome, class } => {
+                self.finish_host(*play, host, *outcome, *class)?;
             }
-            EventKind::WaveFinished { play, wave } => self.wave(*play, *wave)?.finished = true,
-            EventKind::BudgetTripped { play, bad, tolerated, .. } => {
-                self.play(*play)?.tripped = Some((*bad, *tolerated));
+            EventKind::WaveFinished { play, wave } => {
+                let state = self.wave(*play, *wave)?;
+                state.finished = true;
+                state.finished_at = Some(elapsed);
+            }
+            EventKind::BudgetTripped { play, wave, budget, bad, tolerated } => {
+                let (budget, wave, bad, tolerated) = (*budget, *wave, *bad, *tolerated);
+                let tripped = Tripped { budget, wave, bad, tolerated };
+                self.play(*play)?.tripped.get_or_insert(tripped);
             }
             EventKind::OnceFailed { step } => {
                 self.play(step.task.play)?.once_failed = Some(step.clone());
@@ -520,12 +573,17 @@ impl RunState {
                 hosts: hosts.len(),
                 started: false,
                 finished: false,
+                finished_at: None,
                 ended: IndexMap::new(),
                 forgiven: 0,
             });
             for host in hosts {
-                let fresh =
-                    HostState { wave: WaveNo(number), steps: IndexMap::new(), outcome: None };
+                let fresh = HostState {
+                    wave: WaveNo(number),
+                    steps: IndexMap::new(),
+                    outcome: None,
+                    class: None,
+                };
                 if state.hosts.insert(host.clone(), fresh).is_some() {
                     return Err(format!("host {host} is in two waves"));
                 }
@@ -564,12 +622,21 @@ impl RunState {
         play: PlayNo,
         host: &HostName,
         outcome: Outcome,
+        class: Option<FailureClass>,
     ) -> Result<(), String> {
         let state = self.host(play, host)?;
         if state.outcome.replace(outcome).is_some() {
             return Err(format!("host {host} was through with the play"));
         }
+        state.class = class;
         let wave = state.wave;
+        let row = &mut self.play(play)?.row;
+        match outcome {
+            // A host on which every step was skipped says nothing.
+            Outcome::Skipped => {}
+            outcome if outcome.is_well() => row.clear(),
+            _ => row.push(host.clone()),
+        }
         *self.wave(play, wave)?.ended.entry(outcome).or_default() += 1;
         Ok(())
     }

@@ -28,14 +28,14 @@ pub use guid::{Guid, ParseGuidError};
 pub use host::{Credential, CredentialName, Host, Vars};
 pub use id::{HostName, PlayNo, RunId, StepId, TaskId, WaveNo};
 pub use inventory::{Group, Inventory, VarLevel, VarOrigin};
-pub use max_fail::MaxFail;
+pub use max_fail::{BudgetKind, MaxFail, Tolerance};
 pub use outcome::{FailureClass, Outcome, StepFailure};
 pub use parents::{Parents, is_same_server};
 pub use path::{ParsePathError, WindowsPath};
 pub use playbook::{
     ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
 };
-pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate};
+pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of};
 pub use read_only_select::ReadOnlySelect;
 pub use safeguards::Safeguards;
 pub use selector::{ParseSelectorError, Selector};

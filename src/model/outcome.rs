@@ -67,6 +67,8 @@ pub enum FailureClass {
     RemoteFault,
     /// We refused: outside the fence, too many matches, a state that must not be touched.
     Refused,
+    /// We refused because what was found is not what was recorded or looked at before.
+    Drifted,
     /// The effect was asked for and its outcome was never seen.
     InDoubt,
     /// The operator stopped the run.
@@ -87,6 +89,7 @@ impl FailureClass {
             | Self::TimedOut
             | Self::RemoteFault
             | Self::Refused
+            | Self::Drifted
             | Self::Cancelled
             | Self::Unconfirmed
             | Self::Bug => Outcome::Failed,
@@ -98,7 +101,10 @@ impl FailureClass {
     /// Whether a playbook may go on after it: the host answered, and is known not to be in the
     /// middle of something. A host that is lost, or that nobody knows the state of, is not rescued.
     pub fn is_rescuable(self) -> bool {
-        matches!(self, Self::Throttled | Self::TimedOut | Self::RemoteFault | Self::Refused)
+        matches!(
+            self,
+            Self::Throttled | Self::TimedOut | Self::RemoteFault | Self::Refused | Self::Drifted
+        )
     }
 
     /// Whether another attempt may help and does no harm by itself: a rejected logon that is tried

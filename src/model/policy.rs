@@ -35,16 +35,25 @@ impl Batch {
     pub fn of(self, total: usize) -> usize {
         let wanted = match self {
             Self::Hosts(count) => count as usize,
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a share between 0 and 100 of a host count is a host count"
-            )]
-            Self::Percent(share) => (total as f64 * share / 100.0).floor() as usize,
+            Self::Percent(share) => share_of(total, share),
         };
         wanted.max(1).min(total)
     }
+}
+
+/// A share of hosts, 0 to 100, rounded down: 0.57 % of 10,000 is 57.
+pub fn share_of(total: usize, percent: f64) -> usize {
+    // A share as it is written is seldom a binary fraction; what is a whole number to its writer
+    // is one here.
+    const GRAIN: f64 = 1e-9;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share between 0 and 100 of a host count is a host count"
+    )]
+    let hosts = (total as f64 * percent.clamp(0.0, 100.0) / 100.0 + GRAIN).floor() as usize;
+    hosts
 }
 
 impl FromStr for Batch {

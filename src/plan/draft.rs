@@ -10,7 +10,7 @@ use crate::event::RunMode;
 use crate::model::{
     Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Oracle,
     Order, Play, PlayNo, Playbook, Safeguards, Selector, TagChoice, TaskId, TimeScale, WaveNo,
-    WorkQuery,
+    WorkQuery, share_of,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -221,16 +221,15 @@ impl DraftPlay {
     }
 
     /// Bad hosts that a wave of this size tolerates, rounded down; the next one stops the play.
+    /// Without a share of its own a wave tolerates none, or, where the whole play has a budget, what
+    /// that tolerates.
     pub fn tolerated(&self, wave_hosts: usize) -> u32 {
-        let share = self.max_fail_percentage.unwrap_or(0.0).clamp(0.0, 100.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a share between 0 and 100 of a host count is a host count"
-        )]
-        let hosts = (wave_hosts as f64 * share / 100.0).floor() as u32;
-        hosts
+        let hosts = match self.max_fail_percentage {
+            Some(share) => share_of(wave_hosts, share),
+            None if self.safeguards.max_fail.fleet.is_some() => wave_hosts,
+            None => 0,
+        };
+        u32::try_from(hosts).unwrap_or(u32::MAX)
     }
 
     /// The waves' sizes and the bad hosts that each tolerates, for lint and plan.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::confirm::answered;
 use super::{clean_line, file_name, fold_hosts};
-use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage};
-use crate::model::{Elapsed, Now, Outcome, PlayNo};
+use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage, WaitReason};
+use crate::model::{Elapsed, Now, Outcome, PlayNo, format_span};
 
 /// Progress is told after this long, or after a twentieth of the hosts.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -18,17 +18,34 @@ pub struct PlainLines<W> {
     told_at: Elapsed,
     told_hosts: usize,
     told_ready: Option<u32>,
+    told_soak: Option<Elapsed>,
 }
 
 impl<W: Write + Send> PlainLines<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, told_at: Elapsed::ZERO, told_hosts: 0, told_ready: None }
+        Self { out, told_at: Elapsed::ZERO, told_hosts: 0, told_ready: None, told_soak: None }
     }
 
     fn line(&mut self, elapsed: Elapsed, text: &str) {
         // A reader that closed the pipe has what it wanted; the run goes on.
         let _closed = writeln!(self.out, "{:>7.1}s  {text}", elapsed.as_duration().as_secs_f64());
+    }
+
+    /// Tells once that nothing starts because the wave before is watched.
+    fn soaking(&mut self, now: Now, gauge: &Gauge) {
+        let soaks = gauge.waiting.iter().find(|(why, _)| *why == WaitReason::Soak);
+        let until = gauge.held_until.filter(|_| soaks.is_some());
+        if until == self.told_soak {
+            return;
+        }
+        self.told_soak = until;
+        if let (Some((_, hosts)), Some(until)) = (soaks, until) {
+            let left = format_span(until.since(now.elapsed));
+            let text =
+                format!("soak: nothing starts for {left}; {hosts} hosts wait in the next wave");
+            self.line(now.elapsed, &text);
+        }
     }
 
     fn progress(&mut self, play: PlayNo, now: Elapsed, state: &RunState) {
@@ -121,10 +138,11 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 self.line(at, &text);
             }
             EventKind::HostFinished { play, .. } => self.progress(*play, at, state),
-            EventKind::BudgetTripped { play, wave, bad, tolerated } => {
+            EventKind::BudgetTripped { play, wave, budget, bad, tolerated } => {
                 let text = format!(
-                    "play {play}  wave {wave}: {bad} bad hosts, {tolerated} tolerated; \
-                     nothing new starts"
+                    "play {play}  wave {wave}: {}, {tolerated} tolerated by {}; nothing new starts",
+                    budget.counts(*bad),
+                    budget.key()
                 );
                 self.line(at, &text);
             }
@@ -163,7 +181,8 @@ impl<W: Write + Send> Observer for PlainLines<W> {
         }
     }
 
-    fn tick(&mut self, now: Now, _gauge: &Gauge, state: &RunState) {
+    fn tick(&mut self, now: Now, gauge: &Gauge, state: &RunState) {
+        self.soaking(now, gauge);
         if let Some((play, _)) =
             state.plays.iter().rfind(|(_, play)| play.started && !play.finished)
             && now.elapsed.since(self.told_at) >= PROGRESS_EVERY

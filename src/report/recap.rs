@@ -10,6 +10,7 @@ use super::screen::outcomes;
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{
     Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState, StepState,
+    Tripped,
 };
 use crate::model::{HostName, Outcome, PlayNo, StepId, format_span};
 
@@ -154,12 +155,10 @@ fn one_play(
         let _infallible = write!(tally, "  not finished {}", play.hosts.len() - ended);
     }
     line(text, &count(play.hosts.len(), "host"), &tally);
-    if let Some((bad, tolerated)) = play.tripped {
-        line(
-            text,
-            "budget",
-            &paint.bad(&format!("{} bad, {tolerated} tolerated", count(bad as usize, "host"))),
-        );
+    if let Some(Tripped { budget, bad, tolerated, .. }) = play.tripped {
+        let (counted, key) = (budget.counts(bad), budget.key());
+        let told = format!("{counted}, {tolerated} tolerated by {key}");
+        line(text, "budget", &paint.bad(&told));
     }
     if let Some(step) = &play.once_failed {
         let what = format!("step {step} was to be done once for all hosts, and failed");

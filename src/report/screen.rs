@@ -48,7 +48,7 @@ pub fn frame(now: Now, gauge: &Gauge, state: &RunState, width: usize, paint: Pai
             lines.push(labelled("oracle", &clean_line(&failure.to_string(), width), width));
         }
     }
-    flow(&mut lines, gauge, width);
+    flow(&mut lines, now, gauge, width);
     oldest(&mut lines, now, gauge, state, width);
     failures(&mut lines, state, width, paint);
     match state.stopping {
@@ -104,7 +104,7 @@ fn totals(lines: &mut Vec<String>, play: &PlayState, paint: Paint) {
     lines.push(labelled("totals", &format!("{ended}/{} hosts  {tally}", play.hosts.len()), 200));
 }
 
-fn flow(lines: &mut Vec<String>, gauge: &Gauge, width: usize) {
+fn flow(lines: &mut Vec<String>, now: Now, gauge: &Gauge, width: usize) {
     for limit in gauge.limits.iter().filter(|limit| limit.by.is_none() && limit.booked > 0) {
         let mut text = format!("{} booked", limit.booked);
         if let Some(cap) = limit.cap {
@@ -128,6 +128,9 @@ fn flow(lines: &mut Vec<String>, gauge: &Gauge, width: usize) {
     if !waits.is_empty() {
         let _infallible = write!(text, "    waiting: {}", waits.join(", "));
     }
+    if let Some(until) = gauge.held_until {
+        let _infallible = write!(text, "    next in {}", format_span(until.since(now.elapsed)));
+    }
     lines.push(labelled("in flight", &text, width));
 }
 
@@ -137,6 +140,7 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Limit(name, None) => format!("{count} on {name}"),
         WaitReason::Throttle => format!("{count} on slow start"),
         WaitReason::Soak => format!("{count} on what the wave before causes"),
+        WaitReason::Budget => format!("{count} on the strict budget"),
         WaitReason::Once => format!("{count} on a task that runs once"),
         WaitReason::Delegate => format!("{count} on the host they delegate to"),
         WaitReason::Wave => format!("{count} on the wave"),

@@ -1,4 +1,4 @@
-//! How many hosts of a wave may end badly.
+//! How many hosts may end badly.
 
 /// A budget of B tolerates B bad hosts and is spent with the next one. It is looked at on every
 /// result; hosts that could not be reached, or whose outcome is unknown, are bad.
@@ -21,6 +21,22 @@ impl Budget {
 
     pub(super) fn is_spent(self) -> bool {
         self.bad.saturating_sub(self.forgiven) > self.tolerated
+    }
+
+    /// Whether the latest bad host spent it.
+    pub(super) fn is_just_spent(self) -> bool {
+        self.bad == self.tolerated().saturating_add(1)
+    }
+
+    /// Whether so many hosts and one more may end badly, and it is exceeded by one at most.
+    pub(super) fn has_room(self, in_flight: usize) -> bool {
+        let used = self.bad.saturating_sub(self.forgiven) as usize;
+        used.saturating_add(in_flight) <= self.tolerated as usize
+    }
+
+    /// Counts anew; nothing is forgiven any more, because nothing that was is counted.
+    pub(super) fn clear(&mut self) {
+        (self.bad, self.forgiven) = (0, 0);
     }
 
     /// Bad hosts, those that are forgiven included.

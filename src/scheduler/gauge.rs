@@ -14,13 +14,15 @@ impl Scheduler {
         let limits = self.limiter.waiting(now.elapsed).into_iter();
         let mut waiting: Vec<(WaitReason, usize)> =
             limits.map(|((name, by), steps)| (WaitReason::Limit(name, by), steps)).collect();
-        let held = self.hold(now).map(|hold| hold.why);
-        waiting.extend(waiting_hosts(play, held));
+        let held = self.hold(now);
+        let held_until = held.as_ref().and_then(|hold| hold.until);
+        waiting.extend(waiting_hosts(play, held.map(|hold| hold.why)));
         waiting.sort();
         Gauge {
             in_flight: in_flight(play),
             waiting,
             limits: self.limiter.gauges(now.elapsed),
+            held_until,
             window: play.ramp.window(),
         }
     }

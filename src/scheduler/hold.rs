@@ -16,7 +16,7 @@ pub(super) struct Hold {
 impl Scheduler {
     /// What holds up the hosts of the wave under way, or of the next one; the first that does.
     pub(super) fn hold(&self, now: Now) -> Option<Hold> {
-        self.soaking(now.elapsed)
+        self.soaking(now.elapsed).or_else(|| self.out_of_budget())
     }
 
     /// The wave before had its effect only when its soak is over.
@@ -24,5 +24,11 @@ impl Scheduler {
         let Stage::Running(play) = &self.stage else { return None };
         let until = play.soak_until.filter(|until| now < *until)?;
         Some(Hold { why: WaitReason::Soak, until: Some(until) })
+    }
+
+    /// With `strict`, the hosts in flight are as many as may end badly.
+    fn out_of_budget(&self) -> Option<Hold> {
+        let Stage::Running(play) = &self.stage else { return None };
+        (!play.may_take_more()).then_some(Hold { why: WaitReason::Budget, until: None })
     }
 }

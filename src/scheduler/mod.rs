@@ -13,6 +13,7 @@
 mod admission;
 mod bucket;
 mod budget;
+mod budgets;
 mod contract;
 mod ending;
 mod gauge;

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::budget::Budget;
+use super::budgets::Budgets;
 use super::ramp::Ramp;
 use crate::event::Phase;
-use crate::model::{Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo};
+use crate::model::{
+    BudgetKind, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo,
+};
 use crate::plan::{Course, DraftFlow, DraftHost, DraftPlay, Onward, Spot};
 
 /// Where a host stands in a play.
@@ -73,6 +76,8 @@ pub(super) struct HostRun {
     pub(super) delegates: BTreeMap<u16, HostName>,
     /// The worst of its steps so far.
     pub(super) so_far: Option<Outcome>,
+    /// Why the latest of its steps that ended badly did.
+    pub(super) class: Option<FailureClass>,
     pub(super) stay: Stay,
 }
 
@@ -85,6 +90,8 @@ pub(super) struct WaveRun {
     pub(super) budget: Budget,
     pub(super) is_started: bool,
     pub(super) is_finished: bool,
+    /// When all its hosts were through, in this process or an earlier one.
+    pub(super) finished_at: Option<Elapsed>,
 }
 
 /// A play under way.
@@ -95,6 +102,10 @@ pub(super) struct PlayRun {
     pub(super) hosts: Vec<HostRun>,
     places: HashMap<HostName, usize>,
     pub(super) waves: Vec<WaveRun>,
+    /// The budgets over all waves.
+    pub(super) budgets: Budgets,
+    /// Whether hosts are taken only while no budget could be exceeded by more than one of them.
+    is_strict: bool,
     /// The wave under way, or the next one.
     pub(super) wave: usize,
     /// Until when nothing more starts after the wave before.
@@ -130,6 +141,12 @@ impl PlayRun {
             hosts: Vec::new(),
             places: HashMap::new(),
             waves: Vec::new(),
+            budgets: Budgets::new(
+                &draft.safeguards.max_fail,
+                waves.iter().map(Vec::len).sum(),
+                |_| 0,
+            ),
+            is_strict: draft.safeguards.max_fail.strict,
             wave: 0,
             soak_until: None,
             queued: None,
@@ -158,6 +175,7 @@ impl PlayRun {
                     spot: Spot::default(),
                     delegates: host.map(|host| host.delegates.clone()).unwrap_or_default(),
                     so_far: None,
+                    class: None,
                     stay: Stay::Pending,
                 });
             }
@@ -167,6 +185,7 @@ impl PlayRun {
                 budget: Budget::new(draft.tolerated(names.len()), 0),
                 is_started: false,
                 is_finished: false,
+                finished_at: None,
             });
         }
         play.admission = admission;
@@ -281,15 +300,32 @@ impl PlayRun {
         self.hosts[place].stay = stay;
     }
 
-    /// Books that a host is through, in its wave and in the slow start.
-    pub(super) fn end(&mut self, place: usize, outcome: Outcome) {
+    /// Books that a host is through, in its wave, in the slow start and in the budgets, and returns
+    /// the budgets that it spent.
+    pub(super) fn end(&mut self, place: usize, outcome: Outcome) -> Vec<(BudgetKind, Budget)> {
         self.leave(place, Stay::Ended(outcome));
         self.ramp.host_ended(outcome.is_well());
-        let wave = &mut self.waves[self.hosts[place].wave];
+        let host = &self.hosts[place];
+        let wave = &mut self.waves[host.wave];
         wave.open = wave.open.saturating_sub(1);
+        let mut spent = Vec::new();
         if !outcome.is_well() {
             wave.budget.add_bad();
+            if wave.budget.is_just_spent() {
+                spent.push((BudgetKind::Wave, wave.budget));
+            }
         }
+        spent.extend(self.budgets.host_ended(outcome, host.class));
+        spent
+    }
+
+    /// Whether the budgets let another host be taken while those in flight are not through.
+    pub(super) fn may_take_more(&self) -> bool {
+        let in_flight = self.active.len();
+        let wave = self.waves.get(self.wave);
+        !self.is_strict
+            || (self.budgets.have_room(in_flight)
+                && wave.is_none_or(|wave| wave.budget.has_room(in_flight)))
     }
 
     /// Lets the hosts of a wave wait for admission, once.
@@ -339,6 +375,7 @@ impl PlayRun {
             host.add(outcome);
             return Ok(self.after(place));
         }
+        host.class = class;
         if !is_rescuable(outcome, class) {
             host.add(outcome);
             return Err(outcome);

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::budget::Budget;
+use super::budgets::Budgets;
 use super::play::{Once, PlayRun, is_rescuable};
 use super::ramp::Ramp;
 use super::scheduler::{Scheduler, Stage};
 use crate::event::{EventKind, HostState, OracleReport, PlayState, StepState};
 use crate::model::{
-    Cost, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepFailure, StepId, TaskId,
+    BudgetKind, Cost, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepFailure, StepId, TaskId,
 };
 use crate::plan::{DraftPlay, DraftTask, Onward, Resolution, Resumption};
 
@@ -113,14 +114,22 @@ impl Scheduler {
             wave.budget = Budget::new(wave.budget.tolerated(), forgiven);
             wave.is_started = told.started;
             wave.is_finished = told.finished;
+            wave.finished_at = told.finished_at;
         }
+        let forgiven = |kind| {
+            let hosts = state.forgiven.get(&kind).copied().unwrap_or_default();
+            u32::try_from(hosts).unwrap_or(u32::MAX)
+        };
+        run.budgets = Budgets::new(&draft.safeguards.max_fail, run.hosts.len(), forgiven);
         run.once = done_once(draft, state);
         let mut ends = Vec::new();
         for place in 0..run.hosts.len() {
             let name = run.hosts[place].name.clone();
             let Some(host) = state.hosts.get(&name) else { continue };
             if let Some(outcome) = host.outcome {
-                run.end(place, outcome);
+                run.hosts[place].class = host.class;
+                // What is spent is looked at when all are booked.
+                let _spent = run.end(place, outcome);
                 continue;
             }
             match self.go_on(&mut run, place, host, resumption) {
@@ -128,12 +137,18 @@ impl Scheduler {
                 GoesOn::Ends(outcome) => ends.push((place, outcome)),
             }
         }
+        // Hosts were booked in the order of the waves, not in that in which they ended.
+        run.budgets.set_row(state.row.len());
         // The slow start begins anew; what went before says nothing about now.
         run.ramp = Ramp::new(throttle);
-        let spent = run.waves.iter().position(|wave| wave.budget.is_spent());
+        // What tripped and was not forgiven stays so.
+        self.is_tripped |= state.tripped.is_some();
+        let spent = spent(&run);
+        self.is_tripped |= !spent.is_empty();
         self.stage = Stage::Running(run);
-        if let Some(wave) = spent {
-            self.tell_spent(number, wave);
+        // The journal was cut between a bad result and the trip that it caused.
+        for (wave, kind, budget) in spent {
+            self.tell_spent(number, PlayRun::wave_no(wave), kind, budget);
         }
         if let Some(step) = self.lost_once.take() {
             self.tell_once_failed(step);
@@ -280,16 +295,15 @@ impl Scheduler {
         });
         outcome
     }
+}
 
-    /// The journal was cut between a bad result and the trip that it caused.
-    fn tell_spent(&mut self, play: PlayNo, wave: usize) {
-        let Stage::Running(run) = &self.stage else { return };
-        let budget = run.waves[wave].budget;
-        let wave = PlayRun::wave_no(wave);
-        let (bad, tolerated) = (budget.bad(), budget.tolerated());
-        self.emit(EventKind::BudgetTripped { play, wave, bad, tolerated });
-        self.is_tripped = true;
-    }
+/// The budgets of a play that are spent, each with the place of the wave in which it was.
+fn spent(run: &PlayRun) -> Vec<(usize, BudgetKind, Budget)> {
+    let of_wave = run.waves.iter().position(|wave| wave.budget.is_spent());
+    let of_wave = of_wave.map(|wave| (wave, BudgetKind::Wave, run.waves[wave].budget));
+    let latest = run.waves.iter().rposition(|wave| wave.is_started).unwrap_or_default();
+    let of_play = run.budgets.spent().map(|(kind, budget)| (latest, kind, budget));
+    of_wave.into_iter().chain(of_play).collect()
 }
 
 /// The tasks that one host does for all and that are done.

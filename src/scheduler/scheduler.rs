@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::ending::Tally;
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
@@ -10,7 +11,8 @@ use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
 use crate::model::{
-    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
+    BudgetKind, Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure,
+    StepId, WaveNo,
 };
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
@@ -231,7 +233,10 @@ impl Scheduler {
         }
         let task = self.task(place).map(|task| task.flow).unwrap_or_default();
         let is_ignored = is_rescuable(outcome, class) && task.ignores_errors;
-        if class == Some(FailureClass::AuthRejected) && !self.is_tripped {
+        if class == Some(FailureClass::AuthRejected)
+            && !self.is_tripped
+            && !self.tolerates_rejections()
+        {
             self.emit(EventKind::BreakerOpened { host: step.host.clone() });
             self.trip();
         }
@@ -277,6 +282,13 @@ impl Scheduler {
     pub(super) fn tell_once_failed(&mut self, step: StepId) {
         self.emit(EventKind::OnceFailed { step });
         self.trip();
+    }
+
+    /// Whether the play declares that it goes on when a logon is rejected.
+    fn tolerates_rejections(&self) -> bool {
+        let Stage::Running(play) = &self.stage else { return false };
+        let draft = self.draft.plays.get(usize::from(play.number.0));
+        draft.is_some_and(|draft| draft.safeguards.max_fail.auth.is_some_and(|hosts| hosts > 0))
     }
 
     /// The task that a host is at.
@@ -388,11 +400,15 @@ impl Scheduler {
             if wave.open == 0 {
                 let is_news = wave.is_started && !wave.is_finished;
                 wave.is_finished = true;
+                if is_news {
+                    wave.finished_at = Some(now.elapsed);
+                }
+                let finished_at = wave.finished_at;
                 let wave = PlayRun::wave_no(play.wave);
                 play.wave += 1;
                 let soak = self.draft.plays[usize::from(number.0)].safeguards.soak;
-                let soak = soak.filter(|_| is_news).map(|soak| self.draft.scale.to_real(soak));
-                play.soak_until = soak.map(|soak| now.elapsed.plus(soak));
+                let soak = soak.map(|soak| self.draft.scale.to_real(soak));
+                play.soak_until = finished_at.zip(soak).map(|(at, soak)| at.plus(soak));
                 if is_news {
                     self.emit(EventKind::WaveFinished { play: number, wave });
                 }
@@ -509,30 +525,32 @@ impl Scheduler {
 
     pub(super) fn end_host(&mut self, place: usize, outcome: Outcome) {
         let Stage::Running(play) = &mut self.stage else { return };
-        play.end(place, outcome);
+        let spent = play.end(place, outcome);
         let (number, host) = (play.number, &play.hosts[place]);
-        let (name, wave) = (host.name.clone(), host.wave);
-        let budget = play.waves[wave].budget;
+        let (name, wave) = (host.name.clone(), PlayRun::wave_no(host.wave));
+        let class = host.class.filter(|_| !outcome.is_well());
         self.tally.add(outcome);
-        self.emit(EventKind::HostFinished { play: number, host: name, outcome });
+        self.emit(EventKind::HostFinished { play: number, host: name, outcome, class });
         // The breaker may have stopped the run with the same result; the budget is told all the
         // same, once.
-        if !outcome.is_well() && budget.is_spent() && !self.is_budget_told(wave) {
-            self.emit(EventKind::BudgetTripped {
-                play: number,
-                wave: PlayRun::wave_no(wave),
-                bad: budget.bad(),
-                tolerated: budget.tolerated(),
-            });
+        let is_spent = !spent.is_empty();
+        for (budget, spent) in spent {
+            self.tell_spent(number, wave, budget, spent);
+        }
+        if is_spent {
             self.trip();
         }
     }
 
-    /// Whether the wave's budget was spent before its latest bad host.
-    fn is_budget_told(&self, wave: usize) -> bool {
-        let Stage::Running(play) = &self.stage else { return true };
-        let budget = play.waves[wave].budget;
-        budget.bad() > budget.tolerated() + 1
+    pub(super) fn tell_spent(
+        &mut self,
+        play: PlayNo,
+        wave: WaveNo,
+        budget: BudgetKind,
+        spent: Budget,
+    ) {
+        let (bad, tolerated) = (spent.bad(), spent.tolerated());
+        self.emit(EventKind::BudgetTripped { play, wave, budget, bad, tolerated });
     }
 
     /// Nothing new starts; what reads goes on to its decision, what waits for a limit or for time to

@@ -377,7 +377,12 @@ fn once_failed() -> (Draft, RunState) {
             value: serde_json::Value::Null,
         },
         EventKind::OnceFailed { step },
-        EventKind::HostFinished { play, host: hosts[1].clone(), outcome: Outcome::Failed },
+        EventKind::HostFinished {
+            play,
+            host: hosts[1].clone(),
+            outcome: Outcome::Failed,
+            class: Some(FailureClass::RemoteFault),
+        },
         EventKind::RunFinished { result: RunResult::BudgetTripped },
     ];
     let events: Vec<Event> = (0..)
