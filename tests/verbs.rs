@@ -161,7 +161,7 @@ async fn a_start_mode_that_somebody_else_changed_is_not_put_back() {
     run(&session, "service", delayed).await;
 
     let failure = undo(&session, &record).await.expect_err("drift");
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     let now = read(&session, "service", json!({ "name": AGENT_SERVICE })).await;
     assert_eq!(now["start_mode"], "automatic_delayed");
     session.close().await;
@@ -244,7 +244,7 @@ async fn a_share_gets_what_the_article_asks_for_and_undo_restores_its_list() {
     let more = json!({ "name": PACKAGE_SHARE, "account": account, "rights": "change" });
     let (_, second) = run(&session, "share", more).await;
     let failure = undo(&session, &record).await.expect_err("drift");
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
 
     undo(&session, &second).await.expect("undone");
     undo(&session, &record).await.expect("undone");
@@ -289,11 +289,12 @@ async fn a_value_of_the_registry_is_set_where_it_is_as_expected() {
     let set = |data: &str, expect: &str| json!({ "key": key, "value": "MaxFileQSize(KB)", "data": data, "expect": expect });
 
     let failure = decide(&session, "registry", set("1024000", "7")).await.expect_err("drift");
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert!(failure.message.contains("`512000`, which was not expected"), "{}", failure.message);
     let (_, record) = run(&session, "registry", set("1024000", "512000")).await;
     assert_eq!(read(&session, "registry", size.clone()).await["data"], "1024000");
     let (_, other) = run(&session, "registry", set("7", "1024000")).await;
-    assert_eq!(undo(&session, &record).await.expect_err("drift").class, FailureClass::Refused);
+    assert_eq!(undo(&session, &record).await.expect_err("drift").class, FailureClass::Drifted);
     undo(&session, &other).await.expect("undone");
     undo(&session, &record).await.expect("undone");
     assert_eq!(read(&session, "registry", size).await["data"], "512000");

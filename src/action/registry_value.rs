@@ -318,10 +318,13 @@ one that this added; refused when it was changed since. Safe to repeat after a c
     fn decide(params: &Params, now: &Found) -> Verdict<Change> {
         match decide(params, now) {
             Ok(verdict) => verdict,
-            Err(why) => Verdict::Refuse(refused(format!(
-                "could not set the value `{}` of HKLM\\{}: {why}",
-                params.value, params.key.0
-            ))),
+            Err(Refusal { class, why }) => Verdict::Refuse(StepFailure::new(
+                class,
+                format!(
+                    "could not set the value `{}` of HKLM\\{}: {why}",
+                    params.value, params.key.0
+                ),
+            )),
         }
     }
 
@@ -356,7 +359,10 @@ one that this added; refused when it was changed since. Safe to repeat after a c
             return Ok(Applied { note, value: told(&now), was_so_already: true });
         }
         if present != *before {
-            return Err(not_set("it has changed since it was looked at"));
+            return Err(StepFailure::new(
+                FailureClass::Drifted,
+                format!("could not set {}: it has changed since it was looked at", what()),
+            ));
         }
         let input = json!({
             "key": key,
@@ -392,10 +398,30 @@ fn told(now: &Found) -> Value {
     json!({ "exists": now.value, "kind": now.kind, "data": now.data })
 }
 
-fn decide(params: &Params, now: &Found) -> Result<Verdict<Change>, String> {
+/// Why a value is not set.
+#[derive(Debug)]
+struct Refusal {
+    class: FailureClass,
+    why: String,
+}
+
+impl Refusal {
+    /// What is there is not what was expected.
+    fn drift(why: String) -> Self {
+        Self { class: FailureClass::Drifted, why }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { class: FailureClass::Refused, why }
+    }
+}
+
+fn decide(params: &Params, now: &Found) -> Result<Verdict<Change>, Refusal> {
     let Some(data) = &params.data else {
         if params.kind.is_some() || params.expect.is_some() || params.expect_absent {
-            return Err("`kind`, `expect` and `expect_absent` need `data`".to_owned());
+            return Err("`kind`, `expect` and `expect_absent` need `data`".to_owned().into());
         }
         let note = match (&now.data, now.key) {
             (Some(Value::String(text)), _) if now.value => text.chars().take(200).collect(),
@@ -406,18 +432,20 @@ fn decide(params: &Params, now: &Found) -> Result<Verdict<Change>, String> {
         return Ok(Verdict::Unchanged { note, value: told(now) });
     };
     if params.key.is_below(FIXED) || params.key.is_below(SECRET) {
-        return Err("the key is one that is never changed".to_owned());
+        return Err("the key is one that is never changed".to_owned().into());
     }
     if FIXED_VALUES.contains(&params.value.trim().to_lowercase().as_str()) {
-        return Err("the value is an identity, which is never changed".to_owned());
+        return Err("the value is an identity, which is never changed".to_owned().into());
     }
     if !now.key {
-        return Err("there is no such key".to_owned());
+        return Err("there is no such key".to_owned().into());
     }
     let before = now.datum()?;
     let kind = match (&before, params.kind) {
         (Some(before), Some(kind)) if before.kind != kind => {
-            return Err(format!("its kind is {} and not {}", before.kind.word(), kind.word()));
+            return Err(
+                format!("its kind is {} and not {}", before.kind.word(), kind.word()).into()
+            );
         }
         (Some(before), _) => before.kind,
         (None, kind) => kind.unwrap_or(Kind::String),
@@ -431,15 +459,19 @@ fn decide(params: &Params, now: &Found) -> Result<Verdict<Change>, String> {
         (Some(now), Some(expected), false) if now.data == kind.canonical(expected)? => {}
         (None, None, true) => {}
         (_, None, false) => {
-            return Err("say by `expect` or `expect_absent` what is there before".to_owned());
+            return Err("say by `expect` or `expect_absent` what is there before"
+                .to_owned()
+                .into());
         }
         (_, Some(_), true) => {
-            return Err("`expect` and `expect_absent` exclude each other".to_owned());
+            return Err("`expect` and `expect_absent` exclude each other".to_owned().into());
         }
         (Some(now), _, _) => {
-            return Err(format!("it holds `{}`, which was not expected", now.data));
+            return Err(Refusal::drift(format!("it holds `{}`, which was not expected", now.data)));
         }
-        (None, _, _) => return Err("it does not exist, which was not expected".to_owned()),
+        (None, _, _) => {
+            return Err(Refusal::drift("it does not exist, which was not expected".to_owned()));
+        }
     }
     Ok(Verdict::Change(Change {
         key: params.key.0.clone(),

@@ -336,7 +336,7 @@ restart may then happen twice.";
             Some((before, then)) if now.mode() == Some(before) => Some(then),
             Some(_) => {
                 return Err(StepFailure::new(
-                    FailureClass::Refused,
+                    FailureClass::Drifted,
                     format!(
                         "could not change the service `{name}`: its start mode has changed since \
                          it was looked at"

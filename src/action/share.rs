@@ -427,9 +427,10 @@ fn is_everybody(sid: &Sid) -> bool {
 fn next(change: &Change, now: &Found) -> Result<Option<&'static str>, StepFailure> {
     let name = &change.share;
     let drifted = || {
-        refused(format!(
-            "could not change the share `{name}`: it has changed since it was looked at"
-        ))
+        StepFailure::new(
+            FailureClass::Drifted,
+            format!("could not change the share `{name}`: it has changed since it was looked at"),
+        )
     };
     if !now.found {
         return match (&change.before, &change.after) {

@@ -75,14 +75,14 @@ impl Changer<'_> {
     ///
     /// # Errors
     ///
-    /// `Refused` when the folder has moved, or its list is neither the one before nor the one after.
+    /// `Drifted` when the folder has moved, or its list is neither the one before nor the one after.
     pub async fn exchange_descriptor(
         &self,
         change: &DescriptorChange,
     ) -> Result<DescriptorWritten, StepFailure> {
-        let refused = |reason: &str| {
+        let drifted = |reason: &str| {
             StepFailure::new(
-                FailureClass::Refused,
+                FailureClass::Drifted,
                 format!("could not change the rights on {}: {reason}", change.path),
             )
         };
@@ -90,14 +90,14 @@ impl Changer<'_> {
         let fence = self.fence();
         let is_there = match change.place {
             Place::Root if root.path != change.path => {
-                return Err(refused(&format!("{} is now {}", change.role, root.path)));
+                return Err(drifted(&format!("{} is now {}", change.role, root.path)));
             }
             Place::Root => fence.root(&root).await.map(|()| true)?,
             Place::Package => fence.package_folder(&root, &change.path).await?,
             Place::Alternate => fence.alternate(&change.path).await?,
         };
         if !is_there {
-            return Err(refused("it is gone"));
+            return Err(drifted("it is gone"));
         }
         let before = decode(change, &change.before)?;
         let after = decode(change, &change.after)?;
@@ -108,7 +108,7 @@ impl Changer<'_> {
             return Ok(DescriptorWritten::Already);
         }
         if !is_same(&now, &before) {
-            return Err(refused("they have changed since they were looked at"));
+            return Err(drifted("they have changed since they were looked at"));
         }
         // Without the request the server would forget that the inherited entries are inherited.
         let wanted = if after.control().has(Control::DACL_AUTO_INHERITED) {

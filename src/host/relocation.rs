@@ -170,7 +170,7 @@ impl Changer<'_> {
         let quarantine = match relocation.direction {
             Direction::Away => self.prepare_quarantine(&fence, run, root.path.drive()).await?,
             Direction::Back => QuarantinedRun::of(run, root.path.drive())
-                .ok_or_else(|| drifted(&root.path, "its volume has no quarantine"))?,
+                .ok_or_else(|| not_moved(&root.path, "its volume has no quarantine"))?,
         };
         let mut done = Relocated::default();
         let mut failed: Option<StepFailure> = None;
@@ -314,7 +314,7 @@ impl Changer<'_> {
                 return Ok(place);
             }
         }
-        Err(drifted(file.path(), "quarantine already holds too many files of this name"))
+        Err(not_moved(file.path(), "quarantine already holds too many files of this name"))
     }
 
     /// Whether the file at a path is the recorded one, by size and content.
@@ -367,7 +367,7 @@ pub(super) fn twin_of(wanted: &str, twin: u32) -> String {
 fn worse(first: Option<StepFailure>, second: StepFailure) -> StepFailure {
     let weight = |failure: &StepFailure| match failure.class {
         FailureClass::InDoubt => 2,
-        FailureClass::Refused => 0,
+        FailureClass::Refused | FailureClass::Drifted => 0,
         _ => 1,
     };
     match first {
@@ -376,7 +376,12 @@ fn worse(first: Option<StepFailure>, second: StepFailure) -> StepFailure {
     }
 }
 
+/// What is found is not what was recorded.
 fn drifted(path: &WindowsPath, reason: &str) -> StepFailure {
+    StepFailure::new(FailureClass::Drifted, format!("could not move {path}: {reason}"))
+}
+
+fn not_moved(path: &WindowsPath, reason: &str) -> StepFailure {
     StepFailure::new(FailureClass::Refused, format!("could not move {path}: {reason}"))
 }
 
@@ -404,7 +409,7 @@ impl super::Reader<'_> {
         let content = self.files().read(file.path(), LARGEST_FILE).await?;
         let wanted = format!("{}\\{}", file.role(), file.relative());
         let quarantine = QuarantinedRun::of(self.run(), file.path().drive())
-            .ok_or_else(|| drifted(file.path(), "its volume has no quarantine"))?;
+            .ok_or_else(|| not_moved(file.path(), "its volume has no quarantine"))?;
         for twin in 1..=MOST_TWINS {
             let to = twin_of(&wanted, twin);
             if self.files().metadata(&quarantine.place(&to)?).await?.is_some() {
@@ -420,7 +425,7 @@ impl super::Reader<'_> {
             };
             return Ok(Some((planned, content)));
         }
-        Err(drifted(file.path(), "quarantine already holds too many files of this name"))
+        Err(not_moved(file.path(), "quarantine already holds too many files of this name"))
     }
 
     /// The files of a run's quarantine that belong at `file`, newest first: planned to be moved back.
@@ -436,13 +441,13 @@ impl super::Reader<'_> {
     ) -> Result<Option<Move>, StepFailure> {
         let wanted = format!("{}\\{}", file.role(), file.relative());
         let quarantine = QuarantinedRun::of(run, file.path().drive())
-            .ok_or_else(|| drifted(file.path(), "its volume has no quarantine"))?;
+            .ok_or_else(|| not_moved(file.path(), "its volume has no quarantine"))?;
         // The first copy is the file as it was before the run touched it; later ones were written
         // by the agent meanwhile.
         let place = quarantine.place(&wanted)?;
         let Some(metadata) = self.files().metadata(&place).await? else { return Ok(None) };
         if metadata.attributes.is_directory() || metadata.attributes.is_link() {
-            return Err(drifted(file.path(), &format!("{place} is no file")));
+            return Err(not_moved(file.path(), &format!("{place} is no file")));
         }
         let content = self.files().read(&place, LARGEST_FILE).await?;
         Ok(Some(Move {

@@ -305,7 +305,7 @@ async fn rows_that_changed_since_they_were_read_stop_the_repair_and_the_undo() {
     cmdb.upsert_package_server_row(server(60), package(5), "Ready", Some("8")).unwrap();
     let drifted = tables(&cmdb);
     let failure = run.undo(&record).await.unwrap_err();
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert!(failure.message.contains("1 rows") && failure.message.contains("changed since"));
     assert!(tables(&cmdb) == drifted);
 

@@ -272,7 +272,7 @@ async fn one_folder_that_changed_meanwhile_stops_the_rest_and_says_how_far_it_ca
 
     let failure = apply(&host, &record.change).await.expect_err("drift");
 
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert!(failure.message.ends_with("(after 4 of 7 folders)"), "{failure}");
 }
 

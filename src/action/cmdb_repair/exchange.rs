@@ -77,6 +77,10 @@ impl Exchange {
     }
 }
 
+fn drifted(text: String) -> StepFailure {
+    StepFailure::new(FailureClass::Drifted, text)
+}
+
 fn conflict(text: String) -> StepFailure {
     StepFailure::new(FailureClass::RemoteFault, text)
 }
@@ -95,7 +99,7 @@ pub(super) async fn repair(change: &Exchange, at: &Changer<'_>) -> Result<Applie
     let off = differing(&forms_of(&seen, &change.rows.columns)?, &change.rows.forms_before());
     if off > 0 {
         transaction.roll_back().await;
-        return Err(conflict(format!(
+        return Err(drifted(format!(
             "{off} rows of {table} are not as they were when this was decided; nothing was changed"
         )));
     }
@@ -154,7 +158,7 @@ pub(super) async fn restore(change: &Exchange, at: &Changer<'_>) -> Result<Appli
     if seen != after {
         transaction.roll_back().await;
         let off = differing(&seen, &after);
-        return Err(refused(format!(
+        return Err(drifted(format!(
             "{off} rows of {table} were changed since; nothing was put back, the copy stays in {}",
             change.backup.table().quoted()
         )));

@@ -146,7 +146,7 @@ async fn a_start_mode_that_drifted_is_not_overwritten() {
 
     let failure = apply(&host, &change).await.expect_err("drift");
 
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert_eq!(host.ran(), ["service-state"]);
 }
 

@@ -58,7 +58,7 @@ async fn a_file_that_changed_since_the_plan_stays() {
     let session = host.session(1);
     let failure = changer(&session).relocate(&away).await.expect_err("drift");
 
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert_eq!(host.content(&snapshot()).as_deref(), Some("<snapshot version='8'/>"));
 }
 
@@ -94,7 +94,7 @@ async fn a_copy_that_somebody_exchanged_does_not_come_back() {
     let undo = host.session(2);
     let failure = changer(&undo).relocate(&away.inverse()).await.expect_err("another file");
 
-    assert_eq!(failure.class, FailureClass::Refused);
+    assert_eq!(failure.class, FailureClass::Drifted);
     assert_eq!(host.content(&snapshot()), None);
 }
 
