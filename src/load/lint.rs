@@ -1,10 +1,11 @@
 //! Notes about plays that can run and may not do what their author thinks.
 
 use super::LoadedInventory;
+use super::budgets;
 use super::fields;
 use super::source::Source;
 use super::yaml::{Entry, Span};
-use crate::model::{Batch, Play};
+use crate::model::{Batch, Play, share_of};
 
 /// Looks at a play as a whole.
 pub(super) fn play(
@@ -27,7 +28,12 @@ pub(super) fn play(
     if hosts.is_some_and(|hosts| hosts <= 1) {
         return;
     }
+    budgets::look(play, entries, inventory, source);
+    soak(play, entries, source);
     let Some(share) = play.max_fail_percentage else {
+        if play.safeguards.max_fail.fleet.is_some() {
+            return;
+        }
         source.warning("no-failure-budget", start, "the first failure stops this play").help(
             "it has no `max_fail_percentage`; `max_fail_percentage: 5` tolerates 5 % of a wave",
         );
@@ -43,7 +49,7 @@ pub(super) fn play(
             (Batch::Percent(_), _) => continue,
         };
         // A wave of one is a canary: that it may not fail is its purpose.
-        if size > 1 && share > 0.0 && tolerated(size, share) == 0 {
+        if size > 1 && share > 0.0 && share_of(size, share) == 0 {
             source
                 .warning(
                     "budget-of-nothing",
@@ -55,14 +61,13 @@ pub(super) fn play(
     }
 }
 
-/// The failures that a wave tolerates.
-fn tolerated(size: usize, share: f64) -> usize {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a share between 0 and 100 of a host count is a host count"
-    )]
-    let tolerated = (size as f64 * share / 100.0).floor() as usize;
-    tolerated
+/// Nothing soaks after the last wave.
+fn soak(play: &Play, entries: &[Entry<'_>], source: &mut Source<'_>) {
+    let Some(node) = fields::get(entries, "soak") else { return };
+    let is_one_wave = play.serial.is_empty() || play.serial == [Batch::Percent(100.0)];
+    if play.safeguards.soak.is_some() && is_one_wave {
+        source
+            .warning("soak-after-nothing", node.span, "`soak` waits between waves, and this is one")
+            .help("cut the play into waves, as in `serial: [1, 5%, 100%]`");
+    }
 }

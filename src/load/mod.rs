@@ -4,6 +4,7 @@
 //! that each message can name the place, what is allowed there and the nearest name.
 
 mod ambiguous;
+mod budgets;
 mod diagnostic;
 mod fields;
 mod flow;

@@ -11,11 +11,11 @@ use super::task::{self, Surroundings};
 use super::tasks::{self, Inherited, Reading, Shared};
 use super::templates::Known;
 use super::yaml::{Kind, Node};
-use super::{LoadedInventory, flow, lint, variables};
+use super::{LoadedInventory, budgets, flow, lint, variables};
 use crate::action::ActionKind;
 use crate::model::{
-    Batch, LimitName, LimitSpec, Limits, Oracle, Order, Play, PlayNo, Safeguards, Selector,
-    TimeScale, Unmet, Vars, WorkQuery,
+    Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
+    Selector, TimeScale, Unmet, Vars, WorkQuery,
 };
 
 const PLAY: Keys = Keys {
@@ -28,6 +28,8 @@ const PLAY: Keys = Keys {
         "serial",
         "throttle",
         "max_fail_percentage",
+        "max_fail",
+        "soak",
         "oracle",
         "limits",
         "vars",
@@ -36,11 +38,8 @@ const PLAY: Keys = Keys {
     ],
     later: &[
         ("gates", "leave it out; `serial` and `max_fail_percentage` stop a bad change"),
-        ("max_fail", "`max_fail_percentage` counts failed and unreachable hosts together"),
-        ("strict", "a small `serial` keeps few hosts in flight"),
         ("window", "start the run inside the window; `resume` continues it in the next one"),
         ("handlers", "write the task where it should run, with a `when`"),
-        ("soak", "end the playbook here and continue with a second one"),
     ],
     foreign: &[
         ("loop", "it is a key of a task"),
@@ -147,7 +146,12 @@ pub(super) fn read(
             .and_then(|node| fields::whole(node, 1, 10_000, source))
             .unwrap_or(Play::DEFAULT_THROTTLE),
         max_fail_percentage: get("max_fail_percentage").and_then(|node| percentage(node, source)),
-        safeguards: Safeguards::default(),
+        safeguards: Safeguards {
+            max_fail: get("max_fail")
+                .map_or_else(MaxFail::default, |node| budgets::read(node, source)),
+            soak: get("soak").and_then(|node| fields::span_of_time(node, source)),
+            ..Safeguards::default()
+        },
         limits,
         oracle: get("oracle").and_then(|node| oracle(node, has_work, source)),
         vars,

@@ -6,12 +6,13 @@ mod flow;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
 use crate::action::{self, ActionKind};
-use crate::model::{HostName, Limits};
+use crate::model::{HostName, Limits, MaxFail, Tolerance};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -254,6 +255,81 @@ fn a_budget_that_tolerates_nothing_is_pointed_out() {
     assert_eq!(rules(&notes("  serial: 3\n")), ["no-failure-budget"]);
     assert!(notes("  serial: [1, 50%]\n  max_fail_percentage: 30\n").is_empty());
     assert!(notes("  serial: 3\n  max_fail_percentage: 0\n").is_empty());
+}
+
+#[test]
+fn the_budgets_of_a_play_and_its_soak_are_read_as_they_were_meant() {
+    let loaded = play(
+        "- hosts: package_servers\n  serial: [1, 50%]\n  max_fail_percentage: 20\n  soak: 10 min\n  max_fail:\n    fleet: 10%\n    unreachable: 1\n    auth: 2\n    consecutive: 0\n    drifted: 0%\n    strict: true\n  tasks: [{ agent: update_configuration }]\n",
+    )
+    .unwrap_or_else(|found| panic!("{}", render(&found, false)));
+
+    let safeguards = &loaded.playbook.plays[0].safeguards;
+    assert_eq!(safeguards.soak, Some(Duration::from_secs(600)));
+    let expected = MaxFail {
+        fleet: Some(Tolerance::Percent(10.0)),
+        unreachable: Some(Tolerance::Hosts(1)),
+        auth: Some(2),
+        consecutive: Some(0),
+        drifted: Some(Tolerance::Percent(0.0)),
+        strict: true,
+    };
+    assert_eq!(safeguards.max_fail, expected);
+}
+
+#[test]
+fn budgets_that_can_never_stop_a_play_are_pointed_out() {
+    let head = "- hosts: package_servers\n  tasks: [{ agent: update_configuration }]\n";
+    let notes = |more: &str| {
+        let notes = play(&format!("{head}{more}")).expect("a play").notes;
+        notes.iter().map(|note| format!("{}: {}", note.rule, note.message)).collect::<Vec<_>>()
+    };
+    let one = |more: &str| match &notes(more)[..] {
+        [one] => one.clone(),
+        other => panic!("{other:?}"),
+    };
+
+    assert!(notes("  max_fail: { fleet: 2, unreachable: 1, consecutive: 1 }\n").is_empty());
+    assert!(
+        notes("  max_fail_percentage: 50\n  max_fail: { unreachable: 1, auth: 0 }\n").is_empty()
+    );
+    assert_eq!(
+        one("  max_fail: { fleet: 2, unreachable: 2 }\n"),
+        "budget-never-trips: `unreachable: 2` can never stop this play: `fleet: 2` stops it first"
+    );
+    assert_eq!(
+        one("  max_fail: { fleet: 10%, drifted: 30% }\n"),
+        "budget-never-trips: `drifted: 30%` can never stop this play: `fleet: 10%` stops it first"
+    );
+    assert_eq!(
+        one("  max_fail: { fleet: 100% }\n"),
+        "budget-never-trips: `fleet: 100%` can never stop this play: the play has 53 hosts"
+    );
+    assert_eq!(
+        one("  serial: 4\n  max_fail_percentage: 25\n  max_fail: { fleet: 13 }\n"),
+        "budget-never-trips: `fleet: 13` can never stop this play: the waves tolerate 13 together by \
+         `max_fail_percentage`"
+    );
+    assert_eq!(
+        one("  max_fail: { fleet: 1% }\n"),
+        "budget-of-nothing: 1 % of 53 hosts tolerates 0 failures"
+    );
+    assert_eq!(
+        notes("  max_fail: { unreachable: 3 }\n"),
+        [
+            "budget-never-trips: `unreachable: 3` can never stop this play: the first failure stops \
+             it",
+            "no-failure-budget: the first failure stops this play"
+        ]
+    );
+    assert_eq!(
+        one("  max_fail: { fleet: 0, strict: true }\n"),
+        "one-host-at-a-time: `strict` takes one host at a time here"
+    );
+    assert_eq!(
+        one("  max_fail_percentage: 50\n  soak: 5 min\n"),
+        "soak-after-nothing: `soak` waits between waves, and this is one"
+    );
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub use path::{ParsePathError, WindowsPath};
 pub use playbook::{
     ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
 };
-pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of};
+pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of, wave_sizes};
 pub use read_only_select::ReadOnlySelect;
 pub use safeguards::Safeguards;
 pub use selector::{ParseSelectorError, Selector};

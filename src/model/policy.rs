@@ -41,6 +41,25 @@ impl Batch {
     }
 }
 
+/// The sizes of the waves into which `serial` cuts a play's hosts; no sizes mean one wave of all.
+///
+/// A share is one of the *play's* hosts, rounded down and at least 1, not one of what is left, as
+/// in Ansible. The last size repeats until no host is left. A play has at most 65,535 waves: the
+/// last one takes what is left.
+pub fn wave_sizes(total: usize, serial: &[Batch]) -> Vec<usize> {
+    let mut sizes = serial.iter();
+    let mut size = total;
+    let (mut waves, mut left) = (Vec::new(), total);
+    while left > 0 {
+        size = sizes.next().map_or(size, |batch| batch.of(total));
+        let is_last = waves.len() == usize::from(u16::MAX - 1);
+        let take = if is_last { left } else { size.clamp(1, left) };
+        waves.push(take);
+        left -= take;
+    }
+    waves
+}
+
 /// A share of hosts, 0 to 100, rounded down: 0.57 % of 10,000 is 57.
 pub fn share_of(total: usize, percent: f64) -> usize {
     // A share as it is written is seldom a binary fraction; what is a whole number to its writer

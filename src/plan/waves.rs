@@ -1,24 +1,12 @@
 //! Cuts a play's hosts into waves.
 
-use crate::model::Batch;
+use crate::model::{Batch, wave_sizes};
 
-/// Cuts `hosts` into waves by the sizes of `serial`; no sizes mean one wave of all.
-///
-/// A share is one of the *play's* hosts, rounded down and at least 1, not one of what is left, as
-/// in Ansible. The last size repeats until no host is left. A play has at most 65,535 waves: the
-/// last one takes what is left.
+/// Cuts `hosts` into waves by the sizes of `serial`: see [`wave_sizes`].
 pub fn cut<T>(hosts: Vec<T>, serial: &[Batch]) -> Vec<Vec<T>> {
-    let total = hosts.len();
-    let mut sizes = serial.iter();
-    let mut size = total;
-    let mut waves = Vec::new();
+    let sizes = wave_sizes(hosts.len(), serial);
     let mut rest = hosts.into_iter();
-    while rest.len() > 0 {
-        size = sizes.next().map_or(size, |batch| batch.of(total));
-        let take = if waves.len() == usize::from(u16::MAX - 1) { rest.len() } else { size.max(1) };
-        waves.push(rest.by_ref().take(take).collect());
-    }
-    waves
+    sizes.into_iter().map(|size| rest.by_ref().take(size).collect()).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use fleetmend::event::{RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, Oracle, Order,
-    Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Unmet, WorkQuery,
+    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, MaxFail,
+    Oracle, Order, Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet,
+    WorkQuery,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -55,6 +56,7 @@ impl Case {
             0 => FailureClass::AuthRejected,
             1 | 2 => FailureClass::Unreachable,
             3 => FailureClass::TimedOut,
+            4 => FailureClass::Drifted,
             _ => FailureClass::RemoteFault,
         };
         let draw = |what| Draw {
@@ -229,9 +231,21 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
         any::<bool>(),
         prop::option::of(60..300_u64),
         any_flow(),
+        any_safeguards(),
     )
         .prop_map(
-            move |(sites, tasks, serial, order, budget, throttle, has_work, oracle, flow)| {
+            move |(
+                sites,
+                tasks,
+                serial,
+                order,
+                budget,
+                throttle,
+                has_work,
+                oracle,
+                flow,
+                safeguards,
+            )| {
                 let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
                     id: TaskId { play: PlayNo(0), task: number },
                     name: format!("Task {number}"),
@@ -271,7 +285,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                     serial,
                     throttle,
                     max_fail_percentage: budget,
-                    safeguards: Safeguards::default(),
+                    safeguards,
                     limits: limits.clone(),
                     oracle: oracle.map(|seconds| Oracle {
                         within: Duration::from_secs(seconds),
@@ -280,6 +294,34 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                 }
             },
         )
+}
+
+/// Budgets of a play over all its waves, and a soak between them.
+fn any_safeguards() -> impl Strategy<Value = Safeguards> {
+    let tolerance = || {
+        let some = prop_oneof![
+            (0..5_u32).prop_map(Tolerance::Hosts),
+            (0..=10_u32).prop_map(|share| Tolerance::Percent(f64::from(share * 10))),
+        ];
+        prop::option::weighted(0.3, some)
+    };
+    let count = || prop::option::weighted(0.3, 0..4_u32);
+    let max_fail = (tolerance(), tolerance(), count(), count(), tolerance(), any::<bool>())
+        .prop_map(|(fleet, unreachable, auth, consecutive, drifted, strict)| MaxFail {
+            fleet,
+            unreachable,
+            auth,
+            consecutive,
+            drifted,
+            strict,
+        });
+    let soak = prop::option::weighted(0.3, (1..600_u64).prop_map(Duration::from_secs));
+    let declared = prop_oneof![1 => Just(MaxFail::default()), 2 => max_fail];
+    (declared, soak).prop_map(|(max_fail, soak)| Safeguards {
+        max_fail,
+        soak,
+        ..Safeguards::default()
+    })
 }
 
 /// The flow of up to seven tasks, blocks among them, and tasks that are delegated.
