@@ -18,6 +18,6 @@ mod task;
 pub use config::{DriverConfig, Endpoints, Orders};
 pub use driver::{DriveError, Driver};
 pub use foresee::{Foreseen, foresee, is_worth_foreseeing};
-pub use logon::GuardedConnector;
+pub use logon::{BookError, FirstLogonRight, GuardedConnector, RejectionBook};
 pub use operator::{NobodyThere, Operator};
 pub use sources::{SourceQuestion, ask_sources};

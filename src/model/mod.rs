@@ -13,6 +13,7 @@ mod path;
 mod playbook;
 mod policy;
 mod read_only_select;
+mod rejection;
 mod safeguards;
 mod selector;
 mod sourced;
@@ -37,6 +38,7 @@ pub use playbook::{
 };
 pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of, wave_sizes};
 pub use read_only_select::ReadOnlySelect;
+pub use rejection::{CredentialVersion, Rejection};
 pub use safeguards::Safeguards;
 pub use selector::{ParseSelectorError, Selector};
 pub use sourced::{Ambiguous, HostOrigin, InventorySource, Merged, SourcedServer};

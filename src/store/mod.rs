@@ -1,12 +1,13 @@
 //! What survives the process: journals of runs, the index of runs, and who holds which host.
 //!
 //! A state directory has one `runs/<id>.db` for each run, with its events in order, each chained to
-//! the one before by a hash, one `state.db` with the index of runs and the leases on hosts, and
-//! `examinations.db` with what diagnoses saw. A
+//! the one before by a hash, one `state.db` with the index of runs and the leases on hosts and
+//! the rejected credentials, and `examinations.db` with what diagnoses saw. A
 //! process that is killed loses its leases at once, because they hold only as long as the lock on
 //! `runs/<id>.lock`, which the operating system frees.
 
 mod chain;
+mod credentials;
 mod examinations;
 mod journal;
 mod lease;
@@ -17,6 +18,7 @@ mod state_dir;
 mod verify;
 mod writer;
 
+pub use credentials::{CredentialBook, FirstLogon};
 pub use examinations::Keep;
 pub use journal::{JournalFileError, RunJournal};
 pub use lease::{HeldHost, LiveRun};

@@ -316,7 +316,7 @@ impl StateDir {
         self.path.join(name)
     }
 
-    fn index(&self) -> Result<Connection, StateDirError> {
+    pub(super) fn index(&self) -> Result<Connection, StateDirError> {
         let path = self.index_path();
         open_database(&path).map_err(|source| StateDirError::Sqlite { path: path.clone(), source })
     }

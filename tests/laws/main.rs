@@ -1,5 +1,6 @@
 //! Laws: what must hold for every playbook, fleet and timing, on a virtual clock.
 
+mod budgets;
 mod case;
 mod dependencies;
 mod layering;
@@ -7,4 +8,5 @@ mod playbooks;
 mod procedures;
 mod resuming;
 mod scheduling;
+mod tables;
 mod world;

@@ -8,6 +8,10 @@ use fleetmend::plan::{Answers, ResumeError, resume};
 use fleetmend::scheduler::Command;
 use proptest::prelude::*;
 
+use crate::budgets::{
+    budgets_tolerate_exactly_what_they_say, hosts_end_for_the_reason_of_a_step,
+    nothing_starts_while_a_wave_soaks,
+};
 use crate::case::{Case, any_case};
 use crate::scheduling::{blocks_are_walked_as_they_are_written, the_journal_holds_nothing_twice};
 use crate::world::{Entry, World};
@@ -104,6 +108,7 @@ fn go_on(case: &Case, full: &World<'_>, length: usize) {
         .map(|(id, _)| id)
         .collect();
 
+    let left = resumption.state.clone();
     let world = World::resumed(case, before, resumption).drive();
 
     for (_, entry) in &world.log {
@@ -113,6 +118,9 @@ fn go_on(case: &Case, full: &World<'_>, length: usize) {
         }
     }
     draws_remember_the_cut(case, &world);
+    budgets_tolerate_exactly_what_they_say(case, &left, &world);
+    hosts_end_for_the_reason_of_a_step(&world);
+    nothing_starts_while_a_wave_soaks(case, &world);
     blocks_are_walked_as_they_are_written(case, &world);
     the_journal_holds_nothing_twice(case, &world);
     if full.is_cut_short() || world.is_cut_short() || !undecided.is_empty() {

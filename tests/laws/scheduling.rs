@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use fleetmend::event::{EventKind, RunResult};
+use fleetmend::event::{EventKind, RunResult, RunState};
 use fleetmend::model::{Cost, HostName, LimitName, Outcome, PlayNo, StepId, Unmet};
 use fleetmend::scheduler::{Command, Input};
 use proptest::prelude::*;
 
+use crate::budgets::{
+    budgets_tolerate_exactly_what_they_say, hosts_end_for_the_reason_of_a_step,
+    nothing_starts_while_a_wave_soaks,
+};
 use crate::case::{Case, any_case};
 use crate::world::{Entry, World};
 
@@ -24,7 +28,9 @@ proptest! {
         waves_come_one_after_the_other(&world);
         steps_of_a_host_come_one_after_the_other_and_end_once(&world);
         nothing_starts_once_the_run_is_stopped(&world);
-        budgets_tolerate_exactly_what_they_say(&case, &world);
+        budgets_tolerate_exactly_what_they_say(&case, &RunState::default(), &world);
+        hosts_end_for_the_reason_of_a_step(&world);
+        nothing_starts_while_a_wave_soaks(&case, &world);
         a_run_that_nothing_stopped_ends_every_host(&case, &world);
         nothing_is_applied_in_check_mode(&case, &world);
         blocks_are_walked_as_they_are_written(&case, &world);
@@ -225,41 +231,6 @@ fn nothing_starts_once_the_run_is_stopped(world: &World<'_>) {
                 assert!(!is_stopped, "{command:?} after the stop");
             }
             Entry::In(_) | Entry::Out(_) => {}
-        }
-    }
-}
-
-fn budgets_tolerate_exactly_what_they_say(case: &Case, world: &World<'_>) {
-    let mut waves: BTreeMap<HostName, (usize, u32)> = BTreeMap::new();
-    let mut bad: BTreeMap<usize, u32> = BTreeMap::new();
-    let mut is_due = false;
-    for (_, entry) in &world.log {
-        let Entry::Out(command) = entry else { continue };
-        if is_due {
-            let is_told = matches!(command, Command::Emit(EventKind::BudgetTripped { .. }));
-            assert!(is_told, "{command:?} where the budget was spent");
-        }
-        is_due = false;
-        match command {
-            Command::Emit(EventKind::PlayStarted { play, waves: all }) => {
-                (waves, bad) = (BTreeMap::new(), BTreeMap::new());
-                let draft = &case.draft.plays[usize::from(play.0)];
-                for (number, hosts) in all.iter().enumerate() {
-                    let tolerated = draft.tolerated(hosts.len());
-                    waves.extend(hosts.iter().map(|h| (h.clone(), (number, tolerated))));
-                }
-            }
-            Command::Emit(EventKind::HostFinished { host, outcome, .. }) if !outcome.is_well() => {
-                let (wave, tolerated) = waves[host];
-                let bad = bad.entry(wave).or_default();
-                *bad += 1;
-                is_due = *bad == tolerated + 1;
-            }
-            Command::Emit(EventKind::BudgetTripped { wave, bad: told, tolerated, .. }) => {
-                assert_eq!(Some(told), bad.get(&usize::from(wave.0)));
-                assert_eq!(*told, tolerated + 1);
-            }
-            _ => {}
         }
     }
 }
