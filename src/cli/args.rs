@@ -47,6 +47,9 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// List the runs on this controller, prove that their journals are whole, or forget old ones
     Runs(RunsArgs),
+    /// Credentials: how they stand on this controller, and the one logon that proves one
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Describe the actions that playbooks can use
     Actions(ActionsArgs),
     /// The simulated fleet, for rehearsals
@@ -319,6 +322,40 @@ pub(super) struct PruneArgs {
     /// Do not ask before runs are forgotten
     #[arg(short = 'y', long)]
     pub yes: bool,
+}
+
+/// `fleetmend credential`
+#[derive(Debug, Subcommand)]
+pub(super) enum CredentialCommand {
+    /// List the credentials that an inventory names, and which of them were rejected
+    List(CredentialListArgs),
+    /// Make one logon with a credential; one that succeeds lets runs use it again
+    Test(CredentialTestArgs),
+}
+
+/// `fleetmend credential list`
+#[derive(Debug, Args)]
+pub(super) struct CredentialListArgs {
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: PathBuf,
+}
+
+/// `fleetmend credential test`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 the logon succeeded, 4 it was rejected or the host could not be \
+    reached, 7 invalid input, 70 a bug."
+)]
+pub(super) struct CredentialTestArgs {
+    /// The credential's name, as the inventory has it
+    pub name: String,
+    /// The inventory
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: PathBuf,
+    /// The host to log on to [default: the first that uses the credential]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
 }
 
 /// `fleetmend actions`

@@ -13,7 +13,7 @@ use super::error::Failure;
 use super::lab::{LabReport, RunningLab};
 use super::launch::{self, Show};
 use super::run::{self, RunRequest};
-use super::{environment, files, fleet, output};
+use super::{environment, files, fleet, output, rejections};
 use crate::event::{RunResult, RunState};
 use crate::host::{Session, SessionConfig, not_ready_packages};
 use crate::lab::{Broken, Cause};
@@ -74,7 +74,7 @@ async fn repair_in(
 ) -> Result<RunState, Failure> {
     let inventory = files::inventory(lab.inventory())?;
     if !args.json {
-        let rows = ask_cmdb(lab.inventory()).await?;
+        let rows = ask_cmdb(state_dir, lab.inventory()).await?;
         output::result(&prologue(args, &rows, environment::paint_stdout()));
     }
     let playbook = folder.0.join(PLAYBOOK_NAME);
@@ -101,11 +101,12 @@ async fn repair_in(
 }
 
 /// The pairs that are not well, as the CMDB says before anything is done.
-async fn ask_cmdb(inventory: &Path) -> Result<Vec<WorkRow>, Failure> {
+async fn ask_cmdb(state_dir: &StateDir, inventory: &Path) -> Result<Vec<WorkRow>, Failure> {
     let file = files::inventory(inventory)?;
     let fleet = fleet::fleet(&file, |host| host.vars.contains_key("cmdb"))?;
     let asked = fleet.hosts.values().find(|host| host.vars.contains_key("cmdb"));
     let Some(host) = asked else { return Ok(Vec::new()) };
+    let connector = rejections::connector(state_dir, &fleet, &file.path)?;
     let endpoints = fleet.endpoints.get(&host.name).cloned().unwrap_or_default();
     let session = Session::new(SessionConfig {
         run: RunId::new(uuid::Uuid::nil()),
@@ -115,7 +116,7 @@ async fn ask_cmdb(inventory: &Path) -> Result<Vec<WorkRow>, Failure> {
         winrm: None,
         smb: None,
         cmdb: endpoints.cmdb,
-        connector: launch::connector(),
+        connector,
     });
     let deadline = Deadline::after(Duration::from_secs(30));
     let mut rows = not_ready_packages(&session.reader(deadline, Arc::from([]))).await;

@@ -47,7 +47,7 @@ pub(super) async fn diagnose(cli: &Cli, args: &DiagnoseArgs) -> Result<RunResult
     let mut before: Option<Diagnosis> = None;
     let mut number = 0;
     loop {
-        let look = look(&state_dir, args).await?;
+        let look = look(cli, &state_dir, args).await?;
         let result = launch::result_of(&look.state);
         show(args, &look, before.as_ref())?;
         // What was not looked at to its end says nothing of the fleet.
@@ -69,8 +69,8 @@ pub(super) async fn diagnose(cli: &Cli, args: &DiagnoseArgs) -> Result<RunResult
 }
 
 /// One examination with its diagnosis; it is kept for the next one.
-async fn look(state_dir: &StateDir, args: &DiagnoseArgs) -> Result<Look, Failure> {
-    let file = sources::resolve(files::inventory(&args.inventory)?).await?;
+async fn look(cli: &Cli, state_dir: &StateDir, args: &DiagnoseArgs) -> Result<Look, Failure> {
+    let file = sources::resolve(cli, files::inventory(&args.inventory)?).await?;
     let selector = inventory::selector(&args.pattern, &file.loaded.inventory)?;
     let fleet = file.loaded.inventory.clone();
     let scale = file.loaded.settings.time_scale;

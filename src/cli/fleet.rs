@@ -23,6 +23,76 @@ pub(super) struct Fleet {
     pub hosts: IndexMap<HostName, Host>,
     /// Where those that a run may touch answer.
     pub endpoints: HashMap<HostName, Endpoints>,
+    /// As whom these are logged on to.
+    pub uses: Vec<CredentialUse>,
+}
+
+/// What a credential is a logon for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Logon {
+    /// A host, over WinRM and SMB.
+    Windows,
+    /// A CMDB, to read or to change it.
+    Cmdb,
+}
+
+/// A credential at a place where it is used.
+#[derive(Debug, Clone)]
+pub(super) struct CredentialUse {
+    /// The credential's name.
+    pub name: CredentialName,
+    /// What it is a logon for.
+    pub logon: Logon,
+    /// Where, with user and password.
+    pub target: Target,
+}
+
+/// A credential that a host names.
+#[derive(Debug, Clone)]
+pub(super) struct NamedUse {
+    /// The credential's name.
+    pub name: CredentialName,
+    /// The host.
+    pub host: HostName,
+    /// User and password; none where nobody but a person at the terminal knows them.
+    pub found: Option<Credential>,
+}
+
+/// The credentials that the hosts of an inventory's file name; nobody is asked for them.
+///
+/// # Errors
+///
+/// A host's variables hold something else than they should.
+pub(super) fn quiet_uses(file: &InventoryFile) -> Result<Vec<NamedUse>, Failure> {
+    let mut purse = Purse::new(file);
+    let mut uses = Vec::new();
+    for host in file.loaded.inventory.hosts() {
+        let settings = settings_of(&host)?;
+        let mut named = |name: &Option<CredentialName>, address: &str, user: Option<&String>| {
+            let Some(name) = name else { return Ok(()) };
+            let found = purse.find_quietly(name, address)?.map(|found| Credential {
+                user: user.cloned().unwrap_or(found.user),
+                password: found.password,
+            });
+            uses.push(NamedUse { name: name.clone(), host: host.name.clone(), found });
+            Ok(())
+        };
+        named(&settings.credential, &settings.address, settings.user.as_ref())?;
+        if let Some(cmdb) = &settings.cmdb {
+            named(&cmdb.credential, &cmdb.server, None)?;
+            named(&cmdb.writer_credential, &cmdb.server, None)?;
+        }
+    }
+    Ok(uses)
+}
+
+fn settings_of(host: &Host) -> Result<HostSettings, Failure> {
+    HostSettings::of(host).map_err(|errors| {
+        let mut failure =
+            Failure::input(format!("could not use the variables of host {}", host.name));
+        failure.causes.extend(errors.iter().map(ToString::to_string));
+        failure
+    })
 }
 
 /// Makes endpoints for the hosts that `is_wanted` picks; every credential is found once, and asked
@@ -38,20 +108,19 @@ pub(super) fn fleet(
     let hosts: IndexMap<HostName, Host> =
         file.loaded.inventory.hosts().map(|host| (host.name.clone(), host)).collect();
     let mut purse = Purse::new(file);
-    let mut endpoints = HashMap::new();
+    let (mut endpoints, mut uses) = (HashMap::new(), Vec::new());
     for host in hosts.values().filter(|host| is_wanted(host)) {
-        endpoints.insert(host.name.clone(), endpoints_of(host, &mut purse)?);
+        endpoints.insert(host.name.clone(), endpoints_of(host, &mut purse, &mut uses)?);
     }
-    Ok(Fleet { hosts, endpoints })
+    Ok(Fleet { hosts, endpoints, uses })
 }
 
-fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure> {
-    let settings = HostSettings::of(host).map_err(|errors| {
-        let mut failure =
-            Failure::input(format!("could not use the variables of host {}", host.name));
-        failure.causes.extend(errors.iter().map(ToString::to_string));
-        failure
-    })?;
+fn endpoints_of(
+    host: &Host,
+    purse: &mut Purse<'_>,
+    uses: &mut Vec<CredentialUse>,
+) -> Result<Endpoints, Failure> {
+    let settings = settings_of(host)?;
     let own = match &settings.credential {
         Some(name) => Some(purse.find(name, &settings.address)?),
         None => None,
@@ -91,8 +160,19 @@ fn endpoints_of(host: &Host, purse: &mut Purse<'_>) -> Result<Endpoints, Failure
         }
     };
     let transport = settings.winrm.transport.name().to_owned();
+    let winrm = own.as_ref().map(|own| target(own, settings.winrm.port, Some(transport)));
+    let of_cmdb = settings.cmdb.as_ref();
+    let reader = of_cmdb.and_then(|at| at.credential.as_ref()).or(settings.credential.as_ref());
+    let names = [
+        (settings.credential.as_ref(), Logon::Windows, winrm.as_ref()),
+        (reader, Logon::Cmdb, cmdb.as_ref()),
+        (of_cmdb.and_then(|at| at.writer_credential.as_ref()), Logon::Cmdb, cmdb_writer.as_ref()),
+    ];
+    uses.extend(names.into_iter().filter_map(|(name, logon, target)| {
+        Some(CredentialUse { name: name?.clone(), logon, target: target?.clone() })
+    }));
     Ok(Endpoints {
-        winrm: own.as_ref().map(|own| target(own, settings.winrm.port, Some(transport))),
+        winrm,
         smb: own.as_ref().map(|own| target(own, settings.smb_port, None)),
         cmdb,
         cmdb_writer,

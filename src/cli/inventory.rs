@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::args::InventoryArgs;
+use super::args::{Cli, InventoryArgs};
 use super::error::Failure;
 use super::{environment, files, output, sources};
 use crate::event::RunResult;
@@ -12,8 +12,8 @@ use crate::model::{Host, HostName, HostOrigin, Inventory, Selector, VarLevel};
 use crate::report::clean_line;
 
 /// Shows hosts, as a table or JSON, or explains a variable.
-pub(super) async fn inventory(args: &InventoryArgs) -> Result<RunResult, Failure> {
-    let file = sources::resolve(files::inventory(&args.inventory)?).await?;
+pub(super) async fn inventory(cli: &Cli, args: &InventoryArgs) -> Result<RunResult, Failure> {
+    let file = sources::resolve(cli, files::inventory(&args.inventory)?).await?;
     let inventory = &file.loaded.inventory;
     if let Some([host, var]) = args.explain.as_deref() {
         output::result(&explain(inventory, host, var)?);

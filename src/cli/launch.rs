@@ -9,14 +9,13 @@ use super::args::Cli;
 use super::error::{Failure, FailureKind};
 use super::{environment, output, signals};
 use crate::action::{self, Replay};
-use crate::engine::{DriveError, Driver, DriverConfig, GuardedConnector};
+use crate::engine::{DriveError, Driver, DriverConfig};
 use crate::event::{EventKind, Observer, RunResult, RunState};
 use crate::model::RunId;
 use crate::plan::ActionTraits;
 use crate::report::{JsonLines, PlainLines, Screen, recap};
 use crate::scheduler::Scheduler;
 use crate::store::{LiveRun, StateDir};
-use crate::transport::{Connector, NetworkConnector};
 
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +70,6 @@ pub(super) fn action_traits(name: &str) -> ActionTraits {
             is_idle: action.is_idle(),
         },
     )
-}
-
-/// The connector of the network, with the guard on credentials.
-pub(super) fn connector() -> Arc<dyn Connector> {
-    Arc::new(GuardedConnector::new(Arc::new(NetworkConnector)))
 }
 
 /// The wall clock, for the index of runs.

@@ -3,6 +3,7 @@
 mod actions;
 mod approvals;
 mod args;
+mod credential;
 mod credentials;
 mod demo;
 mod diagnose;
@@ -17,6 +18,7 @@ mod lint;
 mod logging;
 mod output;
 mod past;
+mod rejections;
 mod resume;
 mod run;
 mod runs;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::event::RunResult;
-use args::{Cli, Command, LabCommand};
+use args::{Cli, Command, CredentialCommand, LabCommand};
 use error::Failure;
 
 /// Runs the program with the arguments of the process.
@@ -60,7 +62,7 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
     match &cli.command {
         Command::Actions(args) => actions::actions(args),
         Command::Lint(args) => lint::lint(args),
-        Command::Inventory(args) => block_on(inventory::inventory(args)),
+        Command::Inventory(args) => block_on(inventory::inventory(cli, args)),
         Command::Run(args) => block_on(run::run(cli, args)),
         Command::Diagnose(args) => block_on(diagnose::diagnose(cli, args)),
         Command::Resume(args) => block_on(resume::resume(cli, args)),
@@ -68,6 +70,8 @@ fn dispatch(cli: &Cli) -> Result<RunResult, Failure> {
         Command::Show(args) => show::show(cli, args),
         Command::Export(args) => show::export(cli, args),
         Command::Runs(args) => runs::runs(cli, args),
+        Command::Credential(CredentialCommand::List(args)) => credential::list(cli, args),
+        Command::Credential(CredentialCommand::Test(args)) => block_on(credential::test(cli, args)),
         Command::Demo(args) => block_on(demo::demo(cli, args)),
         Command::Lab(LabCommand::Up(args)) => block_on(lab::up(args)),
     }

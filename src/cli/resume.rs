@@ -7,7 +7,7 @@ use super::approvals::Approvals;
 use super::args::{Cli, ResumeArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, output, past};
+use super::{files, fleet, output, past, rejections};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult};
 use crate::model::{Host, HostName, Selector};
@@ -80,6 +80,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     };
     let fleet =
         fleet::fleet(&inventory, |host| is_touched(host) || host.vars.contains_key("cmdb"))?;
+    let connector = rejections::connector(&state_dir, &fleet, &inventory.path)?;
     let held: Vec<HostName> = fleet
         .hosts
         .values()
@@ -107,7 +108,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         extra_vars: run.header.extra_vars,
         operator: Arc::new(approvals),
         unfinished: launch::unfinished(&state_dir, run.id)?,
-        connector: launch::connector(),
+        connector,
     };
     let state = launch::drive(Launch {
         config,

@@ -11,7 +11,7 @@ use super::error::Failure;
 use super::files::InventoryFile;
 use super::fleet::Fleet;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, inventory, output, sources};
+use super::{files, fleet, inventory, output, rejections, sources};
 use crate::engine::{self, DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
@@ -58,7 +58,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     if !args.check && !inventory_file.loaded.sources.is_empty() {
         launch::expect_someone(args.yes)?;
     }
-    let inventory_file = sources::resolve(inventory_file).await?;
+    let inventory_file = sources::resolve(cli, inventory_file).await?;
     let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
     let limit = match &args.limit {
         Some(pattern) => Some(inventory::selector(pattern, &inventory_file.loaded.inventory)?),
@@ -102,7 +102,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         launch::expect_someone(args.yes)?;
     }
     let fleet = fleet_of(&request)?;
-    let connector = launch::connector();
+    let connector = rejections::connector(&state_dir, &fleet, &request.inventory.path)?;
     let delegates = delegates_of(&request)?;
     tell_what_is_foreseen(&request, &fleet, &connector, &delegates).await;
     if !args.check {
@@ -171,10 +171,11 @@ fn is_touched(request: &RunRequest, host: &Host) -> bool {
 ///
 /// # Errors
 ///
-/// A credential cannot be found, another run holds a host, or the journal failed.
+/// A credential cannot be found or was rejected before, another run holds a host, or the journal failed.
 pub(super) async fn start(state_dir: &StateDir, request: RunRequest) -> Result<RunState, Failure> {
     let fleet = fleet_of(&request)?;
-    start_on(state_dir, request, fleet, launch::connector()).await
+    let connector = rejections::connector(state_dir, &fleet, &request.inventory.path)?;
+    start_on(state_dir, request, fleet, connector).await
 }
 
 /// The hosts that tasks of a request are delegated to.

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::args::Cli;
 use super::error::Failure;
 use super::files::InventoryFile;
-use super::{fleet, launch, output};
+use super::{fleet, launch, output, rejections};
 use crate::engine::{SourceQuestion, ask_sources};
 use crate::load::HostSettings;
 use crate::model::{HostName, ReadOnlySelect, SourcedServer};
@@ -16,7 +17,7 @@ use crate::report::clean_line;
 ///
 /// A source cannot be asked, or its servers cannot be told apart from the hosts of the file: an
 /// inventory with a part of its hosts is never used.
-pub(super) async fn resolve(file: InventoryFile) -> Result<InventoryFile, Failure> {
+pub(super) async fn resolve(cli: &Cli, file: InventoryFile) -> Result<InventoryFile, Failure> {
     if file.loaded.sources.is_empty() {
         return Ok(file);
     }
@@ -29,12 +30,9 @@ pub(super) async fn resolve(file: InventoryFile) -> Result<InventoryFile, Failur
             Some((host.name.clone(), query))
         })
         .collect();
-    let question = SourceQuestion {
-        hosts: asked.hosts,
-        endpoints: asked.endpoints,
-        site_queries,
-        connector: launch::connector(),
-    };
+    let connector = rejections::connector(&launch::state_dir(cli)?, &asked, &file.path)?;
+    let question =
+        SourceQuestion { hosts: asked.hosts, endpoints: asked.endpoints, site_queries, connector };
     let servers = ask_sources(question).await.map_err(|failure| {
         Failure::input(format!(
             "could not read the hosts of {} from the CMDB: {}",

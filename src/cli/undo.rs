@@ -7,7 +7,7 @@ use super::approvals::Approvals;
 use super::args::{Cli, UndoArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
-use super::{fleet, output, past};
+use super::{fleet, output, past, rejections};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{HostName, RunId, TagChoice};
@@ -58,6 +58,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
             Failure::input(format!("could not take run {} back", past.id)).because(&error)
         })?;
     let fleet = fleet::fleet(&inventory, |host| takeback.hosts.contains_key(&host.name))?;
+    let connector = rejections::connector(&state_dir, &fleet, &inventory.path)?;
     let run = RunId::new(uuid::Uuid::new_v4());
     let plays = draft.plays.iter().map(|play| PlayHeader {
         name: play.name.clone(),
@@ -97,7 +98,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
         extra_vars: past.header.extra_vars,
         operator: Arc::new(Approvals::none()),
         unfinished: launch::unfinished(&state_dir, run)?,
-        connector: launch::connector(),
+        connector,
     };
     let state = launch::drive(Launch {
         config,
