@@ -5,6 +5,7 @@ mod clients;
 mod cmdb;
 mod cmdb_in_doubt;
 mod crash_and_resume;
+mod credentials;
 mod diagnose;
 mod estimate;
 mod evidence;
