@@ -104,7 +104,8 @@ mod tests {
     fn goes_on(play: &DraftPlay, did: &[(u16, Outcome)]) -> Option<u16> {
         let step = |outcome| StepState { outcome: Some(outcome), ..StepState::default() };
         let steps = did.iter().map(|(task, outcome)| (*task, step(*outcome))).collect();
-        failed_at(play, &HostState { wave: WaveNo(0), steps, outcome: Some(Outcome::Failed) })
+        let outcome = Some(Outcome::Failed);
+        failed_at(play, &HostState { wave: WaveNo(0), steps, outcome, class: None })
     }
 
     #[test]
