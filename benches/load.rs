@@ -45,6 +45,7 @@ fn plan(inventory: &str, playbook: &str) -> usize {
     let registry = fleetmend::action::registry();
     let playbook = load_playbook("p.yml", &playbook, registry, Some(&loaded)).expect("a playbook");
     let request = DraftRequest {
+        window: None,
         playbook: &playbook.playbook,
         inventory: &loaded.inventory,
         inventory_sha256: "",

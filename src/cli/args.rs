@@ -12,8 +12,8 @@ use crate::itms::evidence::AppliedCredential;
 #[command(name = "fleetmend", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
-    budget, 3 budget tripped, 4 unreachable hosts only, 6 stopped by the operator, 7 invalid input, \
-    8 the Notification Server does not say Ready, 9 a confirmation was not given, 70 a bug."
+    budget, 3 budget tripped, 4 unreachable hosts only, 5 the change window closed, \
+    6 stopped by the operator, 7 invalid input, 8 the Notification Server does not say Ready, 9 a confirmation was not given, 70 a bug."
 )]
 pub(super) struct Cli {
     /// What to do.
@@ -211,6 +211,13 @@ pub(super) struct RunArgs {
     /// Answer a `confirm` of the playbook beforehand; with the text where one is to be typed
     #[arg(long, value_name = "NAME[=TEXT]")]
     pub approve: Vec<String>,
+    /// Take hosts only in this change window, beside those of the plays: [DAYS] OPEN-CLOSE ZONE, as
+    /// in 'tue,thu 22:00-02:00 Europe/Oslo'
+    #[arg(long, value_name = "WINDOW", conflicts_with = "check")]
+    pub window: Option<String>,
+    /// Wait until the change window opens
+    #[arg(long, conflicts_with = "check")]
+    pub wait: bool,
     /// The seed of everything random [default: a random one]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -239,6 +246,12 @@ pub(super) struct ResumeArgs {
     /// Answer a `confirm` of the playbook beforehand; with the text where one is to be typed
     #[arg(long, value_name = "NAME[=TEXT]")]
     pub approve: Vec<String>,
+    /// Another change window than that of `run --window`
+    #[arg(long, value_name = "WINDOW")]
+    pub window: Option<String>,
+    /// Wait until the change window opens
+    #[arg(long)]
+    pub wait: bool,
     /// Print events as NDJSON on standard output
     #[arg(long)]
     pub json: bool,

@@ -85,6 +85,7 @@ async fn repair_in(
         limits.0.shift_remove(&LimitName::new(LimitName::NS_IIS));
     }
     let request = RunRequest {
+        window: None,
         playbook: files::playbook(&playbook, Some(&inventory))?,
         inventory,
         is_check: false,

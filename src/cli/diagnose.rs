@@ -78,6 +78,7 @@ async fn look(cli: &Cli, state_dir: &StateDir, args: &DiagnoseArgs) -> Result<Lo
     let key = file.path.display().to_string();
     let playbook = playbook::playbook(&file, |host| selector.matches(host, &fleet))?;
     let request = RunRequest {
+        window: None,
         limits: file.loaded.settings.limits.clone(),
         playbook,
         inventory: file,

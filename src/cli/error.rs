@@ -11,6 +11,8 @@ pub(super) enum FailureKind {
     Input,
     /// The operator stopped it: exit code 6.
     Stopped,
+    /// The change window is closed: exit code 5.
+    WindowClosed,
     /// A mistake of this program or of its machine: exit code 70.
     Internal,
 }
@@ -69,6 +71,7 @@ impl Failure {
         match self.kind {
             FailureKind::Input => 7,
             FailureKind::Stopped => 6,
+            FailureKind::WindowClosed => 5,
             FailureKind::Internal => 70,
         }
     }

@@ -68,6 +68,16 @@ pub(super) fn playbook(
     Ok(Playbook { path: absolute(path).display().to_string(), ..loaded.playbook })
 }
 
+/// Reads a playbook and says nothing about it; `None` where it cannot be used.
+pub(super) fn playbook_quietly(path: &Path, inventory: &InventoryFile) -> Option<Playbook> {
+    let (name, text) = read(path, "playbook").ok()?;
+    let included = |path: &Path| read(path, "file").map(|it| it.1).map_err(|it| it.message);
+    let inventory = Some(&inventory.loaded);
+    load_playbook_with(&name, &text, action::registry(), inventory, &included)
+        .ok()
+        .map(|loaded| loaded.playbook)
+}
+
 /// Makes a path absolute without asking for links.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())

@@ -2,7 +2,7 @@
 
 use super::args::LintArgs;
 use super::error::Failure;
-use super::{files, output};
+use super::{files, output, window};
 use crate::event::RunResult;
 
 /// Checks an inventory and playbooks; all of them, even after the first with a mistake.
@@ -34,13 +34,24 @@ pub(super) fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
                 let plays = some(playbook.plays.len(), "play");
                 let tasks = some(playbook.tasks().count(), "task");
                 output::result(&format!("{}: {plays}, {tasks}\n", path.display()));
-            }
-            Err(failure) => {
-                if let Some(earlier) = first_failure.replace(failure) {
-                    output::talk(&earlier.render(super::environment::paint_stderr()));
+                let windows = inventory.as_ref().map(|file| {
+                    let loaded = &file.loaded;
+                    window::lint(&playbook, &loaded.inventory, loaded.settings.time_scale)
+                });
+                match windows.transpose() {
+                    Ok(said) => output::result(&said.unwrap_or_default()),
+                    Err(failure) => keep(failure, &mut first_failure),
                 }
             }
+            Err(failure) => keep(failure, &mut first_failure),
         }
     }
     first_failure.map_or(Ok(RunResult::Done), Err)
+}
+
+/// Keeps a failure for the end; one before it is told now.
+fn keep(failure: Failure, kept: &mut Option<Failure>) {
+    if let Some(earlier) = kept.replace(failure) {
+        output::talk(&earlier.render(super::environment::paint_stderr()));
+    }
 }

@@ -26,6 +26,7 @@ mod show;
 mod signals;
 mod sources;
 mod undo;
+mod window;
 
 use std::process::ExitCode;
 

@@ -7,10 +7,11 @@ use super::approvals::Approvals;
 use super::args::{Cli, ResumeArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, output, past, rejections};
+use super::window::PlayWindows;
+use super::{files, fleet, output, past, rejections, window};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult};
-use crate::model::{Host, HostName, Selector};
+use crate::model::{Host, HostName, PlayNo, Selector};
 use crate::plan::{self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution};
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
@@ -44,6 +45,8 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         &run.header.extra_vars,
     )
     .map_err(|error| Failure::input("could not go on with the run").because(&error))?;
+    let given = args.window.as_deref();
+    let of_run = window::read(given.or(run.state.window.of_run.as_deref()))?;
     let draft = Draft::new(
         &DraftRequest {
             playbook: &playbook,
@@ -51,6 +54,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
             inventory_sha256: &inventory.sha256,
             limit: limit.as_ref(),
             limits: &run.header.limits,
+            window: of_run.as_ref(),
             tags: &run.header.tags,
             delegates: &delegates,
             mode: run.header.mode,
@@ -72,6 +76,17 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         }
     }
 
+    let next = (0..)
+        .map(PlayNo)
+        .zip(&playbook.plays)
+        .find(|(number, _)| run.state.plays.get(number).is_none_or(|play| !play.finished));
+    let windows = next.filter(|_| run.header.mode == RunMode::Run).and_then(|(_, play)| {
+        PlayWindows::of(play, of_run.as_ref(), &inventory.loaded.inventory, limit.as_ref())
+    });
+    if let Some(windows) = windows.as_ref().filter(|_| !args.wait) {
+        window::expect_open(windows)?;
+    }
+
     let is_touched = |host: &Host| {
         let within = |pattern: &Selector| pattern.matches(&host.name, &inventory.loaded.inventory);
         let is_meant = limit.as_ref().is_none_or(within)
@@ -87,6 +102,9 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         .filter(|host| is_touched(host))
         .map(|host| host.name.clone())
         .collect();
+    if let Some(windows) = windows.as_ref().filter(|_| args.wait) {
+        window::wait(windows).await?;
+    }
     let (live, events) =
         state_dir.resume(run.id, launch::wall_clock(), &held).map_err(|error| {
             Failure::input(format!("could not go on with run {}", run.id)).because(&error)
@@ -115,7 +133,11 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         scheduler: Scheduler::resume(draft, resumption),
         state,
         live,
-        opening: EventKind::RunResumed { program: env!("CARGO_PKG_VERSION").to_owned(), again },
+        opening: EventKind::RunResumed {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            again,
+            window: args.window.clone(),
+        },
         show,
     })
     .await?;

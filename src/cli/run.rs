@@ -11,10 +11,11 @@ use super::error::Failure;
 use super::files::InventoryFile;
 use super::fleet::Fleet;
 use super::launch::{self, Launch, Show};
-use super::{files, fleet, inventory, output, rejections, sources};
+use super::window::PlayWindows;
+use super::{files, fleet, inventory, output, rejections, sources, window};
 use crate::engine::{self, DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
-use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars};
+use crate::model::{Host, Limits, Playbook, RunId, Selector, TagChoice, TimeScale, Vars, Window};
 use crate::plan::{Delegates, Draft, DraftRequest};
 use crate::report::{clean_line, file_name};
 use crate::scheduler::Scheduler;
@@ -41,6 +42,8 @@ pub(super) struct RunRequest {
     pub seed: u64,
     /// The limits that hold.
     pub limits: Limits,
+    /// The window of the run, beside those of the plays.
+    pub window: Option<Window>,
     /// How it is shown.
     pub show: Show,
     /// Whether it only reads, so that other runs may work on its hosts meanwhile.
@@ -57,6 +60,10 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     // To ask a source is to connect.
     if !args.check && !inventory_file.loaded.sources.is_empty() {
         launch::expect_someone(args.yes)?;
+    }
+    let of_run = window::read(args.window.as_deref())?;
+    if !args.check && !args.wait && !inventory_file.loaded.sources.is_empty() {
+        refuse_outside(args, &inventory_file, of_run.as_ref())?;
     }
     let inventory_file = sources::resolve(cli, inventory_file).await?;
     let playbook = files::playbook(&args.playbook, Some(&inventory_file))?;
@@ -82,6 +89,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     let state_dir = launch::state_dir(cli)?;
     let request = RunRequest {
         limits: inventory_file.loaded.settings.limits.clone(),
+        window: of_run,
         playbook,
         inventory: inventory_file,
         is_check: args.check,
@@ -98,6 +106,10 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         return Err(Failure::input("no host of the inventory is meant: nothing would be done")
             .hint("check the pattern of --limit and the `hosts` of the plays"));
     }
+    let windows = windows_of(&request);
+    if let Some(windows) = windows.as_ref().filter(|_| !args.wait) {
+        window::expect_open(windows)?;
+    }
     if !args.check {
         launch::expect_someone(args.yes)?;
     }
@@ -113,8 +125,35 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         );
         launch::confirm(&question, args.yes)?;
     }
+    match &windows {
+        Some(windows) if args.wait => window::wait(windows).await?,
+        // The operator may have taken his time to answer.
+        Some(windows) => window::expect_open(windows)?,
+        None => {}
+    }
     let state = start_on(&state_dir, request, fleet, connector).await?;
     Ok(launch::result_of(&state))
+}
+
+/// Refuses a run outside of its window before the sources of its inventory are asked; what the
+/// hosts of the sources say about their clocks is looked at when they are known.
+fn refuse_outside(
+    args: &RunArgs,
+    inventory: &InventoryFile,
+    of_run: Option<&Window>,
+) -> Result<(), Failure> {
+    let playbook = files::playbook_quietly(&args.playbook, inventory);
+    let play = playbook.as_ref().and_then(|playbook| playbook.plays.first());
+    let windows =
+        play.and_then(|play| PlayWindows::of(play, of_run, &inventory.loaded.inventory, None));
+    windows.map_or(Ok(()), |windows| window::expect_open(&windows))
+}
+
+/// The windows of the first play. A check changes nothing and has none.
+fn windows_of(request: &RunRequest) -> Option<PlayWindows> {
+    let play = request.playbook.plays.first().filter(|_| !request.is_check)?;
+    let inventory = &request.inventory.loaded.inventory;
+    PlayWindows::of(play, request.window.as_ref(), inventory, request.limit.as_ref())
 }
 
 /// Says what the run will set off at the Notification Servers, or would when it is only checked,
@@ -218,6 +257,7 @@ async fn start_on(
             inventory_sha256: &request.inventory.sha256,
             limit: request.limit.as_ref(),
             limits: &request.limits,
+            window: request.window.as_ref(),
             tags: &request.tags,
             delegates: &delegates,
             mode,
@@ -286,6 +326,7 @@ fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> 
         seed: request.seed,
         scale,
         limits: request.limits.clone(),
+        window: request.window.as_ref().map(ToString::to_string),
         plays: plays.collect(),
     }
 }

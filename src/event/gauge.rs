@@ -33,6 +33,10 @@ pub enum WaitReason {
     Limit(LimitName, Option<String>),
     /// As many hosts are in flight as `throttle` or the slow start allows.
     Throttle,
+    /// The change window is closed, or too short for another host.
+    Window,
+    /// The wall clock jumped.
+    Clock,
     /// The wave before is watched for what it causes.
     Soak,
     /// With `strict`, as many hosts are in flight as may still end badly.

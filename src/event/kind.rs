@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answer, ChangeRecord, Question, RunResult};
+use super::{Answer, ChangeRecord, Question, RunResult, WindowClosed, WindowTime};
 use crate::model::{
     BudgetKind, Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo,
     RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
@@ -73,6 +73,9 @@ pub struct RunStarted {
     pub scale: TimeScale,
     /// The limits that hold.
     pub limits: Limits,
+    /// The window of `--window`, in its one-line form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// The plays.
     pub plays: Vec<PlayHeader>,
 }
@@ -150,6 +153,9 @@ pub enum EventKind {
         /// The steps at which hosts that failed or could not be reached are taken up again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         again: Vec<StepId>,
+        /// The window of `--window` from here on, where it is another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<String>,
     },
     /// The work query of a play was answered.
     WorkFound {
@@ -316,6 +322,32 @@ pub enum EventKind {
         /// The play.
         play: PlayNo,
     },
+    /// The window of hosts of a play is open; hosts are taken from here on.
+    WindowOpened {
+        /// The play.
+        play: PlayNo,
+        /// When it closes.
+        closes: WindowTime,
+    },
+    /// No window of a play's hosts is open, and the run waits for the next one.
+    WindowAwaited {
+        /// The play.
+        play: PlayNo,
+        /// When it opens.
+        opens: WindowTime,
+    },
+    /// Nothing more starts in the window, and there are hosts left: a resume goes on in the next
+    /// one.
+    WindowClosed(WindowClosed),
+    /// The wall clock is not where the time that passed would have it: no host is taken.
+    ClockJumped {
+        /// What it should show.
+        expected: jiff::Timestamp,
+        /// What it shows.
+        found: jiff::Timestamp,
+    },
+    /// The wall clock is again where it was to be: the run goes on.
+    ClockReturned,
     /// The operator asked for an end.
     Stopping {
         /// How.
@@ -391,6 +423,7 @@ mod tests {
             seed: 1,
             scale: TimeScale::REAL,
             limits: Limits::default(),
+            window: None,
             plays: Vec::new(),
             sourced: Vec::new(),
         };

@@ -8,6 +8,7 @@ mod observer;
 mod question;
 mod result;
 mod state;
+mod window;
 
 pub use change::{ChangeRecord, Undo};
 pub use gauge::{Gauge, InFlight, LimitGauge, Phase, WaitReason};
@@ -23,3 +24,4 @@ pub use state::{
     Confirmation, HostState, IllegalEvent, PlayState, RunState, StepPart, StepState, Tripped,
     WaveState,
 };
+pub use window::{WindowClosed, WindowEnd, WindowState, WindowTime};

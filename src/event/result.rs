@@ -12,6 +12,8 @@ pub enum RunResult {
     Stopped,
     /// More hosts failed than the playbook tolerates.
     BudgetTripped,
+    /// The change window closed with hosts left; it can be resumed in the next one.
+    WindowClosed,
     /// Something that an operator has to confirm was not confirmed; it can be resumed.
     Unconfirmed,
     /// The steps ended well and the Notification Server does not say Ready.
@@ -25,12 +27,13 @@ pub enum RunResult {
 }
 
 impl RunResult {
-    /// The exit code of the program: 70, 6, 3, 9, 8, 4, 2 or 0.
+    /// The exit code of the program: 70, 6, 3, 5, 9, 8, 4, 2 or 0.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Bug => 70,
             Self::Stopped => 6,
             Self::BudgetTripped => 3,
+            Self::WindowClosed => 5,
             Self::Unconfirmed => 9,
             Self::OracleNotSatisfied => 8,
             Self::UnreachableOnly => 4,
@@ -45,6 +48,7 @@ impl RunResult {
             Self::Bug => "ended by a mistake in fleetmend",
             Self::Stopped => "stopped by the operator",
             Self::BudgetTripped => "stopped: more hosts failed than the playbook tolerates",
+            Self::WindowClosed => "the change window closed with hosts left",
             Self::Unconfirmed => "stopped: a confirmation was not given",
             Self::OracleNotSatisfied => "steps done, but the Notification Server is not satisfied",
             Self::UnreachableOnly => "done, but for hosts that could not be reached",

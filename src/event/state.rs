@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     Answer, ChangeRecord, Event, EventKind, OracleReport, Question, RunResult, RunStarted,
-    StopStage,
+    StopStage, WindowState,
 };
 use crate::model::{
     BudgetKind, Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure,
@@ -299,6 +299,8 @@ pub struct RunState {
     pub delegated: IndexMap<HostName, Vec<StepId>>,
     /// Whether the operator asked for an end.
     pub stopping: Option<StopStage>,
+    /// What is known of its windows.
+    pub window: WindowState,
     /// The host that rejected a logon.
     pub breaker: Option<HostName>,
     /// How it ended.
@@ -426,6 +428,8 @@ impl RunState {
         self.stopping = None;
         self.result = None;
         self.breaker = None;
+        let of_run = self.window.of_run.take();
+        self.window = WindowState { of_run, ..WindowState::default() };
         for play in self.plays.values_mut() {
             play.reopen(is_check);
         }
@@ -434,10 +438,16 @@ impl RunState {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let (elapsed, at) = (event.elapsed, event.at);
         match &event.kind {
-            EventKind::RunStarted(header) => self.header = Some(header.clone()),
-            EventKind::RunResumed { again, .. } => {
+            EventKind::RunStarted(header) => {
+                self.window.of_run.clone_from(&header.window);
+                self.header = Some(header.clone());
+            }
+            EventKind::RunResumed { again, window, .. } => {
                 self.resumed += 1;
                 self.reopen(again);
+                if window.is_some() {
+                    self.window.of_run.clone_from(window);
+                }
             }
             EventKind::WorkFound { play, work } => {
                 let state = self.plays.entry(*play).or_default();
@@ -529,6 +539,16 @@ impl RunState {
             EventKind::PlayFinished { play } => {
                 self.plays.entry(*play).or_default().finished = true;
             }
+            EventKind::WindowOpened { .. } => self.window.held = None,
+            EventKind::WindowAwaited { opens, .. } => self.window.held = Some(opens.clone()),
+            EventKind::WindowClosed(closed) => {
+                self.window.held = None;
+                self.window.closed = Some(closed.clone());
+            }
+            EventKind::ClockJumped { expected, found } => {
+                self.window.jumped = Some((*expected, *found));
+            }
+            EventKind::ClockReturned => self.window.jumped = None,
             EventKind::Stopping { stage } => self.stopping = Some(*stage),
             EventKind::RunFinished { result } => self.result = Some(*result),
         }

@@ -9,10 +9,12 @@ use serde_json::Value;
 use super::fields::{self, Keys};
 use super::settings;
 use super::source::Source;
+use super::window;
 use super::yaml::{self, Entry, Kind, Node, Span};
 use super::{Diagnostic, ranges, variables};
 use crate::model::{
-    Group, HostName, Inventory, InventorySource, LimitName, LimitSpec, Limits, TimeScale, Vars,
+    Days, Group, HostName, Inventory, InventorySource, LimitName, LimitSpec, Limits, TimeScale,
+    Vars,
 };
 
 /// An inventory that can be used.
@@ -36,6 +38,8 @@ pub struct InventorySettings {
     pub limits: Limits,
     /// The variable `time_scale`; 1 when not given.
     pub time_scale: TimeScale,
+    /// The calendars that windows name: the variable `calendars` of any host or group.
+    pub calendars: IndexMap<String, Days>,
 }
 
 const GROUP: Keys =
@@ -81,6 +85,7 @@ struct Walk {
     spellings: HashMap<String, HostName>,
     limits: Vec<Value>,
     time_scale: Option<TimeScale>,
+    calendars: IndexMap<String, Days>,
     sources: Vec<InventorySource>,
     sources_at: Option<Span>,
 }
@@ -237,6 +242,21 @@ impl Walk {
         if let Some(limits) = vars.get("limits") {
             self.limits.push(limits.clone());
         }
+        let declared = vars.get("calendars").and_then(|value| window::calendars(value).ok());
+        for (name, days) in declared.into_iter().flatten() {
+            match self.calendars.entry(name) {
+                Slot::Vacant(slot) => {
+                    slot.insert(days);
+                }
+                Slot::Occupied(slot) if *slot.get() != days => {
+                    let message = format!("a second calendar `{}`", slot.key());
+                    source.error("two-calendars", node.span, message).help(
+                        "another host or group says other days; a calendar is the same for all",
+                    );
+                }
+                Slot::Occupied(_) => {}
+            }
+        }
         let Some(scale) = vars.get("time_scale").and_then(|v| settings::time_scale(v).ok()) else {
             return;
         };
@@ -258,6 +278,7 @@ impl Walk {
         let settings = InventorySettings {
             limits: declared_limits(&self.limits),
             time_scale: self.time_scale.unwrap_or_default(),
+            calendars: self.calendars,
         };
         let mentions = self.mentions;
         let inventory = Inventory::new(self.groups).map_err(|error| {

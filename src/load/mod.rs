@@ -23,6 +23,7 @@ mod task;
 mod tasks;
 mod templates;
 mod variables;
+mod window;
 mod yaml;
 
 #[cfg(test)]

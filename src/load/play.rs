@@ -11,7 +11,7 @@ use super::task::{self, Surroundings};
 use super::tasks::{self, Inherited, Reading, Shared};
 use super::templates::Known;
 use super::yaml::{Kind, Node};
-use super::{LoadedInventory, budgets, flow, lint, variables};
+use super::{LoadedInventory, budgets, flow, lint, variables, window};
 use crate::action::ActionKind;
 use crate::model::{
     Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
@@ -32,13 +32,13 @@ const PLAY: Keys = Keys {
         "soak",
         "oracle",
         "limits",
+        "window",
         "vars",
         "tags",
         "tasks",
     ],
     later: &[
         ("gates", "leave it out; `serial` and `max_fail_percentage` stop a bad change"),
-        ("window", "start the run inside the window; `resume` continues it in the next one"),
         ("handlers", "write the task where it should run, with a `when`"),
     ],
     foreign: &[
@@ -94,6 +94,8 @@ pub(super) fn read(
     };
     let work = get("work").and_then(|node| work(node, source));
     let limits = get("limits").map_or_else(IndexMap::new, |node| limits(node, against, source));
+    let window = get("window")
+        .and_then(|node| window::read(node, hosts.as_ref(), against.inventory, source));
     let vars = get("vars").map_or_else(Vars::new, |node| vars(node, source));
 
     let mut known = Known {
@@ -150,6 +152,7 @@ pub(super) fn read(
             max_fail: get("max_fail")
                 .map_or_else(MaxFail::default, |node| budgets::read(node, source)),
             soak: get("soak").and_then(|node| fields::span_of_time(node, source)),
+            window,
             ..Safeguards::default()
         },
         limits,

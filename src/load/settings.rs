@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::ambiguous::say;
+use super::window;
 use crate::expression::is_template;
 use crate::model::{
-    CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale,
+    CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale, WindowZone,
 };
 
 /// A variable that does not hold what it should.
@@ -124,6 +125,8 @@ pub(super) const KNOWN: &[&str] = &[
     "acc_account",
     "package_credential",
     "parent_servers",
+    WindowZone::VARIABLE,
+    "calendars",
 ];
 
 /// What `cmdb` may say.
@@ -212,19 +215,21 @@ pub(super) fn check(name: &str, value: &Value) -> Vec<SettingError> {
         "time_scale" => one(time_scale(value).map(drop)),
         "package_credential" => one(word(value, &PACKAGE_CREDENTIALS)),
         "parent_servers" => parent_servers(value),
+        WindowZone::VARIABLE => one(window::site_zone(value)),
+        "calendars" => window::calendars(value).map(drop),
         _ => Ok(()),
     };
     checked.err().into_iter().flatten().map(|error| within(name, error)).collect()
 }
 
 /// Reads the parts of a mapping and keeps what is wrong with each of them.
-struct Parts<'v> {
+pub(super) struct Parts<'v> {
     map: &'v Map<String, Value>,
     errors: Vec<SettingError>,
 }
 
 impl<'v> Parts<'v> {
-    fn of(value: &'v Value, known: &[&str]) -> Result<Self, Vec<SettingError>> {
+    pub(super) fn of(value: &'v Value, known: &[&str]) -> Result<Self, Vec<SettingError>> {
         let Value::Object(map) = value else {
             return Err(vec![wrong(value, format!("a mapping with {}", known.join(", ")))]);
         };
@@ -237,7 +242,7 @@ impl<'v> Parts<'v> {
         Ok(Self { map, errors: errors.collect() })
     }
 
-    fn take<T>(
+    pub(super) fn take<T>(
         &mut self,
         key: &str,
         read: impl Fn(&Value) -> Result<T, SettingError>,
@@ -246,17 +251,17 @@ impl<'v> Parts<'v> {
         read(value).map_err(|error| self.errors.push(within(key, error))).ok()
     }
 
-    fn finish<T>(self, read: T) -> Result<T, Vec<SettingError>> {
+    pub(super) fn finish<T>(self, read: T) -> Result<T, Vec<SettingError>> {
         if self.errors.is_empty() { Ok(read) } else { Err(self.errors) }
     }
 }
 
-fn within(name: &str, mut error: SettingError) -> SettingError {
+pub(super) fn within(name: &str, mut error: SettingError) -> SettingError {
     error.path.insert(0, name.to_owned());
     error
 }
 
-fn wrong(value: &Value, expected: impl Into<String>) -> SettingError {
+pub(super) fn wrong(value: &Value, expected: impl Into<String>) -> SettingError {
     let found = match value {
         Value::String(text) if is_template(text) => {
             "a template, which an inventory does not fill in".to_owned()

@@ -1,5 +1,6 @@
 //! The nouns of the trade: no clock, no I/O, no async.
 
+mod calendar;
 mod cost;
 mod gate;
 mod guid;
@@ -22,7 +23,9 @@ mod time;
 mod url;
 mod window;
 mod work;
+mod zone;
 
+pub use calendar::{Hours, Odd, Oddity, Opening};
 pub use cost::{Cost, Draw, LimitName};
 pub use gate::Gate;
 pub use guid::{Guid, ParseGuidError};
@@ -45,5 +48,6 @@ pub use sourced::{Ambiguous, HostOrigin, InventorySource, Merged, SourcedServer}
 pub use tags::TagChoice;
 pub use time::{Elapsed, Now, ParseSpanError, TimeScale, format_span, parse_span};
 pub use url::{HttpUrl, ParseUrlError};
-pub use window::Window;
+pub use window::{AtClose, ClockTime, Days, Fold, ParseWindowError, Weekday, Window, WindowZone};
 pub use work::{MatchedWork, ServerIdentity, WorkRow, match_work};
+pub use zone::{OnTheWall, UnknownZone, Zone};

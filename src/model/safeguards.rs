@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, MaxFail, Window};
+use super::{Gate, Hours, MaxFail, Window};
 
 /// The safeguards of a play, beside its waves and limits. The default is none of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,4 +22,7 @@ pub struct Safeguards {
     /// When hosts may be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// What that and the window of the run come to for the play's hosts; a draft says it.
+    #[serde(skip)]
+    pub hours: Hours,
 }

@@ -62,6 +62,11 @@ impl Course {
         self.arrive(spot, next)
     }
 
+    /// The outermost block around a task; none for one that stands alone.
+    pub fn outermost(&self, task: u16) -> Option<usize> {
+        self.blocks.iter().position(|block| (block.start..block.end).contains(&task))
+    }
+
     /// Goes on from a place until a task is there that the run takes; `None` is a failure.
     fn arrive(&self, spot: &mut Spot, mut next: Option<u16>) -> Onward {
         while let Some(task) = next {

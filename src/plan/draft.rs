@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Course, Delegates, cut, in_order};
+use super::{Course, Delegates, cut, hours, in_order};
 use crate::event::RunMode;
 use crate::model::{
     Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Oracle,
     Order, Play, PlayNo, Playbook, Safeguards, Selector, TagChoice, TaskId, TimeScale, WaveNo,
-    WorkQuery, share_of,
+    Window, WindowZone, WorkQuery, share_of,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -47,6 +47,8 @@ pub struct DraftRequest<'a> {
     pub limit: Option<&'a Selector>,
     /// The limits that hold for all plays.
     pub limits: &'a Limits,
+    /// The window of the run, which holds for every play beside its own.
+    pub window: Option<&'a Window>,
     /// The choice of `--tags` and `--skip-tags`.
     pub tags: &'a TagChoice,
     /// Where delegated tasks act.
@@ -253,6 +255,10 @@ fn draft_play(
     if let Order::Interleave(var) = &play.order {
         vars.insert(var);
     }
+    let windows = hours::windows(play, request.window, request.mode);
+    if windows.iter().any(|window| window.tz == WindowZone::Site) {
+        vars.insert(WindowZone::VARIABLE);
+    }
     let hosts = play
         .hosts
         .select(request.inventory)
@@ -273,6 +279,8 @@ fn draft_play(
         .filter_map(|name| request.inventory.host(name))
         .map(|host| (host.name.clone(), draft_host(&host, &vars).values))
         .collect();
+    let hours = hours::hours(windows, &hosts);
+    let safeguards = Safeguards { hours, ..play.safeguards.clone() };
     let tasks = play.tasks.iter().map(|task| {
         let traits = traits(&task.action.action);
         DraftTask {
@@ -302,7 +310,7 @@ fn draft_play(
         serial: play.serial.clone(),
         throttle: play.throttle.max(1),
         max_fail_percentage: play.max_fail_percentage,
-        safeguards: play.safeguards.clone(),
+        safeguards,
         limits,
         oracle: play.oracle,
     }

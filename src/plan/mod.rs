@@ -9,6 +9,7 @@ mod attempt;
 mod course;
 mod delegates;
 mod draft;
+mod hours;
 mod order;
 mod resume;
 mod undo;

@@ -167,6 +167,27 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 self.line(at, &format!("play {play}  the CMDB could not be asked: {why}"));
             }
             EventKind::PlayFinished { play } => self.line(at, &format!("play {play}  finished")),
+            EventKind::WindowOpened { play, closes } => {
+                let says = clean_line(&closes.says, 80);
+                self.line(at, &format!("play {play}  the window is open until {says}"));
+            }
+            EventKind::WindowAwaited { play, opens } => {
+                let says = clean_line(&opens.says, 80);
+                self.line(at, &format!("play {play}  waits for the window, which opens {says}"));
+            }
+            EventKind::WindowClosed(closed) => {
+                let text = format!("play {}  {}", closed.play, super::window::closed(closed));
+                self.line(at, &text);
+            }
+            EventKind::ClockJumped { expected, found } => {
+                let text = format!(
+                    "the wall clock jumped from {} to {}; no host is taken",
+                    expected.strftime("%H:%M:%S UTC"),
+                    found.strftime("%Y-%m-%d %H:%M:%S UTC")
+                );
+                self.line(at, &text);
+            }
+            EventKind::ClockReturned => self.line(at, "the wall clock is right again"),
             EventKind::Stopping { stage: StopStage::Drain } => {
                 self.line(at, "stopping: steps under way end, nothing new starts");
             }

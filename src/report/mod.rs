@@ -10,6 +10,7 @@ mod lines;
 mod paint;
 mod recap;
 mod screen;
+mod window;
 
 pub use clean::{clean, clean_line, file_name};
 pub use diagnosis::{Examination, changes, diagnosis_page, diagnosis_text};

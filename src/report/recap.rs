@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::confirm::answered;
 use super::screen::outcomes;
+use super::window::{closed, opens};
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{
     Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState, StepState,
@@ -294,6 +295,11 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
     for (limit, booked) in &state.booked {
         line(text, limit, &format!("{booked} booked"));
     }
+    if let Some(over) = &state.window.closed {
+        line(text, "window", &paint.bad(&closed(over)));
+    } else if let Some(until) = state.window.held.as_ref().filter(|_| state.result.is_none()) {
+        line(text, "window", &format!("opens {}", opens(until)));
+    }
     let in_doubt = state.in_doubt().count();
     if in_doubt > 0 {
         line(text, "in doubt", &paint.bad(&count(in_doubt, "step")));
@@ -312,7 +318,8 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
             .filter(is_open)
             .map(|asked| format!(" --approve {}", clean_line(&asked.question.name, 80)))
             .collect();
-        line(text, "go on", &format!("fleetmend resume {}{approve}", header.run));
+        let wait = if state.window.closed.is_some() { " --wait" } else { "" };
+        line(text, "go on", &format!("fleetmend resume {}{wait}{approve}", header.run));
     }
     if header.mode == RunMode::Run && undoable > 0 {
         line(

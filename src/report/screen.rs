@@ -139,6 +139,8 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Limit(name, Some(value)) => format!("{count} on {name} {value}"),
         WaitReason::Limit(name, None) => format!("{count} on {name}"),
         WaitReason::Throttle => format!("{count} on slow start"),
+        WaitReason::Window => format!("{count} for their window"),
+        WaitReason::Clock => format!("{count} because the wall clock jumped"),
         WaitReason::Soak => format!("{count} on what the wave before causes"),
         WaitReason::Budget => format!("{count} on the strict budget"),
         WaitReason::Once => format!("{count} on a task that runs once"),

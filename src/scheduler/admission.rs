@@ -24,6 +24,7 @@ struct Pool {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Group {
     pools: Vec<usize>,
+    site: usize,
     waiting: VecDeque<usize>,
 }
 
@@ -33,7 +34,10 @@ struct Group {
 pub(super) struct Admission {
     limits: Vec<(LimitName, String, u32)>,
     pools: IndexMap<(LimitName, String), Pool>,
-    groups: IndexMap<Vec<usize>, Group>,
+    /// By the limits of their hosts, and by the site whose clocks they go by.
+    groups: IndexMap<(Vec<usize>, usize), Group>,
+    /// Sites whose window is closed.
+    shut: Vec<bool>,
     /// Hosts that come before all others, by the task at which they are; the furthest comes first.
     first: BTreeMap<usize, u16>,
 }
@@ -52,9 +56,9 @@ impl Admission {
         Self { limits: limits.collect(), ..Self::default() }
     }
 
-    /// The group of a host with these variables. A host without the variable of a limit is not
+    /// The group of a host with these variables, at a site with clocks of its own. A host without the variable of a limit is not
     /// limited by it.
-    pub(super) fn group(&mut self, values: &BTreeMap<String, String>) -> usize {
+    pub(super) fn group(&mut self, values: &BTreeMap<String, String>, site: usize) -> usize {
         let mut key = Vec::new();
         for (name, var, cap) in &self.limits {
             if let Some(value) = values.get(var) {
@@ -68,9 +72,10 @@ impl Admission {
                 });
             }
         }
-        let entry = self.groups.entry(key.clone());
+        let entry = self.groups.entry((key.clone(), site));
         let place = entry.index();
-        entry.or_default().pools = key;
+        let group = entry.or_default();
+        (group.pools, group.site) = (key, site);
         place
     }
 
@@ -84,9 +89,26 @@ impl Admission {
         }
     }
 
-    /// Takes the next host whose limits have room, and holds them for it.
+    /// Hosts of these sites are not taken.
+    pub(super) fn shut(&mut self, sites: Vec<bool>) {
+        self.shut = sites;
+    }
+
+    fn is_shut(&self, group: &Group) -> bool {
+        self.shut.get(group.site).copied().unwrap_or_default()
+    }
+
+    /// How many hosts wait for their window.
+    pub(super) fn waiting_outside(&self) -> usize {
+        let shut = self.groups.values().filter(|group| self.is_shut(group));
+        shut.map(|group| group.waiting.len()).sum()
+    }
+
+    /// Takes the next host whose window is open and whose limits have room, and holds them for it.
     pub(super) fn admit(&mut self) -> Option<usize> {
-        let has_room = |group: &Group| group.pools.iter().all(|pool| self.has_room(*pool));
+        let has_room = |group: &Group| {
+            !self.is_shut(group) && group.pools.iter().all(|pool| self.has_room(*pool))
+        };
         let (place, _) = self
             .groups
             .values()
@@ -120,9 +142,11 @@ impl Admission {
         self.groups.values_mut().for_each(|group| group.waiting.clear());
     }
 
-    /// How many hosts wait, and for the limit that has no room; `None` where all have.
+    /// How many hosts wait whose window is open, and for the limit that has no room; `None` where
+    /// all have.
     pub(super) fn waiting(&self) -> Vec<(Option<(LimitName, String)>, usize)> {
-        let waiting = self.groups.values().filter(|group| !group.waiting.is_empty());
+        let is_meant = |group: &&Group| !group.waiting.is_empty() && !self.is_shut(group);
+        let waiting = self.groups.values().filter(is_meant);
         waiting
             .map(|group| {
                 let full = group.pools.iter().find(|pool| !self.has_room(**pool));
@@ -151,7 +175,7 @@ mod tests {
         limits.0.get_mut(&LimitName::new(LimitName::SITE)).expect("a default").in_flight = Some(1);
         let mut admission = Admission::new(&limits);
         for (host, site) in ["LON", "LON", "OSL", "LON"].iter().enumerate() {
-            let group = admission.group(&at(site));
+            let group = admission.group(&at(site), 0);
             admission.wait(group, host);
         }
 
@@ -161,15 +185,31 @@ mod tests {
         );
         assert_eq!(admission.waiting()[0].1, 2);
 
-        let london = admission.group(&at("LON"));
+        let london = admission.group(&at("LON"), 0);
         admission.release(london);
         assert_eq!([admission.admit(), admission.admit()], [Some(1), None]);
     }
 
     #[test]
+    fn hosts_of_a_site_whose_window_is_closed_let_others_pass() {
+        let mut admission = Admission::new(&Limits::default());
+        for (host, site) in [0, 1, 0].into_iter().enumerate() {
+            let group = admission.group(&BTreeMap::new(), site);
+            admission.wait(group, host);
+        }
+        admission.shut(vec![true, false]);
+
+        assert_eq!([admission.admit(), admission.admit()], [Some(1), None]);
+        assert_eq!((admission.waiting_outside(), admission.waiting()), (2, Vec::new()));
+
+        admission.shut(Vec::new());
+        assert_eq!(admission.admit(), Some(0));
+    }
+
+    #[test]
     fn a_host_without_a_site_is_not_limited_by_one() {
         let mut admission = Admission::new(&Limits::default());
-        let group = admission.group(&BTreeMap::new());
+        let group = admission.group(&BTreeMap::new(), 0);
         (0..9).for_each(|host| admission.wait(group, host));
 
         assert_eq!(std::iter::from_fn(|| admission.admit()).count(), 9);

@@ -34,6 +34,7 @@ impl Scheduler {
         let oracle = self.draft.plays[usize::from(play.number.0)].oracle;
         let is_asked = !self.draft.is_check()
             && !play.hosts.is_empty()
+            && !self.is_window_closed
             && self.stopping != Some(StopStage::Cancel);
         match oracle.filter(|_| is_asked) {
             Some(Oracle { within, .. }) => {
@@ -84,6 +85,7 @@ impl Scheduler {
             (tally.has_bug, RunResult::Bug),
             (self.stopping.is_some(), RunResult::Stopped),
             (self.is_tripped, RunResult::BudgetTripped),
+            (self.is_window_closed, RunResult::WindowClosed),
             (self.is_unconfirmed, RunResult::Unconfirmed),
             (tally.is_oracle_unsatisfied, RunResult::OracleNotSatisfied),
             (tally.unreachable > 0 && tally.failed == 0, RunResult::UnreachableOnly),

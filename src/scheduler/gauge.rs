@@ -9,7 +9,20 @@ impl Scheduler {
     /// The present state: what is in flight, what waits and why, and how the limits stand.
     pub fn gauge(&self, now: Now) -> Gauge {
         let Stage::Running(play) = &self.stage else {
-            return Gauge { limits: self.limiter.gauges(now.elapsed), ..Gauge::default() };
+            // A play that waits for its window has taken nobody.
+            let waits = |number: crate::model::PlayNo| {
+                let hosts = self.draft.plays.get(usize::from(number.0))?.hosts.len();
+                self.hold(now).map(|hold| (hold.why, hosts))
+            };
+            let waiting = match &self.stage {
+                Stage::Before(number) if self.hours_of == Some(*number) => waits(*number),
+                _ => None,
+            };
+            return Gauge {
+                limits: self.limiter.gauges(now.elapsed),
+                waiting: waiting.into_iter().collect(),
+                ..Gauge::default()
+            };
         };
         let limits = self.limiter.waiting(now.elapsed).into_iter();
         let mut waiting: Vec<(WaitReason, usize)> =
@@ -65,6 +78,7 @@ fn waiting_hosts(play: &PlayRun, held: Option<WaitReason>) -> Vec<(WaitReason, u
         let waits = |place: &&usize| play.hosts[**place].stay == Stay::Waits(what);
         play.active.iter().filter(waits).count()
     };
+    waiting.push((WaitReason::Window, play.admission.waiting_outside()));
     waiting.push((WaitReason::Once, count(WaitsFor::Once)));
     waiting.push((WaitReason::Delegate, count(WaitsFor::Delegate)));
     let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();

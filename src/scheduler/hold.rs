@@ -16,7 +16,7 @@ pub(super) struct Hold {
 impl Scheduler {
     /// What holds up the hosts of the wave under way, or of the next one; the first that does.
     pub(super) fn hold(&self, now: Now) -> Option<Hold> {
-        self.soaking(now.elapsed).or_else(|| self.out_of_budget())
+        self.outside(now).or_else(|| self.soaking(now.elapsed)).or_else(|| self.out_of_budget())
     }
 
     /// The wave before had its effect only when its soak is over.

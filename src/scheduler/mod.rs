@@ -18,6 +18,7 @@ mod contract;
 mod ending;
 mod gauge;
 mod hold;
+mod hours;
 mod limiter;
 mod oracle;
 mod play;
@@ -25,6 +26,7 @@ mod ramp;
 mod resumed;
 #[expect(clippy::module_inception, reason = "the layer and its one type have the same name")]
 mod scheduler;
+mod window;
 
 pub use contract::{Command, Input};
 pub use scheduler::Scheduler;

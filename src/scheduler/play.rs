@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::budget::Budget;
 use super::budgets::Budgets;
+use super::hours::sites;
 use super::ramp::Ramp;
 use crate::event::Phase;
 use crate::model::{
     BudgetKind, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, TaskId, WaveNo,
+    WindowZone,
 };
 use crate::plan::{Course, DraftFlow, DraftHost, DraftPlay, Onward, Spot};
 
@@ -59,6 +61,10 @@ pub(super) struct Running {
     pub(super) has_applied: bool,
     /// Whether it went on after an attempt or an item.
     pub(super) has_gone_on: bool,
+    /// Whether it is the first of its block, or stands alone.
+    pub(super) opens_block: bool,
+    /// Whether it was cancelled because the window closed.
+    pub(super) is_shut: bool,
 }
 
 /// A host of a play.
@@ -68,6 +74,14 @@ pub(super) struct HostRun {
     pub(super) values: BTreeMap<String, String>,
     pub(super) wave: usize,
     pub(super) group: usize,
+    /// Its place among the sites whose clocks differ.
+    pub(super) site: usize,
+    /// When it was taken by this process.
+    pub(super) since: Option<Elapsed>,
+    /// Whether it waited for another host or for a person, so that the time it takes is not its own.
+    pub(super) has_waited: bool,
+    /// The task that it began last in this process.
+    pub(super) last: Option<u16>,
     /// The task it is at, or that it starts with.
     pub(super) task: u16,
     /// Where that is among blocks.
@@ -135,6 +149,7 @@ impl PlayRun {
         let mut drafted: HashMap<&HostName, &DraftHost> =
             draft.hosts.iter().map(|host| (&host.name, host)).collect();
         let mut admission = Admission::new(&draft.limits);
+        let sites = sites(draft);
         let mut play = Self {
             number,
             course: draft.course(),
@@ -165,10 +180,16 @@ impl PlayRun {
             for name in names {
                 let host = drafted.remove(name);
                 let values = host.map(|host| host.values.clone()).unwrap_or_default();
+                let own = values.get(WindowZone::VARIABLE).cloned();
+                let site = sites.binary_search(&own).unwrap_or_default();
                 play.places.insert(name.clone(), play.hosts.len());
                 play.hosts.push(HostRun {
                     name: name.clone(),
-                    group: admission.group(&values),
+                    group: admission.group(&values, site),
+                    site,
+                    since: None,
+                    has_waited: false,
+                    last: None,
                     values,
                     wave,
                     task: 0,
@@ -229,7 +250,10 @@ impl PlayRun {
         if self.has_delegates {
             self.busy.insert(self.target(place).clone());
         }
-        self.hosts[place].stay = Stay::At(Running {
+        let opens_block = self.opens_block(place);
+        let host = &mut self.hosts[place];
+        host.last = Some(host.task);
+        host.stay = Stay::At(Running {
             since: now,
             phase,
             overdue,
@@ -237,6 +261,8 @@ impl PlayRun {
             deadline,
             has_applied: false,
             has_gone_on: false,
+            opens_block,
+            is_shut: false,
         });
     }
 

@@ -154,7 +154,7 @@ impl Scheduler {
             self.tell_once_failed(step);
         }
         for (place, outcome) in ends {
-            self.end_host(place, outcome);
+            self.end_host(place, outcome, now);
         }
     }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::ending::Tally;
+use super::hours::PlayHours;
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
 use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
+use super::window::{Jump, is_untouched};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
 use crate::model::{
@@ -17,7 +19,7 @@ use crate::model::{
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
 /// The shortest real deadline of a step, however fast the world runs: networks do not run faster.
-const STEP_FLOOR: Duration = Duration::from_secs(10);
+pub(super) const STEP_FLOOR: Duration = Duration::from_secs(10);
 /// How long after a step's deadline the driver may be silent before it is told to cancel it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -51,6 +53,18 @@ pub struct Scheduler {
     pub(super) is_tripped: bool,
     /// Something was to be confirmed and was not: nothing new starts.
     pub(super) is_unconfirmed: bool,
+    /// The window closed with hosts left: nothing new starts.
+    pub(super) is_window_closed: bool,
+    /// The windows of a play, and of which one; none for a play that is always open.
+    pub(super) hours: Option<PlayHours>,
+    pub(super) hours_of: Option<PlayNo>,
+    /// The day on which the windows opened that the run goes by.
+    pub(super) session: Option<jiff::civil::Date>,
+    /// What the run was told to wait for.
+    pub(super) awaited: Option<jiff::Timestamp>,
+    /// The clock at the latest look, and by how much it is off since it jumped.
+    pub(super) clock: Option<Now>,
+    pub(super) jump: Option<Jump>,
     /// A step that one host does for all and whose outcome was lost with the earlier process.
     pub(super) lost_once: Option<StepId>,
     pub(super) tally: Tally,
@@ -71,6 +85,13 @@ impl Scheduler {
             stopping: None,
             is_tripped: false,
             is_unconfirmed: false,
+            is_window_closed: false,
+            hours: None,
+            hours_of: None,
+            session: None,
+            awaited: None,
+            clock: None,
+            jump: None,
             lost_once: None,
             tally: Tally::default(),
             out: VecDeque::new(),
@@ -93,6 +114,7 @@ impl Scheduler {
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.is_settled = false;
+        self.watch_windows(now);
         let now = now.elapsed;
         match input {
             Input::Work { play, matched } => self.on_work(play, matched, now),
@@ -210,6 +232,7 @@ impl Scheduler {
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
         let Some(running) = play.at(place) else { return };
+        let is_shut = running.is_shut;
         // What has ended is not cancelled any more by what follows from its end.
         running.is_cancelled = true;
         running.overdue = None;
@@ -223,6 +246,9 @@ impl Scheduler {
         if class == Some(FailureClass::Unconfirmed) {
             self.is_unconfirmed = true;
             self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
+        }
+        if is_shut && is_untouched(class) && !self.is_halted() {
+            return self.left_by_window(place);
         }
         let is_left = matches!(class, Some(FailureClass::Cancelled | FailureClass::Unconfirmed));
         if is_left && self.is_halted() {
@@ -245,15 +271,23 @@ impl Scheduler {
         }
         let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
-        match play.pass(place, outcome, class, task) {
-            Ok(Onward::At(_)) if is_halted => play.leave(place, Stay::Left),
+        let onward = play.pass(place, outcome, class, task);
+        match onward {
+            Ok(Onward::At(_)) if is_halted || self.ends_here(place) => self.leave(place),
             Ok(Onward::At(_)) => self.start_step(place, now),
             Ok(Onward::Through) => {
+                let Stage::Running(play) = &self.stage else { return };
                 let outcome = play.hosts[place].outcome();
-                self.end_host(place, outcome);
+                self.end_host(place, outcome, now);
             }
-            Ok(Onward::Failed) => self.end_host(place, Outcome::Failed),
-            Err(outcome) => self.end_host(place, outcome),
+            Ok(Onward::Failed) => self.end_host(place, Outcome::Failed, now),
+            Err(outcome) => self.end_host(place, outcome, now),
+        }
+    }
+
+    fn leave(&mut self, place: usize) {
+        if let Stage::Running(play) = &mut self.stage {
+            play.leave(place, Stay::Left);
         }
     }
 
@@ -314,11 +348,14 @@ impl Scheduler {
 
     /// Goes on until nothing more can be done now.
     fn settle(&mut self, now: Now) {
+        self.watch_windows(now);
         loop {
             match &mut self.stage {
                 Stage::Before(play) => {
                     let play = *play;
-                    self.begin(play, now.elapsed);
+                    if !self.begin(play, now) {
+                        return;
+                    }
                 }
                 Stage::FindingWork(_) => {
                     if self.stopping.is_none() {
@@ -327,6 +364,7 @@ impl Scheduler {
                     self.conclude();
                 }
                 Stage::Running(_) => {
+                    self.end_outside(now);
                     self.apply_granted(now.elapsed);
                     self.cancel_overdue(now.elapsed);
                     if !self.advance(now) {
@@ -349,23 +387,31 @@ impl Scheduler {
         }
     }
 
-    fn begin(&mut self, number: PlayNo, now: Elapsed) {
-        let Some(draft) = self.draft.plays.get(usize::from(number.0)) else {
-            return self.conclude();
+    /// Begins a play, or goes on with it. Returns whether it did anything: it may wait for its
+    /// window.
+    fn begin(&mut self, number: PlayNo, now: Now) -> bool {
+        let draft = self.draft.plays.get(usize::from(number.0));
+        let Some(draft) = draft.filter(|_| !self.is_halted()) else {
+            self.conclude();
+            return true;
         };
-        if self.is_halted() {
-            return self.conclude();
-        }
         let finds_work = draft.work.is_some();
-        if self.restore(number, now) {
-            return;
+        if !self.may_begin(number, now) {
+            if self.is_window_closed {
+                self.conclude();
+            }
+            return self.is_window_closed;
+        }
+        if self.restore(number, now.elapsed) {
+            return true;
         }
         if finds_work {
             self.stage = Stage::FindingWork(number);
             self.out.push_back(Command::FindWork { play: number });
         } else {
-            self.start_play(number, None, now);
+            self.start_play(number, None, now.elapsed);
         }
+        true
     }
 
     pub(super) fn start_play(&mut self, number: PlayNo, work: Option<&MatchedWork>, now: Elapsed) {
@@ -415,7 +461,7 @@ impl Scheduler {
                 return true;
             }
             if !is_halted {
-                return self.fill_wave(now);
+                return self.close_when_over(now) || self.fill_wave(now);
             }
         }
         if !play.active.is_empty() {
@@ -457,6 +503,10 @@ impl Scheduler {
             self.out.push_back(Command::Emit(EventKind::WaveStarted { play: number, wave }));
         }
         play.queue_wave(at);
+        let shut = self.shut_sites(now);
+        if let Stage::Running(play) = &mut self.stage {
+            play.admission.shut(shut);
+        }
         let mut has_ended = false;
         loop {
             // Each host that is taken may be what holds up the next one.
@@ -467,6 +517,7 @@ impl Scheduler {
             }
             let Some(place) = play.admission.admit() else { return has_ended };
             play.active.push(place);
+            play.hosts[place].since = Some(now.elapsed);
             self.start_step(place, now.elapsed);
             if let Stage::Running(play) = &mut self.stage {
                 has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
@@ -494,6 +545,7 @@ impl Scheduler {
                         continue;
                     }
                     Some(Once::Taken(by)) if *by != place => {
+                        play.hosts[place].has_waited = true;
                         return play.wait(place, WaitsFor::Once);
                     }
                     Some(Once::Taken(_)) | None => {
@@ -502,12 +554,14 @@ impl Scheduler {
                 }
             }
             if play.is_busy(place) {
+                play.hosts[place].has_waited = true;
                 return play.wait(place, WaitsFor::Delegate);
             }
             let deadline = self.draft.scale.to_real(task.within).max(STEP_FLOOR);
             let phase = if task.flow.is_idle { Phase::Pausing } else { Phase::Probing };
             // A person takes the time that he needs.
             let is_bounded = !(task.flow.is_idle && task.flow.is_once);
+            play.hosts[place].has_waited |= !is_bounded;
             let overdue = is_bounded.then(|| now.plus(deadline).plus(GRACE));
             play.start(place, phase, now, deadline, overdue);
             let (step, on) = (play.step(place), play.delegate(place).cloned());
@@ -520,10 +574,11 @@ impl Scheduler {
         };
         // Its place in flight is given back when it ends.
         play.wait(place, WaitsFor::Once);
-        self.end_host(place, outcome);
+        self.end_host(place, outcome, now);
     }
 
-    pub(super) fn end_host(&mut self, place: usize, outcome: Outcome) {
+    pub(super) fn end_host(&mut self, place: usize, outcome: Outcome, now: Elapsed) {
+        self.note_duration(place, outcome, now);
         let Stage::Running(play) = &mut self.stage else { return };
         let spent = play.end(place, outcome);
         let (number, host) = (play.number, &play.hosts[place]);
@@ -596,16 +651,18 @@ impl Scheduler {
                     Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
                 });
                 let held = self.hold(now).and_then(|hold| hold.until);
-                overdue.chain(self.limiter.next_wakeup(now.elapsed)).chain(held).min()
+                let looks = self.next_look(now);
+                overdue.chain(self.limiter.next_wakeup(now.elapsed)).chain(held).chain(looks).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),
-            Stage::Before(_) | Stage::FindingWork(_) | Stage::Ended => None,
+            Stage::Before(_) => self.next_look(now),
+            Stage::FindingWork(_) | Stage::Ended => None,
         }
     }
 
     /// Whether nothing new starts.
     pub(super) fn is_halted(&self) -> bool {
-        self.is_tripped || self.is_unconfirmed || self.stopping.is_some()
+        self.is_tripped || self.is_unconfirmed || self.is_window_closed || self.stopping.is_some()
     }
 
     pub(super) fn emit(&mut self, event: EventKind) {

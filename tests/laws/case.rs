@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fleetmend::event::{RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Block, Cost, Draw, FailureClass, HostName, LimitName, LimitSpec, Limits, MaxFail,
+    Batch, Block, Cost, Draw, FailureClass, HostName, Hours, LimitName, LimitSpec, Limits, MaxFail,
     Oracle, Order, Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet,
-    WorkQuery,
+    Window, WindowZone, WorkQuery, Zone,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -23,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) bad_percent: u64,
     /// When the operator stops the run, in milliseconds of real time.
     pub(crate) stops: Vec<(u64, StopStage)>,
+    /// The wall clock when the run begins.
+    pub(crate) wall: jiff::Timestamp,
 }
 
 /// What becomes of a step.
@@ -167,10 +169,16 @@ pub(crate) fn any_case() -> impl Strategy<Value = Case> {
     let mode = prop_oneof![5 => Just(RunMode::Run), 1 => Just(RunMode::Check)];
     let plays = (any_limits(), 1..4_usize)
         .prop_flat_map(|(limits, count)| prop::collection::vec(any_play(limits), count));
-    (plays, any::<u64>(), bad, stops, scale, mode).prop_map(
-        |(mut plays, seed, bad_percent, stops, scale, mode)| {
+    let windows = prop::collection::vec(prop::option::weighted(0.3, any_window()), 3);
+    (plays, any::<u64>(), bad, stops, scale, mode, windows, any_evening()).prop_map(
+        |(mut plays, seed, bad_percent, stops, scale, mode, windows, wall)| {
             for (number, play) in (0..).map(PlayNo).zip(&mut plays) {
                 play.tasks.iter_mut().for_each(|task| task.id.play = number);
+            }
+            if mode == RunMode::Run {
+                for (play, window) in plays.iter_mut().zip(windows) {
+                    play.safeguards.hours = hours(window, &mut play.hosts);
+                }
             }
             let draft = Draft {
                 mode,
@@ -180,9 +188,50 @@ pub(crate) fn any_case() -> impl Strategy<Value = Case> {
                 inventory_sha256: "i".to_owned(),
                 plays,
             };
-            Case { draft, seed, bad_percent, stops }
+            Case { draft, seed, bad_percent, stops, wall }
         },
     )
+}
+
+/// Zones whose evenings begin one after the other.
+const ZONES: [&str; 3] = ["UTC", "Europe/Oslo", "Asia/Kolkata"];
+
+/// A window of some minutes, each evening.
+pub(crate) fn any_window() -> impl Strategy<Value = Window> {
+    let tz = prop::sample::select(&["UTC", "UTC", "site"][..]);
+    let at_close = prop::sample::select(&["finish", "stop_after_block", "terminate"][..]);
+    (1..16_u64, 0..50_u64, 0..30_u64, 1..600_u64, tz, at_close, 0..20_u64).prop_map(
+        |(minutes, cutoff, margin, expect, tz, at_close, grace)| {
+            let window = format!("22:00-22:{minutes:02} {tz} margin=1s at_close={at_close}");
+            let window: Window = window.parse().expect("a window");
+            Window {
+                cutoff: Duration::from_secs(cutoff),
+                margin: Duration::from_secs(margin),
+                expect: Some(Duration::from_secs(expect)),
+                grace: Duration::from_secs(grace),
+                ..window
+            }
+        },
+    )
+}
+
+/// From some minutes before the evening begins in Oslo to some minutes after it began in London.
+pub(crate) fn any_evening() -> impl Strategy<Value = jiff::Timestamp> {
+    let start: jiff::Timestamp = "2026-12-01T20:55:00Z".parse().expect("an instant");
+    let seconds = prop_oneof![0..900_u64, 3_600..4_500_u64];
+    seconds.prop_map(move |seconds| start + Duration::from_secs(seconds))
+}
+
+/// The windows of a play; its hosts say whose clocks they go by, where that counts.
+fn hours(window: Option<Window>, hosts: &mut [DraftHost]) -> Hours {
+    let mut hours = Hours { windows: window.into_iter().collect(), ..Hours::default() };
+    if hours.differ_by_site() {
+        for (host, zone) in hosts.iter_mut().zip(ZONES.into_iter().cycle()) {
+            host.values.insert(WindowZone::VARIABLE.to_owned(), zone.to_owned());
+            hours.zones.insert(zone.to_owned(), Zone::find(zone).expect("a zone"));
+        }
+    }
+    hours
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {

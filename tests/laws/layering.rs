@@ -57,7 +57,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("itms", &["quick_xml", "thiserror", "jiff", "indexmap", "serde", "sha2", "base64"]),
     ("expression", &["minijinja", "serde", "serde_json", "indexmap", "thiserror"]),
     ("plan", &["serde_json", "indexmap", "thiserror", "rand_chacha", "rand_core", "sha2"]),
-    ("scheduler", &["serde_json", "indexmap"]),
+    ("scheduler", &["serde_json", "indexmap", "jiff"]),
 ];
 
 /// Crates that only some places may use, by the beginning of the path below `src`.

@@ -9,4 +9,5 @@ mod procedures;
 mod resuming;
 mod scheduling;
 mod tables;
+mod windows;
 mod world;

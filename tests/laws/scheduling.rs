@@ -225,6 +225,7 @@ fn nothing_starts_once_the_run_is_stopped(world: &World<'_>) {
                 EventKind::BudgetTripped { .. }
                 | EventKind::BreakerOpened { .. }
                 | EventKind::OnceFailed { .. }
+                | EventKind::WindowClosed(_)
                 | EventKind::Stopping { .. },
             )) => is_stopped = true,
             Entry::Out(command @ (Command::Start { .. } | Command::Apply { .. })) => {
@@ -242,7 +243,10 @@ fn a_run_that_nothing_stopped_ends_every_host(case: &Case, world: &World<'_>) {
     if world.is_cut_short() {
         let stopped = matches!(
             result,
-            RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed
+            RunResult::Stopped
+                | RunResult::BudgetTripped
+                | RunResult::WindowClosed
+                | RunResult::Unconfirmed
         );
         assert!(stopped, "{result:?}");
         return;
@@ -270,7 +274,11 @@ fn a_run_that_nothing_stopped_ends_every_host(case: &Case, world: &World<'_>) {
             let mut plays = world.state.plays.iter();
             assert!(plays.any(|(number, play)| judges(*number) && play.oracle_done));
         }
-        RunResult::Bug | RunResult::Stopped | RunResult::BudgetTripped | RunResult::Unconfirmed => {
+        RunResult::Bug
+        | RunResult::Stopped
+        | RunResult::BudgetTripped
+        | RunResult::WindowClosed
+        | RunResult::Unconfirmed => {
             panic!("{result:?} without a cause")
         }
     }

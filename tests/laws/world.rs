@@ -1,6 +1,7 @@
 //! A driver on a virtual clock: it jumps from one thing that happens to the next.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fleetmend::event::{
     ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunResult,
@@ -38,6 +39,8 @@ pub(crate) struct World<'a> {
     case: &'a Case,
     scheduler: Scheduler,
     now: u64,
+    /// The wall clock at the start of the run, were it to go on without a stop.
+    wall: jiff::Timestamp,
     /// What will happen, by instant and by the order in which it was set off.
     agenda: BTreeMap<(u64, u64), Happens>,
     set_off: u64,
@@ -78,7 +81,19 @@ impl<'a> World<'a> {
         world.events = before.to_vec();
         world.state = RunState::replay(before).expect("a journal that was written is legal");
         world.now = world.state.elapsed.as_millis();
-        world.write(EventKind::RunResumed { program: "0".to_owned(), again });
+        world.write(EventKind::RunResumed { program: "0".to_owned(), again, window: None });
+        world
+    }
+
+    /// A run that goes on after a cut, when the wall clock shows this.
+    pub(crate) fn resumed_at(
+        case: &'a Case,
+        before: &[Event],
+        resumption: Resumption,
+        wall: jiff::Timestamp,
+    ) -> Self {
+        let mut world = Self::resumed(case, before, resumption);
+        world.wall = wall - Duration::from_millis(world.now);
         world
     }
 
@@ -87,6 +102,7 @@ impl<'a> World<'a> {
             case,
             scheduler,
             now: 0,
+            wall: case.wall,
             agenda: BTreeMap::new(),
             set_off: 0,
             steps: BTreeMap::new(),
@@ -131,7 +147,12 @@ impl<'a> World<'a> {
     }
 
     fn now(&self) -> Now {
-        Now { elapsed: Elapsed::from_millis(self.now), wall: jiff::Timestamp::UNIX_EPOCH }
+        Now { elapsed: Elapsed::from_millis(self.now), wall: self.wall_at(self.now) }
+    }
+
+    /// What the wall clock shows at an instant of the log.
+    pub(crate) fn wall_at(&self, millis: u64) -> jiff::Timestamp {
+        self.wall + Duration::from_millis(millis)
     }
 
     fn obey(&mut self, command: Command) {
@@ -297,7 +318,7 @@ impl<'a> World<'a> {
     fn write(&mut self, kind: EventKind) {
         let event = Event {
             seq: self.state.next_seq,
-            at: jiff::Timestamp::UNIX_EPOCH,
+            at: self.wall_at(self.now),
             elapsed: Elapsed::from_millis(self.now),
             kind,
         };
@@ -325,6 +346,7 @@ impl<'a> World<'a> {
                 EventKind::BudgetTripped { .. }
                     | EventKind::BreakerOpened { .. }
                     | EventKind::OnceFailed { .. }
+                    | EventKind::WindowClosed(_)
                     | EventKind::Stopping { stage: StopStage::Drain | StopStage::Cancel }
             )
         };
@@ -375,6 +397,7 @@ fn header(case: &Case) -> RunStarted {
         seed: case.draft.seed,
         scale: case.draft.scale,
         limits: Limits::default(),
+        window: None,
         plays: plays.collect(),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) async fn run(world: &Arc<LiveWorld>, asked: Asked<'_>) -> RunState {
     let (limits, scale) = (loaded.settings.limits.clone(), loaded.settings.time_scale);
     let tags = TagChoice::default();
     let request = DraftRequest {
+        window: None,
         playbook: &playbook,
         inventory: &loaded.inventory,
         inventory_sha256: "",
@@ -91,6 +92,7 @@ pub(crate) async fn run(world: &Arc<LiveWorld>, asked: Asked<'_>) -> RunState {
     };
     let scheduler = Scheduler::new(Draft::new(&request, &traits));
     let header = RunStarted {
+        window: None,
         run: RunId::new(uuid::Uuid::new_v4()),
         mode: RunMode::Run,
         program: env!("CARGO_PKG_VERSION").to_owned(),

@@ -146,6 +146,7 @@ fn run_of(
     let scale = TimeScale::REAL;
     let limits = Limits::default();
     let request = DraftRequest {
+        window: None,
         playbook: &playbook,
         inventory: &inventory,
         inventory_sha256: "",
@@ -164,6 +165,7 @@ fn run_of(
     };
     let draft = Draft::new(&request, &traits);
     let header = RunStarted {
+        window: None,
         run: RunId::new(uuid::Uuid::from_u128(1)),
         mode: RunMode::Run,
         program: "1".to_owned(),

@@ -48,6 +48,7 @@ fn header() -> RunStarted {
     let tasks = (0..2)
         .map(|number| TaskHeader { name: format!("Task {number}"), action: "service".to_owned() });
     RunStarted {
+        window: None,
         run: RunId::new(uuid::Uuid::from_u128(1)),
         mode: RunMode::Run,
         program: "0".to_owned(),

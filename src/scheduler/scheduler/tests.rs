@@ -335,6 +335,7 @@ fn once_failed() -> (Draft, RunState) {
     let told =
         |task: &DraftTask| TaskHeader { name: task.name.clone(), action: task.action.clone() };
     let header = RunStarted {
+        window: None,
         run: RunId::new(uuid::Uuid::from_u128(1)),
         mode: RunMode::Run,
         program: "0".to_owned(),

@@ -10,6 +10,7 @@ pub(crate) const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
 fn header(id: u128) -> RunStarted {
     RunStarted {
+        window: None,
         run: RunId::new(uuid::Uuid::from_u128(id)),
         mode: RunMode::Run,
         program: "0".to_owned(),

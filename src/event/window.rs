@@ -1,0 +1,72 @@
+//! What the journal says about change windows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::PlayNo;
+
+/// An instant of a window, as the machine and as people of its zone say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowTime {
+    /// The instant.
+    pub at: jiff::Timestamp,
+    /// As `Tue 2026-12-01 22:00 Europe/Oslo`.
+    pub says: String,
+}
+
+/// Why nothing more starts in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowEnd {
+    /// It is closed, or past its cutoff, and so is that of every site.
+    Closed,
+    /// A host would not end before it closes.
+    TooLate {
+        /// How long a host takes, with the margin, in real time.
+        needs: Duration,
+    },
+    /// The wall clock jumped, and nobody knows whether it is open.
+    Clock,
+}
+
+impl WindowEnd {
+    /// As a phrase.
+    pub fn phrase(self) -> String {
+        match self {
+            Self::Closed => "the window is closed".to_owned(),
+            Self::TooLate { needs } => {
+                let needs = crate::model::format_span(needs);
+                format!("a host takes {needs} with the margin, and would not end before the close")
+            }
+            Self::Clock => "the wall clock jumped, and did not come back".to_owned(),
+        }
+    }
+}
+
+/// A run that ended because of its window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowClosed {
+    /// The play.
+    pub play: PlayNo,
+    /// Hosts of the play that are not through.
+    pub left: u32,
+    /// Why.
+    pub why: WindowEnd,
+    /// When hosts that are left could be taken next; none when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens: Option<WindowTime>,
+}
+
+/// What is known of the windows of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WindowState {
+    /// What was said in one line for the whole run, by this process or the one before it.
+    pub of_run: Option<String>,
+    /// What the run waits for.
+    pub held: Option<WindowTime>,
+    /// Why it ended.
+    pub closed: Option<WindowClosed>,
+    /// What the wall clock should have shown, and what it showed.
+    pub jumped: Option<(jiff::Timestamp, jiff::Timestamp)>,
+}
