@@ -223,7 +223,7 @@ pub(crate) fn any_evening() -> impl Strategy<Value = jiff::Timestamp> {
 }
 
 /// The windows of a play; its hosts say whose clocks they go by, where that counts.
-fn hours(window: Option<Window>, hosts: &mut [DraftHost]) -> Hours {
+pub(crate) fn hours(window: Option<Window>, hosts: &mut [DraftHost]) -> Hours {
     let mut hours = Hours { windows: window.into_iter().collect(), ..Hours::default() };
     if hours.differ_by_site() {
         for (host, zone) in hosts.iter_mut().zip(ZONES.into_iter().cycle()) {
