@@ -2,6 +2,7 @@
 
 mod doubles;
 mod flow;
+mod windows;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -209,7 +209,7 @@ fn zone(node: &Node<'_>, source: &mut Source<'_>) -> Option<WindowZone> {
             source
                 .error("unknown-zone", node.span, error.to_string())
                 .nearest(written, names.iter().map(String::as_str))
-                .help("`site` goes by each host\u{2019}s own clocks: its variable `site_tz`");
+                .help("`site` goes by the clocks of each host: its variable `site_tz`");
             None
         }
     }

@@ -11,19 +11,22 @@ use thiserror::Error;
 
 use super::{Zone, format_span, parse_span};
 
-/// A time of day, to the minute: `22:00`. `24:00` is the midnight at the end of the day.
+/// A time of day: `22:00`, or `22:00:30`. `24:00` is the midnight at the end of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ClockTime(u16);
+pub struct ClockTime(u32);
+
+/// The seconds of a day on which no clock is set.
+const DAY: u32 = 24 * 3600;
 
 impl ClockTime {
     /// Its place on a date's clock.
     pub fn on(self, day: Date) -> Option<DateTime> {
-        if self.0 == 24 * 60 {
+        if self.0 == DAY {
             return day.tomorrow().ok().map(|day| day.at(0, 0, 0, 0));
         }
-        let part = |minutes: u16| i8::try_from(minutes).ok();
-        Some(day.at(part(self.0 / 60)?, part(self.0 % 60)?, 0, 0))
+        let part = |number: u32| i8::try_from(number).ok();
+        Some(day.at(part(self.0 / 3600)?, part(self.0 / 60 % 60)?, part(self.0 % 60)?, 0))
     }
 }
 
@@ -32,21 +35,27 @@ impl FromStr for ClockTime {
 
     fn from_str(text: &str) -> Result<Self, ParseWindowError> {
         let error = || ParseWindowError::new(text, "a time of day, from `00:00` to `24:00`");
-        let (hours, minutes) = text.trim().split_once(':').ok_or_else(error)?;
-        let number = |text: &str, digits: std::ops::RangeInclusive<usize>| {
+        let mut parts = text.trim().split(':');
+        let mut number = |digits: std::ops::RangeInclusive<usize>| {
+            let text = parts.next()?;
             let is_number =
                 digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-            text.parse::<u16>().ok().filter(|_| is_number)
+            text.parse::<u32>().ok().filter(|_| is_number)
         };
-        let hours = number(hours, 1..=2).ok_or_else(error)?;
-        let minutes = number(minutes, 2..=2).filter(|minutes| *minutes < 60).ok_or_else(error)?;
-        Some(hours * 60 + minutes).filter(|all| *all <= 24 * 60).map(Self).ok_or_else(error)
+        let hours = number(1..=2).ok_or_else(error)?;
+        let minutes = number(2..=2).filter(|minutes| *minutes < 60).ok_or_else(error)?;
+        let has_seconds = text.matches(':').count() > 1;
+        let seconds = if has_seconds { number(2..=2) } else { Some(0) };
+        let seconds = seconds.filter(|seconds| *seconds < 60).ok_or_else(error)?;
+        let all = Some(hours * 3600 + minutes * 60 + seconds).filter(|all| *all <= DAY);
+        all.filter(|_| parts.next().is_none()).map(Self).ok_or_else(error)
     }
 }
 
 impl fmt::Display for ClockTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+        write!(f, "{:02}:{:02}", self.0 / 3600, self.0 / 60 % 60)?;
+        if self.0.is_multiple_of(60) { Ok(()) } else { write!(f, ":{:02}", self.0 % 60) }
     }
 }
 
@@ -291,7 +300,10 @@ impl fmt::Display for Window {
             write!(f, "{day}/")?;
         }
         write!(f, "{} {}", self.close, self.tz)?;
-        let span = |span: Duration| format!("{}s", span.as_secs());
+        let span = |span: Duration| match span.as_millis() % 1000 {
+            0 => format!("{}s", span.as_secs()),
+            _ => format!("{}ms", span.as_millis()),
+        };
         let word = |all: &[(&'static str, AtClose)]| {
             all.iter().find(|(_, it)| *it == self.at_close).map_or("", |(word, _)| word)
         };
@@ -402,15 +414,15 @@ impl Window {
                     .to_owned(),
             );
         }
-        if self.open.0 == 24 * 60 {
+        if self.open.0 == DAY {
             return Some("a window: it opens at `00:00` of the next day".to_owned());
         }
         let longest = match self.close_on {
-            Some(_) => 7 * 24 * 60,
+            Some(_) => 7 * DAY,
             None if self.close > self.open => self.close.0 - self.open.0,
-            None => self.close.0 + 24 * 60 - self.open.0,
+            None => self.close.0 + DAY - self.open.0,
         };
-        let longest = Duration::from_secs(u64::from(longest) * 60);
+        let longest = Duration::from_secs(u64::from(longest));
         let wanted = self.cutoff.max(self.margin);
         (wanted >= longest).then(|| {
             format!("a window: it lasts {}, and no host could start in it", format_span(longest))
@@ -447,6 +459,7 @@ mod tests {
             "daily 22:00-02:00 Europe/Oslo",
             "tue,thu 22:00-02:00 Europe/Oslo cutoff=1800s",
             "fri 20:00-mon/06:00 site at_close=terminate grace=30s",
+            "daily 09:05:30-24:00 UTC margin=100ms",
             "sat,2026-12-24,!2026-12-26 00:00-24:00 UTC margin=300s expect=900s fold=second",
         ] {
             let window: Window = text.parse().expect(text);
@@ -469,6 +482,8 @@ mod tests {
             ("24:00-02:00 UTC", "next day"),
             ("22:00-25:00 UTC", "time of day"),
             ("22:00-22:61 UTC", "time of day"),
+            ("22:00:1-23:00 UTC", "time of day"),
+            ("22:00:00:00-23:00 UTC", "time of day"),
             ("someday 22:00-23:00 UTC", "days"),
             ("22:00-02:00 Oslo", "a time zone"),
             ("22:00-02:00 UTC cutoff=4h", "no host could start"),

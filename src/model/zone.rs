@@ -100,7 +100,9 @@ impl Zone {
 
     /// An instant as people of the zone say it: `Tue 2026-12-01 22:00 Europe/Oslo`.
     pub fn say(&self, at: Timestamp) -> String {
-        format!("{} {}", self.wall(at).strftime("%a %Y-%m-%d %H:%M"), self.name)
+        let wall = self.wall(at);
+        let form = if wall.second() == 0 { "%a %Y-%m-%d %H:%M" } else { "%a %Y-%m-%d %H:%M:%S" };
+        format!("{} {}", wall.strftime(form), self.name)
     }
 }
 

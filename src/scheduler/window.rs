@@ -340,3 +340,6 @@ impl PlayRun {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,23 +58,25 @@ proptest! {
 
 /// A run that begins shortly before the window of its first play closes.
 fn any_late_case() -> impl Strategy<Value = Case> {
-    (any_case(), any_window(), 1..40_000_u64, 0..3_u64).prop_map(|(mut case, window, left, expect)| {
-        case.draft.mode = RunMode::Run;
-        case.stops.clear();
-        let window = Window {
-            cutoff: Duration::ZERO,
-            margin: Duration::ZERO,
-            expect: Some(Duration::from_secs(expect)),
-            tz: WindowZone::Named(Zone::utc()),
-            ..window
-        };
-        let evening = "2026-12-01T22:00:00Z".parse().expect("an instant");
-        let opening = window.opening(&Zone::utc(), evening).expect("it opens");
-        case.wall = opening.close - Duration::from_millis(left);
-        let play = &mut case.draft.plays[0];
-        play.safeguards.hours = hours(Some(window), &mut play.hosts);
-        case
-    })
+    (any_case(), any_window(), 1..40_000_u64, 0..3_u64).prop_map(
+        |(mut case, window, left, expect)| {
+            case.draft.mode = RunMode::Run;
+            case.stops.clear();
+            let window = Window {
+                cutoff: Duration::ZERO,
+                margin: Duration::ZERO,
+                expect: Some(Duration::from_secs(expect)),
+                tz: WindowZone::Named(Zone::utc()),
+                ..window
+            };
+            let evening = "2026-12-01T22:00:00Z".parse().expect("an instant");
+            let opening = window.opening(&Zone::utc(), evening).expect("it opens");
+            case.wall = opening.close - Duration::from_millis(left);
+            let play = &mut case.draft.plays[0];
+            play.safeguards.hours = hours(Some(window), &mut play.hosts);
+            case
+        },
+    )
 }
 
 fn play_of<'c>(case: &'c Case, step: &StepId) -> &'c DraftPlay {

@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::event::{RunMode, RunResult};
+use crate::model::{
+    HostName, Hours, Limits, Order, Safeguards, StepId, TaskId, TimeScale, WindowZone, Zone,
+};
+use crate::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
+use crate::scheduler::Input;
+
+/// A play of some tasks on hosts, each at a site; two at once.
+fn draft(window: &str, sites: &[&str], tasks: u16) -> Draft {
+    let task = |number| DraftTask {
+        id: TaskId { play: PlayNo(0), task: number },
+        name: "A task".to_owned(),
+        action: "agent".to_owned(),
+        within: Duration::from_secs(60),
+        replay_is_safe: true,
+        flow: DraftFlow::default(),
+    };
+    let host = |(number, site): (usize, &&str)| DraftHost {
+        name: HostName::new(format!("ps-{number}")),
+        values: BTreeMap::from([(WindowZone::VARIABLE.to_owned(), (*site).to_owned())]),
+        delegates: BTreeMap::new(),
+    };
+    let zone = |site: &&str| ((*site).to_owned(), Zone::find(site).expect("a zone"));
+    let hours = Hours {
+        windows: vec![window.parse().expect(window)],
+        zones: sites.iter().map(zone).collect(),
+    };
+    let play = DraftPlay {
+        name: "A play".to_owned(),
+        tasks: (0..tasks).map(task).collect(),
+        blocks: Vec::new(),
+        delegate_values: BTreeMap::new(),
+        hosts: sites.iter().enumerate().map(host).collect(),
+        work: None,
+        order: Order::Inventory,
+        serial: Vec::new(),
+        throttle: 60,
+        max_fail_percentage: Some(100.0),
+        safeguards: Safeguards { hours, ..Safeguards::default() },
+        limits: Limits::default(),
+        oracle: None,
+    };
+    Draft {
+        mode: RunMode::Run,
+        seed: 1,
+        scale: TimeScale::REAL,
+        playbook_sha256: String::new(),
+        inventory_sha256: String::new(),
+        plays: vec![play],
+    }
+}
+
+/// The first of December, so many seconds after the run began; the wall clock is `off` seconds
+/// ahead of where it should be.
+fn at_off(start: &str, seconds: u64, off: i64) -> Now {
+    let start: Timestamp = format!("2026-12-01T{start}Z").parse().expect(start);
+    Now {
+        elapsed: Elapsed::from_millis(seconds * 1000),
+        wall: start + Duration::from_secs(seconds) + SignedDuration::from_secs(off),
+    }
+}
+
+fn at(start: &str, seconds: u64) -> Now {
+    at_off(start, seconds, 0)
+}
+
+fn commands(scheduler: &mut Scheduler, now: Now) -> Vec<Command> {
+    std::iter::from_fn(|| scheduler.poll(now)).collect()
+}
+
+fn started(commands: &[Command]) -> Vec<StepId> {
+    let step = |command: &Command| match command {
+        Command::Start { step, .. } => Some(step.clone()),
+        _ => None,
+    };
+    commands.iter().filter_map(step).collect()
+}
+
+fn finish(scheduler: &mut Scheduler, step: &StepId, class: Option<FailureClass>, now: Now) {
+    let outcome = class.map_or(Outcome::Changed, FailureClass::outcome);
+    scheduler.handle(now, Input::Finished { step: step.clone(), outcome, class });
+}
+
+fn closed(commands: &[Command]) -> Option<&WindowClosed> {
+    commands.iter().find_map(|command| match command {
+        Command::Emit(EventKind::WindowClosed(closed)) => Some(closed),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_evening_of_another_site_is_waited_for_and_the_next_evening_is_not() {
+    let window = "22:00-23:00 site expect=60s";
+    let mut scheduler = Scheduler::new(draft(window, &["Europe/Oslo", "America/New_York"], 1));
+    // 22:30 in Oslo, 16:30 in New York.
+    let first = commands(&mut scheduler, at("21:30:00", 0));
+    assert_eq!(started(&first).len(), 1, "Oslo only");
+    assert!(scheduler.gauge(at("21:30:00", 0)).waiting.contains(&(WaitReason::Window, 1)));
+    finish(&mut scheduler, &started(&first)[0], None, at("21:30:00", 20));
+
+    let waits = commands(&mut scheduler, at("21:30:00", 20));
+    let says = waits.iter().find_map(|command| match command {
+        Command::Emit(EventKind::WindowAwaited { opens, .. }) => Some(opens.says.clone()),
+        _ => None,
+    });
+    assert_eq!(says.as_deref(), Some("Tue 2026-12-01 22:00 America/New_York"));
+
+    let evening = at("21:30:00", 5 * 3600 + 1800);
+    let second = started(&commands(&mut scheduler, evening));
+    assert_eq!(second.len(), 1, "New York");
+    finish(&mut scheduler, &second[0], None, at("21:30:00", 5 * 3600 + 1900));
+    let last = commands(&mut scheduler, at("21:30:00", 5 * 3600 + 1900));
+    assert_eq!(last.last(), Some(&Command::Finish(RunResult::Done)));
+
+    // Half an hour after the evening of New York, Oslo has another day.
+    let mut late = Scheduler::new(draft(window, &["America/New_York", "Europe/Oslo"], 1));
+    let first = started(&commands(&mut late, at("03:30:00", 0)));
+    finish(&mut late, &first[0], None, at("03:30:00", 10));
+    let end = commands(&mut late, at("03:30:00", 10));
+    let closed = closed(&end).expect("it closes");
+    let opens = closed.opens.as_ref().map(|opens| opens.says.as_str());
+    assert_eq!((closed.left, opens), (1, Some("Tue 2026-12-01 22:00 Europe/Oslo")));
+    assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
+}
+
+#[test]
+fn a_task_for_all_that_a_closed_window_leaves_is_done_by_a_host_whose_window_is_open() {
+    let window = "22:00-23:00 site expect=1s margin=1s";
+    let mut draft = draft(window, &["Europe/Oslo", "UTC"], 2);
+    draft.plays[0].tasks[1].flow.is_once = true;
+    let mut scheduler = Scheduler::new(draft);
+    // A quarter of a minute before the close in Oslo.
+    let start = "21:59:45";
+    let oslo = started(&commands(&mut scheduler, at(start, 0)));
+    finish(&mut scheduler, &oslo[0], None, at(start, 1));
+    let once = started(&commands(&mut scheduler, at(start, 1)));
+    assert_eq!(once[0].task.task, 1);
+
+    let end = commands(&mut scheduler, at(start, 15));
+    assert!(end.contains(&Command::Cancel { step: once[0].clone() }), "{end:?}");
+    finish(&mut scheduler, &once[0], Some(FailureClass::Cancelled), at(start, 16));
+    let utc = started(&commands(&mut scheduler, at(start, 16)));
+    assert_eq!(utc[0].host, HostName::new("ps-1"));
+    finish(&mut scheduler, &utc[0], None, at(start, 17));
+    let again = started(&commands(&mut scheduler, at(start, 17)));
+    assert_eq!(again.first().map(|step| step.task.task), Some(1), "done by the other host");
+    finish(&mut scheduler, &again[0], None, at(start, 18));
+    let last = commands(&mut scheduler, at(start, 18));
+    assert_eq!(closed(&last).map(|closed| closed.left), Some(1));
+}
+
+#[test]
+fn a_clock_that_jumps_holds_the_run_until_it_is_right_again() {
+    let window = "22:00-23:00 UTC expect=10s";
+    let mut scheduler = Scheduler::new(draft(window, &["UTC"; 4], 1));
+    let start = "22:10:00";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+
+    // Half a minute is what clocks that are set right may move.
+    finish(&mut scheduler, &first[0], None, at_off(start, 5, 30));
+    let second = started(&commands(&mut scheduler, at_off(start, 5, 30)));
+    assert_eq!(second.len(), 2);
+
+    for step in &second {
+        finish(&mut scheduler, step, None, at_off(start, 9, -600));
+    }
+    let jumped = commands(&mut scheduler, at_off(start, 9, -600));
+    let expected = at_off(start, 9, 30).wall;
+    let found = at_off(start, 9, -600).wall;
+    assert!(jumped.contains(&Command::Emit(EventKind::ClockJumped { expected, found })));
+    assert_eq!(started(&jumped), []);
+    assert_eq!(scheduler.gauge(at_off(start, 9, -600)).waiting, [(WaitReason::Clock, 1)]);
+
+    let right = commands(&mut scheduler, at_off(start, 60, 25));
+    assert!(right.contains(&Command::Emit(EventKind::ClockReturned)));
+    assert_eq!(started(&right).len(), 1);
+}
+
+#[test]
+fn a_clock_that_stays_wrong_ends_the_run() {
+    let mut scheduler = Scheduler::new(draft("22:00-23:00 UTC expect=10s", &["UTC"; 3], 1));
+    let start = "22:10:00";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+    // The controller slept for ten minutes.
+    finish(&mut scheduler, &first[0], None, at_off(start, 5, 600));
+    assert_eq!(started(&commands(&mut scheduler, at_off(start, 5, 600))), []);
+    assert_eq!(started(&commands(&mut scheduler, at_off(start, 304, 600))), []);
+
+    let end = commands(&mut scheduler, at_off(start, 305, 600));
+
+    let told = closed(&end).expect("it ends");
+    assert_eq!((told.why, told.left), (WindowEnd::Clock, 2));
+    assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
+}
+
+#[test]
+fn a_change_under_way_has_its_grace_and_is_cancelled_then() {
+    let window = "22:00-23:00 UTC expect=1s margin=1s at_close=terminate grace=20s";
+    let mut scheduler = Scheduler::new(draft(window, &["UTC"; 3], 2));
+    let start = "22:59:50";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+    let cost = crate::model::Cost::none();
+    scheduler.handle(at(start, 1), Input::Decided { step: first[0].clone(), cost });
+    let apply = commands(&mut scheduler, at(start, 1));
+    assert!(apply.contains(&Command::Apply { step: first[0].clone() }));
+
+    assert_eq!(commands(&mut scheduler, at(start, 10)), [], "it has its grace");
+    assert_eq!(commands(&mut scheduler, at(start, 29)), []);
+    assert_eq!(scheduler.next_wakeup(), Some(Elapsed::from_millis(30_000)));
+    let end = commands(&mut scheduler, at(start, 30));
+    assert_eq!(end, [Command::Cancel { step: first[0].clone() }]);
+    finish(&mut scheduler, &first[0], Some(FailureClass::InDoubt), at(start, 31));
+    let last = commands(&mut scheduler, at(start, 31));
+    assert_eq!(closed(&last).map(|closed| closed.left), Some(2), "one is in doubt, and counted");
+}
