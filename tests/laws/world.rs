@@ -217,7 +217,7 @@ impl<'a> World<'a> {
                     Err((outcome, class)) => Next::Goes(outcome, class),
                 };
                 self.plan_step(step.clone(), pause + fate.probe, next);
-                Input::WentOn { step, pause: std::time::Duration::from_millis(pause) }
+                Input::WentOn { step, pause: Duration::from_millis(pause) }
             }
             Happens::Step(step, Next::Ends(outcome, class) | Next::Goes(outcome, class)) => {
                 self.steps.remove(&step);
