@@ -22,7 +22,7 @@ use crate::event::{
     self, Ack, Answer, AnsweredBy, ChangeRecord, Event, EventKind, IllegalEvent, Journal,
     JournalError, Observer, Reply, RunResult, RunState, StopStage,
 };
-use crate::model::{Cost, FailureClass, HostName, Outcome, PlayNo, StepFailure, StepId};
+use crate::model::{Cost, FailureClass, HostName, NsHealth, Outcome, PlayNo, StepFailure, StepId};
 use crate::scheduler::{Command, Input, Scheduler};
 
 /// How often readers are shown the gauge.
@@ -200,6 +200,9 @@ impl Driver {
             Command::Start { step, on, deadline } => self.start(step, on, deadline)?,
             Command::Apply { step } => self.grant(&step)?,
             Command::CheckOracle { play } => self.check_oracle(play),
+            Command::CheckHealth { play } => {
+                self.tell(Input::Health { play, health: NsHealth::unreadable() });
+            }
             Command::Cancel { step } => {
                 if let Some(cancel) = self.cancels.remove(&step) {
                     let _ended = cancel.send(());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::event::{EventKind, OracleReport, RunResult, StopStage};
 use crate::model::{
-    Cost, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure, StepId,
+    Cost, FailureClass, HostName, MatchedWork, NsHealth, Outcome, PlayNo, StepFailure, StepId,
 };
 
 /// Something that happened. An input that fits nothing under way is late and changes nothing.
@@ -64,6 +64,16 @@ pub enum Input {
         /// Why.
         failure: StepFailure,
     },
+    /// The Notification Server was looked at.
+    Health {
+        /// The play for which it was.
+        play: PlayNo,
+        /// How it was found; a look that failed has no latency.
+        health: NsHealth,
+    },
+    /// A request of ours was answered that the Notification Server is too busy: status 503, or
+    /// "Server is busy".
+    Busy,
     /// The operator wants an end; a later stage is never taken back by an earlier one.
     Operator(StopStage),
 }
@@ -97,6 +107,12 @@ pub enum Command {
     /// it by a deadline.
     CheckOracle {
         /// The play.
+        play: PlayNo,
+    },
+    /// Look at the Notification Server, then say `Health`. The driver bounds it by a deadline; no
+    /// second look is asked for before the first one is answered.
+    CheckHealth {
+        /// The play for which it is.
         play: PlayNo,
     },
     /// End the step as soon as possible, then say `Finished`: with class `Cancelled` when nothing

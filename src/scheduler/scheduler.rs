@@ -141,6 +141,8 @@ impl Scheduler {
                     self.oracle_said(false);
                 }
             }
+            // No rule asks how the Notification Server is yet.
+            Input::Health { .. } | Input::Busy => {}
             Input::Operator(stage) => self.on_stop(stage, now),
         }
     }

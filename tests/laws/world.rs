@@ -8,8 +8,8 @@ use fleetmend::event::{
     RunStarted, RunState, StopStage, TaskHeader, Undo,
 };
 use fleetmend::model::{
-    Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Now, Outcome, PlayNo, RunId,
-    ServerIdentity, StepFailure, StepId, TagChoice, Vars, WorkRow,
+    Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Now, NsHealth, Outcome,
+    PlayNo, RunId, ServerIdentity, StepFailure, StepId, TagChoice, Vars, WorkRow,
 };
 use fleetmend::plan::Resumption;
 use fleetmend::scheduler::{Command, Input, Scheduler};
@@ -174,6 +174,10 @@ impl<'a> World<'a> {
                 self.plan_step(step, apply, Next::Goes(outcome, class));
             }
             Command::CheckOracle { play } => self.ask_oracle(play),
+            Command::CheckHealth { play } => {
+                let input = Input::Health { play, health: NsHealth::unreadable() };
+                self.plan(self.now + 20, Happens::Other(input));
+            }
             Command::Cancel { step } => {
                 let is_open = self.state.step(&step).is_some_and(|step| step.open);
                 let class = if is_open { FailureClass::InDoubt } else { FailureClass::Cancelled };

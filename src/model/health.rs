@@ -1,0 +1,53 @@
+//! How the Notification Server was found.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How one look found the Notification Server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NsHealth {
+    /// How long its connection test took to answer, in real time; none when it did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Duration>,
+    /// The status of that answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Whether it said that it is busy: status 503, "Server is busy", -214746725.
+    #[serde(default)]
+    pub is_busy: bool,
+    /// Rows of `EventQueueEntry`; none when they were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u64>,
+    /// The smallest id of those rows. While it does not move, no event is taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<i64>,
+}
+
+impl NsHealth {
+    /// A look to which nothing answered.
+    pub fn unreadable() -> Self {
+        Self::default()
+    }
+
+    /// Whether anything is known from it: the connection test answered, if only that the server is
+    /// busy.
+    pub fn is_readable(&self) -> bool {
+        self.latency.is_some() || self.is_busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_answer_tells_something_and_no_answer_does_not() {
+        let busy = NsHealth { is_busy: true, ..NsHealth::default() };
+        let queue_alone = NsHealth { queue: Some(3), ..NsHealth::default() };
+
+        assert!(busy.is_readable());
+        assert!(!NsHealth::unreadable().is_readable());
+        assert!(!queue_alone.is_readable(), "the queue says nothing of the web server");
+    }
+}
