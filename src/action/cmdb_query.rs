@@ -11,9 +11,9 @@ use crate::event::Undo;
 use crate::host::queries::{
     self, Argument, NAMES, NamedQuery, PACKAGES_BY_NAME, QueryParameter, REGISTRY, arguments,
 };
-use crate::host::{Changer, Reader};
+use crate::host::{Changer, Reader, row_value};
 use crate::model::{Cost, Draw, FailureClass, Guid, LimitName, StepFailure};
-use crate::transport::{Row, SqlParameter, SqlValue};
+use crate::transport::{Row, SqlParameter};
 
 /// How many rows the step's value keeps.
 const KEPT: usize = 10_000;
@@ -77,6 +77,29 @@ fn keys_of(query: &str) -> Option<&'static [ParamDoc]> {
         REGISTRY.iter().map(keys).collect()
     });
     KEYS.iter().find(|(name, _)| *name == query).map(|(_, keys)| keys.as_slice())
+}
+
+/// What can be known of a named query without asking the CMDB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryShape {
+    /// Its name.
+    pub name: &'static str,
+    /// The columns of its rows.
+    pub columns: Vec<&'static str>,
+    /// Whether it must be given parameters.
+    pub needs_parameters: bool,
+    /// Whether it always gives exactly one row.
+    pub is_one_row: bool,
+}
+
+/// The shapes of all named queries.
+pub fn query_shapes() -> impl Iterator<Item = QueryShape> {
+    REGISTRY.iter().map(|query| QueryShape {
+        name: query.name(),
+        columns: query.columns.iter().map(|column| column.name).collect(),
+        needs_parameters: !query.parameters.is_empty(),
+        is_one_row: query.is_one_row(),
+    })
 }
 
 /// There is nothing that this action changes.
@@ -244,24 +267,6 @@ fn guid_of(at: &Reader<'_>) -> Result<Guid, StepFailure> {
             ),
         )
     })
-}
-
-fn row_value(row: &Row) -> Value {
-    let columns: Map<String, Value> =
-        row.0.iter().map(|(name, cell)| (name.clone(), cell_value(cell))).collect();
-    Value::Object(columns)
-}
-
-fn cell_value(cell: &SqlValue) -> Value {
-    match cell {
-        SqlValue::Null => Value::Null,
-        SqlValue::Guid(guid) => json!(guid),
-        SqlValue::Text(text) => json!(text),
-        SqlValue::Integer(number) => json!(number),
-        SqlValue::Bool(flag) => json!(flag),
-        SqlValue::Float(number) => json!(number),
-        SqlValue::Timestamp(moment) => json!(moment.to_string()),
-    }
 }
 
 #[cfg(test)]

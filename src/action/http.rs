@@ -145,8 +145,10 @@ Rights: none. Undo: nothing, it only reads.";
             let wanted: Vec<String> = params.status.iter().map(ToString::to_string).collect();
             let body = String::from_utf8_lossy(&answer.body);
             let first = body.trim().chars().take(300).collect::<String>();
+            let class =
+                if status == 503 { FailureClass::Throttled } else { FailureClass::RemoteFault };
             return Verdict::Refuse(StepFailure {
-                class: FailureClass::RemoteFault,
+                class,
                 message: format!("{url} answers {status} and not {}", wanted.join(" or ")),
                 causes: if first.is_empty() { Vec::new() } else { vec![first] },
             });

@@ -31,7 +31,7 @@ impl Approvals {
     ///
     /// The playbook has no confirmation of that name.
     pub(super) fn read(given: &[String], playbook: &Playbook) -> Result<Self, Failure> {
-        let known = names(playbook);
+        let known = [names(playbook), gates(playbook)].concat();
         let mut all = BTreeMap::new();
         for text in given {
             let (name, typed) = match text.split_once('=') {
@@ -39,12 +39,13 @@ impl Approvals {
                 None => (text.as_str(), None),
             };
             if !known.contains(&name) {
-                let failure =
-                    Failure::input(format!("the playbook has no confirmation named `{name}`"));
+                let failure = Failure::input(format!(
+                    "the playbook has no confirmation and no gate named `{name}`"
+                ));
                 return Err(if known.is_empty() {
                     failure.hint("it asks for none: leave out --approve")
                 } else {
-                    failure.hint(format!("its confirmations are {}", known.join(", ")))
+                    failure.hint(format!("it can be given for {}", known.join(", ")))
                 });
             }
             all.insert(name.to_owned(), typed);
@@ -74,6 +75,19 @@ impl Approvals {
 fn names(playbook: &Playbook) -> Vec<&str> {
     let confirms = playbook.tasks().filter(|task| task.action.action == "confirm");
     confirms.filter_map(|task| task.action.params.get("name")?.as_str()).collect()
+}
+
+/// The names of its gates: what is asked when one comes to no answer.
+fn gates(playbook: &Playbook) -> Vec<&str> {
+    let mut names: Vec<&str> = playbook
+        .plays
+        .iter()
+        .flat_map(|play| &play.safeguards.gates)
+        .map(|gate| gate.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Whether what was typed confirms the question.

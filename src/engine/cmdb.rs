@@ -11,8 +11,8 @@ use super::config::{DriverConfig, Orders};
 use crate::event::{NotReady, OracleReport, RunState};
 use crate::host::{PairStatus, Session, readiness, work};
 use crate::model::{
-    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WorkQuery, WorkRow,
-    match_work,
+    FailureClass, Guid, Host, HostName, MatchedWork, PlayNo, StepFailure, WaveNo, WorkQuery,
+    WorkRow, match_work,
 };
 use crate::transport::Deadline;
 
@@ -89,6 +89,18 @@ pub(super) fn pairs_of(state: &RunState, play: PlayNo) -> Vec<(HostName, Vec<Wor
         .keys()
         .filter_map(|host| Some((host.clone(), work.by_host.get(host)?.clone())))
         .collect()
+}
+
+/// The work list of the hosts of one wave.
+pub(super) fn pairs_of_wave(
+    state: &RunState,
+    play: PlayNo,
+    wave: WaveNo,
+) -> Vec<(HostName, Vec<WorkRow>)> {
+    let Some(hosts) = state.plays.get(&play).map(|play| &play.hosts) else { return Vec::new() };
+    let mut pairs = pairs_of(state, play);
+    pairs.retain(|(host, _)| hosts.get(host).is_some_and(|host| host.wave == wave));
+    pairs
 }
 
 /// The query of a play's work.

@@ -13,17 +13,20 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::clock::Clock;
 use super::config::{DriverConfig, Orders};
+use super::gates::GateVars;
 use super::message::{Message, StepEnd, TaskEnd};
 use super::scope::OnceResults;
 use super::sessions::Sessions;
 use super::step::{Errand, Job};
-use super::{cmdb, scope, step};
+use super::{cmdb, gates, health, scope, step};
 use crate::event::{
     self, Ack, Answer, AnsweredBy, ChangeRecord, Event, EventKind, IllegalEvent, Journal,
     JournalError, Observer, Reply, RunResult, RunState, StopStage,
 };
-use crate::model::{Cost, FailureClass, HostName, NsHealth, Outcome, PlayNo, StepFailure, StepId};
-use crate::scheduler::{Command, Input, Scheduler};
+use crate::model::{
+    Cost, FailureClass, GateAsk, HostName, NsHealth, Outcome, PlayNo, StepFailure, StepId, WaveNo,
+};
+use crate::scheduler::{Command, GateReading, Input, Scheduler};
 
 /// How often readers are shown the gauge.
 const TICK: Duration = Duration::from_millis(100);
@@ -52,10 +55,28 @@ enum Waiting {
     Reading(oneshot::Sender<()>),
 }
 
-/// A question to the CMDBs that is under way.
+/// Who waits for a look at the Notification Servers.
+#[derive(Debug, Clone, Copy)]
+enum LooksFor {
+    /// The scheduler, for a play.
+    Health(PlayNo),
+    /// A gate of a play.
+    Gate(PlayNo, u16),
+}
+
+/// What is asked that only reads.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Work(PlayNo),
+    Oracle(PlayNo),
+    Gate(PlayNo, u16),
+    /// A look at the Notification Servers; one at a time.
+    Look,
+}
+
+/// A question to the Notification Servers that is under way.
 struct Question {
-    play: PlayNo,
-    is_oracle: bool,
+    asked: Asked,
     /// Ends it: it only reads.
     abort: AbortHandle,
 }
@@ -80,6 +101,10 @@ pub struct Driver {
     /// The step that each task runs, for tasks that panic.
     running: HashMap<Id, StepId>,
     questions: HashMap<Id, Question>,
+    /// Who waits for the look that is under way.
+    looking: Vec<LooksFor>,
+    /// Questions to the operator about gates.
+    gate_asks: HashMap<(PlayNo, u16), AbortHandle>,
     cancels: HashMap<StepId, oneshot::Sender<()>>,
     waiting: HashMap<StepId, Waiting>,
     /// Results of tasks that one host did for all.
@@ -120,6 +145,8 @@ impl Driver {
             tasks: JoinSet::new(),
             running: HashMap::new(),
             questions: HashMap::new(),
+            looking: Vec::new(),
+            gate_asks: HashMap::new(),
             cancels: HashMap::new(),
             waiting: HashMap::new(),
             unwritten: FuturesOrdered::new(),
@@ -149,6 +176,9 @@ impl Driver {
         }
         for question in self.questions.values() {
             question.abort.abort();
+        }
+        for ask in self.gate_asks.values() {
+            ask.abort();
         }
         while self.tasks.join_next().await.is_some() {}
         self.sessions.close_all().await;
@@ -200,9 +230,8 @@ impl Driver {
             Command::Start { step, on, deadline } => self.start(step, on, deadline)?,
             Command::Apply { step } => self.grant(&step)?,
             Command::CheckOracle { play } => self.check_oracle(play),
-            Command::CheckHealth { play } => {
-                self.tell(Input::Health { play, health: NsHealth::unreadable() });
-            }
+            Command::CheckHealth { play } => self.look(LooksFor::Health(play)),
+            Command::CheckGate { play, wave, gate } => self.check_gate(play, wave, gate),
             Command::Cancel { step } => {
                 if let Some(cancel) = self.cancels.remove(&step) {
                     let _ended = cancel.send(());
@@ -311,7 +340,7 @@ impl Driver {
         let abort = self.tasks.spawn(async move {
             TaskEnd::Work(play, in_time(cmdb::find_work(&config, &sessions, play)).await)
         });
-        self.questions.insert(abort.id(), Question { play, is_oracle: false, abort });
+        self.questions.insert(abort.id(), Question { asked: Asked::Work(play), abort });
     }
 
     fn check_oracle(&mut self, play: PlayNo) {
@@ -321,7 +350,69 @@ impl Driver {
         let abort = self.tasks.spawn(async move {
             TaskEnd::Oracle(play, in_time(cmdb::ask_oracle(&sessions, query, pairs)).await)
         });
-        self.questions.insert(abort.id(), Question { play, is_oracle: true, abort });
+        self.questions.insert(abort.id(), Question { asked: Asked::Oracle(play), abort });
+    }
+
+    /// Looks at the Notification Servers, or waits for the look that is under way.
+    fn look(&mut self, who: LooksFor) {
+        self.looking.push(who);
+        if self.looking.len() > 1 {
+            return;
+        }
+        let sessions = self.sessions.notification_servers();
+        let abort = self.tasks.spawn(async move { TaskEnd::Looked(health::look(sessions).await) });
+        self.questions.insert(abort.id(), Question { asked: Asked::Look, abort });
+    }
+
+    fn looked(&mut self, looks: &[(HostName, NsHealth)]) {
+        for who in std::mem::take(&mut self.looking) {
+            self.tell(match who {
+                LooksFor::Health(play) => {
+                    let health = NsHealth::together(looks.iter().map(|(_, look)| look.clone()));
+                    Input::Health { play, health }
+                }
+                LooksFor::Gate(play, gate) => {
+                    let reading = GateReading::Health(looks.to_vec());
+                    Input::GateSaid { play, gate, reading }
+                }
+            });
+        }
+    }
+
+    fn check_gate(&mut self, play: PlayNo, wave: WaveNo, gate: u16) {
+        let declared = match &self.config.orders {
+            Orders::Playbook(playbook) => playbook.plays.get(usize::from(play.0)),
+            Orders::TakeBack(_) => None,
+        };
+        let found = declared
+            .and_then(|own| Some((own.safeguards.gates.get(usize::from(gate))?.ask.clone(), own)));
+        let Some((ask, own)) = found else {
+            let failure = StepFailure::new(FailureClass::Bug, "there is no such gate");
+            let reading = GateReading::Unreadable(failure);
+            return self.tell(Input::GateSaid { play, gate, reading });
+        };
+        let sessions = self.sessions.notification_servers();
+        let abort = match ask {
+            GateAsk::NsHealthy(_) => return self.look(LooksFor::Gate(play, gate)),
+            GateAsk::WaveReady => {
+                let before = WaveNo(wave.0.saturating_sub(1));
+                let pairs = cmdb::pairs_of_wave(&self.state, play, before);
+                let query = cmdb::query_of(&self.config, play);
+                self.tasks.spawn(async move {
+                    TaskEnd::Gate(play, gate, gates::ask_wave(&sessions, query, pairs).await)
+                })
+            }
+            GateAsk::Query(query) => {
+                let vars = GateVars {
+                    play: Arc::new(own.vars.clone()),
+                    extra: Arc::new(self.config.extra_vars.clone()),
+                };
+                self.tasks.spawn(async move {
+                    TaskEnd::Gate(play, gate, gates::ask_query(&sessions, &query, &vars).await)
+                })
+            }
+        };
+        self.questions.insert(abort.id(), Question { asked: Asked::Gate(play, gate), abort });
     }
 
     fn hear(&mut self, message: Message) -> Result<(), DriveError> {
@@ -377,6 +468,13 @@ impl Driver {
                     TaskEnd::Oracle(play, Err(failure)) => {
                         self.tell(Input::OracleFailed { play, failure });
                     }
+                    TaskEnd::Looked(looks) => self.looked(&looks),
+                    TaskEnd::Gate(play, gate, reading) => {
+                        self.tell(Input::GateSaid { play, gate, reading });
+                    }
+                    TaskEnd::GateAnswered(play, gate, answer) => {
+                        self.gate_answered(play, gate, answer)?;
+                    }
                     TaskEnd::Answered(step, answer) => self.answered(&step, answer)?,
                     TaskEnd::Closed => {}
                 }
@@ -403,13 +501,23 @@ impl Driver {
             let (user, by) = (String::new(), AnsweredBy::Terminal);
             self.answered(&step, Answer { reply: Reply::NobodyThere, user, by })?;
         }
-        if let Some(Question { play, is_oracle, .. }) = self.questions.remove(&error.id()) {
+        let is_gate = |ask: &AbortHandle| ask.id() == error.id();
+        if let Some(key) = self.gate_asks.iter().find(|(_, ask)| is_gate(ask)).map(|(key, _)| *key)
+        {
+            let (user, by) = (String::new(), AnsweredBy::Terminal);
+            self.gate_answered(key.0, key.1, Answer { reply: Reply::NobodyThere, user, by })?;
+        }
+        if let Some(Question { asked, .. }) = self.questions.remove(&error.id()) {
             let failure = StepFailure::caused_by(FailureClass::Bug, "the question panicked", error);
-            self.tell(if is_oracle {
-                Input::OracleFailed { play, failure }
-            } else {
-                Input::WorkFailed { play, failure }
-            });
+            match asked {
+                Asked::Work(play) => self.tell(Input::WorkFailed { play, failure }),
+                Asked::Oracle(play) => self.tell(Input::OracleFailed { play, failure }),
+                Asked::Gate(play, gate) => {
+                    let reading = GateReading::Unreadable(failure);
+                    self.tell(Input::GateSaid { play, gate, reading });
+                }
+                Asked::Look => self.looked(&[]),
+            }
         }
         Ok(())
     }
@@ -453,6 +561,35 @@ impl Driver {
         }));
     }
 
+    /// Asks about a gate, now that the question is on disk and was shown.
+    fn ask_gate(&mut self, play: PlayNo, gate: &str, question: event::Question) {
+        let Orders::Playbook(playbook) = &self.config.orders else { return };
+        let gates = playbook.plays.get(usize::from(play.0)).map(|play| &play.safeguards.gates);
+        let place = gates.and_then(|gates| gates.iter().position(|known| known.name == gate));
+        let Some(place) = place.and_then(|place| u16::try_from(place).ok()) else { return };
+        let operator = Arc::clone(&self.config.operator);
+        let abort = self.tasks.spawn(async move {
+            let answer = operator.ask(&question).await;
+            TaskEnd::GateAnswered(play, place, answer)
+        });
+        self.gate_asks.insert((play, place), abort);
+    }
+
+    fn gate_answered(&mut self, play: PlayNo, gate: u16, answer: Answer) -> Result<(), DriveError> {
+        self.gate_asks.remove(&(play, gate));
+        let Orders::Playbook(playbook) = &self.config.orders else { return Ok(()) };
+        let own = playbook.plays.get(usize::from(play.0));
+        let own = own.and_then(|play| play.safeguards.gates.get(usize::from(gate)));
+        let state = self.state.plays.get(&play);
+        let Some((own, state)) = own.zip(state) else { return Ok(()) };
+        let asked = state.gates.get(&own.name).and_then(|gate| gate.asked.last());
+        let Some(asked) = asked.filter(|asked| asked.answer.is_none()) else { return Ok(()) };
+        let (wave, gate_name, reply) = (asked.wave, own.name.clone(), answer.reply);
+        self.record(EventKind::GateAnswered { play, wave, gate: gate_name, answer })?;
+        self.tell(Input::GateAnswered { play, gate, reply });
+        Ok(())
+    }
+
     fn answered(&mut self, step: &StepId, answer: Answer) -> Result<(), DriveError> {
         // A step that was cancelled meanwhile does not listen any more.
         let Some(ask) = self.asks.remove(step) else { return Ok(()) };
@@ -480,6 +617,10 @@ impl Driver {
             note: end.note,
             value: end.value,
         })?;
+        let target = on.unwrap_or_else(|| step.host.clone());
+        if class == Some(FailureClass::Throttled) && self.sessions.has_cmdb(&target) {
+            self.tell(Input::Busy);
+        }
         self.tell(Input::Finished { step, outcome, class });
         Ok(())
     }
@@ -527,8 +668,12 @@ impl Driver {
         let event = written?;
         let state = &self.state;
         self.observers.retain_mut(|observer| survives(|| observer.observe(&event, state)));
-        if let EventKind::ConfirmAsked { step, question } = event.kind {
-            self.ask(&step, question);
+        match event.kind {
+            EventKind::ConfirmAsked { step, question } => self.ask(&step, question),
+            EventKind::GateAsked { play, gate, question, .. } => {
+                self.ask_gate(play, &gate, question);
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -6,7 +6,10 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::event::{Ack, Answer, ChangeRecord, OracleReport, Question};
-use crate::model::{Cost, FailureClass, MatchedWork, Outcome, PlayNo, StepFailure, StepId};
+use crate::model::{
+    Cost, FailureClass, HostName, MatchedWork, NsHealth, Outcome, PlayNo, StepFailure, StepId,
+};
+use crate::scheduler::GateReading;
 
 /// A word from a task.
 pub(super) enum Message {
@@ -35,6 +38,12 @@ pub(super) enum TaskEnd {
     Step(StepId, StepEnd),
     Work(PlayNo, Result<MatchedWork, StepFailure>),
     Oracle(PlayNo, Result<OracleReport, StepFailure>),
+    /// Every Notification Server was looked at.
+    Looked(Vec<(HostName, NsHealth)>),
+    /// A gate was asked.
+    Gate(PlayNo, u16, GateReading),
+    /// The operator said whether a play goes on without an answer of a gate.
+    GateAnswered(PlayNo, u16, Answer),
     /// The operator answered the question of a step.
     Answered(StepId, Answer),
     /// A session was closed.

@@ -6,6 +6,8 @@ mod cmdb;
 mod config;
 mod driver;
 mod foresee;
+mod gates;
+mod health;
 mod logon;
 mod message;
 mod operator;

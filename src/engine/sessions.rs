@@ -110,6 +110,11 @@ impl Sessions {
         self.cmdbs.clone()
     }
 
+    /// Whether the host is a Notification Server whose CMDB can be asked.
+    pub(super) fn has_cmdb(&self, name: &HostName) -> bool {
+        self.cmdbs.iter().any(|(server, _)| server == name)
+    }
+
     /// Closes whatever is open, all at once.
     pub(super) async fn close_all(&mut self) {
         let open = self.open.drain().map(|(_, session)| session);

@@ -41,6 +41,8 @@ pub enum WaitReason {
     Soak,
     /// With `strict`, as many hosts are in flight as may still end badly.
     Budget,
+    /// A gate has not passed: its name, and what was seen.
+    Gate(String, String),
     /// Another host does the task for all.
     Once,
     /// A step of another host acts on the host that the task is delegated to.
@@ -78,6 +80,8 @@ pub struct Gauge {
     /// Until when, as far as is known, no wave opens and no host is taken; none where nothing holds
     /// them up.
     pub held_until: Option<Elapsed>,
+    /// Until when the CMDB is asked whether all is Ready, while it is.
+    pub oracle_until: Option<Elapsed>,
     /// Hosts that slow start and `throttle` allow in flight now.
     pub window: u32,
 }

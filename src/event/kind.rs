@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Answer, ChangeRecord, Question, RunResult, WindowClosed, WindowTime};
 use crate::model::{
-    BudgetKind, Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Outcome, PlayNo,
-    RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, Limits, MatchedWork,
+    Outcome, PlayNo, RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -288,6 +288,55 @@ pub enum EventKind {
         /// Hosts that it tolerates.
         tolerated: u32,
     },
+    /// A gate was asked, and its answer is another one than before, or something follows from it.
+    GateChecked {
+        /// The play.
+        play: PlayNo,
+        /// The wave before which, or in which, it was asked.
+        wave: WaveNo,
+        /// The gate.
+        gate: String,
+        /// What the answer means.
+        verdict: GateVerdict,
+        /// What was seen.
+        seen: String,
+        /// How many times in a row it was not well, or came to no answer.
+        #[serde(default, skip_serializing_if = "is_none_in_a_row")]
+        in_a_row: u32,
+    },
+    /// An operator is asked whether a wave goes on though a gate came to no answer.
+    GateAsked {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+        /// The gate.
+        gate: String,
+        /// What he is asked.
+        question: Question,
+    },
+    /// An operator said whether it does, or nobody was there.
+    GateAnswered {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+        /// The gate.
+        gate: String,
+        /// What he said.
+        answer: Answer,
+    },
+    /// A gate was not well more often than it may be: nothing new starts.
+    GateFailed {
+        /// The play.
+        play: PlayNo,
+        /// The wave.
+        wave: WaveNo,
+        /// The gate.
+        gate: String,
+        /// What was seen.
+        seen: String,
+    },
     /// A task that one host does for all failed after it may have changed something: nothing new
     /// starts.
     OnceFailed {
@@ -358,6 +407,11 @@ pub enum EventKind {
         /// How.
         result: RunResult,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none_in_a_row(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    Answer, ChangeRecord, Event, EventKind, OracleReport, Question, RunResult, RunStarted,
+    Answer, ChangeRecord, Event, EventKind, OracleReport, Question, Reply, RunResult, RunStarted,
     StopStage, WindowState,
 };
 use crate::model::{
-    BudgetKind, Cost, Elapsed, FailureClass, HostName, MatchedWork, Outcome, PlayNo, StepFailure,
-    StepId, TaskId, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, HostName, MatchedWork, Outcome, PlayNo,
+    StepFailure, StepId, TaskId, WaveNo,
 };
 
 /// An event that cannot follow what came before it: a mistake in this program, or a journal that
@@ -82,6 +82,38 @@ pub struct Confirmation {
     pub question: Question,
     /// What was said, and when.
     pub answer: Option<(Answer, jiff::Timestamp)>,
+}
+
+/// A gate so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GateState {
+    /// The latest answer that was told, with the wave for which it was asked.
+    pub checked: Option<(WaveNo, GateVerdict)>,
+    /// What was seen then.
+    pub seen: String,
+    /// What an operator was asked about it, each time.
+    pub asked: Vec<GateQuestion>,
+}
+
+/// A question to an operator about a gate that came to no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateQuestion {
+    /// The wave.
+    pub wave: WaveNo,
+    /// What was asked.
+    pub question: Question,
+    /// What was said, and when.
+    pub answer: Option<(Answer, jiff::Timestamp)>,
+}
+
+impl GateState {
+    /// The question that still has to be answered with a yes, if there is one.
+    pub fn unconfirmed(&self) -> Option<&Question> {
+        let GateQuestion { question, answer, .. } = self.asked.last()?;
+        let is_open = answer.as_ref().is_none_or(|(said, _)| said.reply != Reply::Confirmed);
+        let has_passed = self.checked.is_some_and(|(_, verdict)| verdict == GateVerdict::Pass);
+        (is_open && !has_passed).then_some(question)
+    }
 }
 
 /// A host's share of one play.
@@ -157,6 +189,10 @@ pub struct PlayState {
     pub row: Vec<HostName>,
     /// The step that one host did for all and that failed.
     pub once_failed: Option<StepId>,
+    /// Its gates, by name.
+    pub gates: IndexMap<String, GateState>,
+    /// The gate that stopped it, and what was seen.
+    pub gate_failed: Option<(String, String)>,
     /// What an operator was asked, by the task's place in the play.
     pub confirmations: IndexMap<u16, Confirmation>,
     /// The latest word of the CMDB.
@@ -172,7 +208,7 @@ pub struct PlayState {
 impl PlayState {
     /// Whether it stopped by itself: nothing after it may run.
     pub fn is_stopped(&self) -> bool {
-        self.tripped.is_some() || self.once_failed.is_some()
+        self.tripped.is_some() || self.once_failed.is_some() || self.gate_failed.is_some()
     }
 
     /// A host is not through any more; it is before a step that it did.
@@ -208,6 +244,8 @@ impl PlayState {
             BudgetKind::OF_PLAY.into_iter().map(|budget| (budget, self.bad(budget))).collect();
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
         let once_failed = self.once_failed.take();
+        // Gates are asked anew.
+        self.gate_failed = None;
         for (name, host) in &mut self.hosts {
             let is_through = host.outcome.is_some();
             let mut is_doubted = host.outcome == Some(Outcome::Unknown);
@@ -521,6 +559,27 @@ impl RunState {
                 let tripped = Tripped { budget, wave, bad, tolerated };
                 self.play(*play)?.tripped.get_or_insert(tripped);
             }
+            EventKind::GateChecked { play, wave, gate, verdict, seen, .. } => {
+                self.wave(*play, *wave)?;
+                let state = self.play(*play)?.gates.entry(gate.clone()).or_default();
+                state.checked = Some((*wave, *verdict));
+                state.seen.clone_from(seen);
+            }
+            EventKind::GateAsked { play, wave, gate, question } => {
+                let state = self.gate(*play, gate)?;
+                let question = question.clone();
+                state.asked.push(GateQuestion { wave: *wave, question, answer: None });
+            }
+            EventKind::GateAnswered { play, gate, answer, .. } => {
+                let asked = self.gate(*play, gate)?.asked.last_mut();
+                let asked = asked.filter(|asked| asked.answer.is_none());
+                let asked = asked.ok_or_else(|| format!("nobody was asked about {gate}"))?;
+                asked.answer = Some((answer.clone(), at));
+            }
+            EventKind::GateFailed { play, gate, seen, .. } => {
+                self.gate(*play, gate)?;
+                self.play(*play)?.gate_failed = Some((gate.clone(), seen.clone()));
+            }
             EventKind::OnceFailed { step } => {
                 self.play(step.task.play)?.once_failed = Some(step.clone());
             }
@@ -557,6 +616,11 @@ impl RunState {
 
     fn play(&mut self, play: PlayNo) -> Result<&mut PlayState, String> {
         self.plays.get_mut(&play).ok_or_else(|| format!("play {play} has not started"))
+    }
+
+    fn gate(&mut self, play: PlayNo, gate: &str) -> Result<&mut GateState, String> {
+        let state = self.play(play)?.gates.get_mut(gate);
+        state.ok_or_else(|| format!("gate {gate} of play {play} was not asked"))
     }
 
     fn wave(&mut self, play: PlayNo, wave: WaveNo) -> Result<&mut WaveState, String> {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Value, json};
+
 use super::Reader;
 use super::queries::{
     DRIFT, DUPLICATES, NOT_READY_PACKAGES, PACKAGE_SERVERS, READY_WITHOUT_CODEBASE,
@@ -11,7 +13,7 @@ use crate::model::{
     FailureClass, Guid, ReadOnlySelect, ServerIdentity, SourcedServer, StepFailure, WorkQuery,
     WorkRow,
 };
-use crate::transport::{Row, SqlParameter};
+use crate::transport::{Row, SqlParameter, SqlValue};
 
 /// What the CMDB says of one (server, package) pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +187,25 @@ fn guid(row: &Row, column: &str) -> Result<Guid, StepFailure> {
             format!("a row of the CMDB has no GUID in its column {column}"),
         )
     })
+}
+
+/// A row as a mapping by column.
+pub fn row_value(row: &Row) -> Value {
+    let columns: serde_json::Map<String, Value> =
+        row.0.iter().map(|(name, cell)| (name.clone(), cell_value(cell))).collect();
+    Value::Object(columns)
+}
+
+fn cell_value(cell: &SqlValue) -> Value {
+    match cell {
+        SqlValue::Null => Value::Null,
+        SqlValue::Guid(guid) => json!(guid),
+        SqlValue::Text(text) => json!(text),
+        SqlValue::Integer(number) => json!(number),
+        SqlValue::Bool(flag) => json!(flag),
+        SqlValue::Float(number) => json!(number),
+        SqlValue::Timestamp(moment) => json!(moment.to_string()),
+    }
 }
 
 #[cfg(test)]

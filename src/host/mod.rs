@@ -26,7 +26,7 @@ pub use access::{Changer, Reader};
 pub(crate) use cabinet::below_here;
 pub use cabinet::{Cabinet, EvidenceFolder};
 pub use cmdb::{
-    PairStatus, not_ready_packages, package_servers, readiness, servers_in_sites, work,
+    PairStatus, not_ready_packages, package_servers, readiness, row_value, servers_in_sites, work,
 };
 pub use descriptor::{DescriptorChange, DescriptorWritten, Place};
 pub use facts::{Account, AgentFacts, HostFacts, ServerFacts};

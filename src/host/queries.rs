@@ -98,6 +98,11 @@ impl NamedQuery {
     pub fn name(&self) -> &'static str {
         self.statement.name
     }
+
+    /// Whether it always gives exactly one row, because it only counts.
+    pub fn is_one_row(&self) -> bool {
+        self.name() == servers::EVENT_QUEUE.name()
+    }
 }
 
 /// Every query, by name in alphabetical order.

@@ -215,5 +215,9 @@ pub(super) fn confirm(
         source
             .error("confirm-twice", node.span, format!("there is a confirmation `{name}` already"))
             .help("give each a name of its own: `--approve` names one");
+    } else if shared.gates.contains(name) {
+        source
+            .error("confirm-twice", node.span, format!("there is a gate `{name}` already"))
+            .help("give each a name of its own: `--approve` names one");
     }
 }

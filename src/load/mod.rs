@@ -8,6 +8,7 @@ mod budgets;
 mod diagnostic;
 mod fields;
 mod flow;
+mod gates;
 mod inventory;
 mod lint;
 mod params;

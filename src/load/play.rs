@@ -11,7 +11,7 @@ use super::task::{self, Surroundings};
 use super::tasks::{self, Inherited, Reading, Shared};
 use super::templates::Known;
 use super::yaml::{Kind, Node};
-use super::{LoadedInventory, budgets, flow, lint, variables, window};
+use super::{LoadedInventory, budgets, flow, gates, lint, variables, window};
 use crate::action::ActionKind;
 use crate::model::{
     Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
@@ -30,6 +30,7 @@ const PLAY: Keys = Keys {
         "max_fail_percentage",
         "max_fail",
         "soak",
+        "gates",
         "oracle",
         "limits",
         "window",
@@ -37,10 +38,7 @@ const PLAY: Keys = Keys {
         "tags",
         "tasks",
     ],
-    later: &[
-        ("gates", "leave it out; `serial` and `max_fail_percentage` stop a bad change"),
-        ("handlers", "write the task where it should run, with a `when`"),
-    ],
+    later: &[("handlers", "write the task where it should run, with a `when`")],
     foreign: &[
         ("loop", "it is a key of a task"),
         ("run_once", "it is a key of a task"),
@@ -109,6 +107,10 @@ pub(super) fn read(
     if let Some(node) = get("vars") {
         flow::check_templates(node, &known, source);
     }
+    let gates = match get("gates") {
+        Some(node) => gates::gates(node, &known, shared, source),
+        None => Vec::new(),
+    };
     let defaults = Limits::default();
     let declared = against.inventory.map_or(&defaults, |loaded| &loaded.settings.limits);
     let around = Surroundings {
@@ -152,6 +154,7 @@ pub(super) fn read(
             max_fail: get("max_fail")
                 .map_or_else(MaxFail::default, |node| budgets::read(node, source)),
             soak: get("soak").and_then(|node| fields::span_of_time(node, source)),
+            gates,
             window,
             ..Safeguards::default()
         },

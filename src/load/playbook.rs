@@ -63,6 +63,7 @@ pub fn load_playbook_with(
         included: Vec::new(),
         open: vec![PathBuf::from(file)],
         confirms: HashSet::new(),
+        gates: HashSet::new(),
         facts: HashSet::new(),
     };
     let plays = match yaml::parse(&mut source) {

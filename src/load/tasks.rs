@@ -66,6 +66,8 @@ pub(super) struct Shared<'f> {
     pub(super) open: Vec<PathBuf>,
     /// The names of confirmations so far.
     pub(super) confirms: HashSet<String>,
+    /// The names of gates so far.
+    pub(super) gates: HashSet<String>,
     /// The names that `set_fact` gives values to so far.
     pub(super) facts: HashSet<String>,
 }

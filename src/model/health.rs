@@ -30,6 +30,25 @@ impl NsHealth {
         Self::default()
     }
 
+    /// Several Notification Servers as one: what is worst of them. What one of them did not tell is
+    /// not known of all.
+    pub fn together(looks: impl IntoIterator<Item = Self>) -> Self {
+        let worse = |one: Self, other: Self| Self {
+            latency: one.latency.zip(other.latency).map(|(one, other)| one.max(other)),
+            status: match (one.status, other.status) {
+                (Some(200), status) | (status, Some(200)) => status,
+                (status, _) => status,
+            },
+            is_busy: one.is_busy || other.is_busy,
+            queue: one.queue.zip(other.queue).map(|(one, other)| one.saturating_add(other)),
+            oldest: match (one.oldest, other.oldest) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (oldest, None) | (None, oldest) => oldest,
+            },
+        };
+        looks.into_iter().reduce(worse).unwrap_or_default()
+    }
+
     /// Whether anything is known from it: the connection test answered, if only that the server is
     /// busy.
     pub fn is_readable(&self) -> bool {
@@ -40,6 +59,26 @@ impl NsHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_servers_the_worst_is_told() {
+        let well = NsHealth {
+            latency: Some(Duration::from_millis(20)),
+            status: Some(200),
+            is_busy: false,
+            queue: Some(3),
+            oldest: Some(7),
+        };
+        let slow = NsHealth { latency: Some(Duration::from_secs(2)), ..well.clone() };
+        let silent = NsHealth { queue: Some(1), ..NsHealth::unreadable() };
+
+        let both = NsHealth::together([well.clone(), slow]);
+        assert_eq!((both.latency, both.queue), (Some(Duration::from_secs(2)), Some(6)));
+        let told = NsHealth::together([well.clone(), silent]);
+        assert!(!told.is_readable() && told.status.is_none());
+        assert_eq!(NsHealth::together([well.clone()]), well);
+        assert_eq!(NsHealth::together([]), NsHealth::unreadable());
+    }
 
     #[test]
     fn a_busy_answer_tells_something_and_no_answer_does_not() {

@@ -28,7 +28,7 @@ mod zone;
 
 pub use calendar::{Hours, Odd, Oddity, Opening};
 pub use cost::{Cost, Draw, LimitName};
-pub use gate::Gate;
+pub use gate::{Gate, GateAsk, GateQuery, GateVerdict, NsBounds};
 pub use guid::{Guid, ParseGuidError};
 pub use health::NsHealth;
 pub use host::{Credential, CredentialName, Host, Vars};

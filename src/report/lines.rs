@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::confirm::answered;
+use super::recap::ending;
 use super::{clean_line, file_name, fold_hosts};
 use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage, WaitReason};
 use crate::model::{Elapsed, Now, Outcome, PlayNo, format_span};
@@ -132,6 +133,26 @@ impl<W: Write + Send> Observer for PlainLines<W> {
             EventKind::ConfirmAnswered { answer, .. } => {
                 self.line(at, &answered(answer));
             }
+            EventKind::GateChecked { play, wave, gate, verdict, seen, .. } => {
+                let (gate, seen) = (clean_line(gate, 80), clean_line(seen, 300));
+                let text = format!("play {play}  wave {wave}  gate {gate}: {verdict}, {seen}");
+                self.line(at, &text);
+            }
+            EventKind::GateAsked { play, wave, question, .. } => {
+                let say = clean_line(&question.say, 400);
+                let text = format!("play {play}  wave {wave}  nothing new starts. {say}");
+                self.line(at, &text);
+            }
+            EventKind::GateAnswered { gate, answer, .. } => {
+                self.line(at, &format!("gate {}: {}", clean_line(gate, 80), answered(answer)));
+            }
+            EventKind::GateFailed { play, wave, gate, seen } => {
+                let (gate, seen) = (clean_line(gate, 80), clean_line(seen, 300));
+                let text = format!(
+                    "play {play}  wave {wave}  gate {gate} failed ({seen}); nothing new starts"
+                );
+                self.line(at, &text);
+            }
             EventKind::OnceFailed { step } => {
                 let text =
                     format!("step {step} was to be done once, and failed; nothing new starts");
@@ -156,9 +177,10 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 self.told_ready = Some(report.ready);
                 let mut text =
                     format!("play {play}  the CMDB says {} of {} Ready", report.ready, report.of);
-                if *last && !report.not_ready.is_empty() {
+                if !report.not_ready.is_empty() {
                     let hosts = fold_hosts(report.not_ready.iter().map(|row| row.host.as_str()));
-                    text.push_str(&format!("; not ready: {hosts}"));
+                    let words = if *last { "not ready" } else { "not yet" };
+                    text.push_str(&format!("; {words}: {}", clean_line(&hosts, 300)));
                 }
                 self.line(at, &text);
             }
@@ -194,7 +216,7 @@ impl<W: Write + Send> Observer for PlainLines<W> {
             EventKind::Stopping { stage: StopStage::Cancel } => {
                 self.line(at, "stopping: steps under way are cancelled");
             }
-            EventKind::RunFinished { result } => self.line(at, result.phrase()),
+            EventKind::RunFinished { result } => self.line(at, ending(state, *result)),
             EventKind::StepStarted { .. }
             | EventKind::StepWentOn { .. }
             | EventKind::StepDecided { .. }

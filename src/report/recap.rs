@@ -3,17 +3,17 @@
 use std::fmt::Write;
 
 use console::measure_text_width;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::confirm::answered;
 use super::screen::outcomes;
 use super::window::{closed, opens};
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{
-    Confirmation, NotReady, PlayState, Reply, RunMode, RunResult, RunStarted, RunState, StepState,
-    Tripped,
+    Answer, Confirmation, GateState, NotReady, PlayState, Question, Reply, RunMode, RunResult,
+    RunStarted, RunState, StepState, Tripped,
 };
-use crate::model::{HostName, Outcome, PlayNo, StepId, format_span};
+use crate::model::{GateVerdict, HostName, Outcome, PlayNo, StepId, format_span};
 
 /// Writes the recap of a run, from its events alone: the live run and `show` print the same.
 pub fn recap(state: &RunState, paint: Paint) -> String {
@@ -90,17 +90,26 @@ fn headline(text: &mut String, header: &RunStarted, state: &RunState, paint: Pai
         Some(_) if state.breaker.is_some() => {
             paint.bad("STOPPED: A LOGON WAS REJECTED, AND MORE TRIES COULD LOCK THE ACCOUNT")
         }
-        Some(RunResult::BudgetTripped)
-            if state.plays.values().any(|play| play.once_failed.is_some()) =>
-        {
-            paint.bad("STOPPED: A TASK THAT RUNS ONCE FOR ALL HOSTS FAILED")
-        }
         None => paint.bad("not finished"),
         Some(RunResult::Done) => paint.good("DONE"),
-        Some(result) => paint.bad(&result.phrase().to_uppercase()),
+        Some(result) => paint.bad(&ending(state, result).to_uppercase()),
     };
     let title = paint.strong(&format!("{what} {}  {}", header.run, file_name(&header.playbook)));
     let _infallible = writeln!(text, "{title}  ({times})\n{verdict}\n");
+}
+
+/// How a run ended, in words: what stopped it is told where its result has several causes.
+pub(super) fn ending(state: &RunState, result: RunResult) -> &'static str {
+    let any = |is: fn(&PlayState) -> bool| state.plays.values().any(is);
+    match result {
+        RunResult::BudgetTripped if any(|play| play.once_failed.is_some()) => {
+            "stopped: a task that runs once for all hosts failed"
+        }
+        RunResult::BudgetTripped if any(|play| play.gate_failed.is_some()) => {
+            "stopped: a gate failed"
+        }
+        result => result.phrase(),
+    }
 }
 
 fn one_play(
@@ -165,8 +174,11 @@ fn one_play(
         let what = format!("step {step} was to be done once for all hosts, and failed");
         line(text, "once", &paint.bad(&what));
     }
+    for (name, gate) in &play.gates {
+        gate_lines(text, name, gate, play, paint);
+    }
     for confirmation in play.confirmations.values() {
-        confirmed(text, confirmation, paint);
+        confirmed(text, &confirmation.question, confirmation.answer.as_ref(), paint);
     }
     if state.is_check() {
         would_change(text, number, state);
@@ -175,17 +187,40 @@ fn one_play(
 }
 
 /// What an operator was asked, and what he said when.
-fn confirmed(text: &mut String, asked: &Confirmation, paint: Paint) {
-    let (name, say) = (&asked.question.name, &asked.question.say);
+fn confirmed(
+    text: &mut String,
+    question: &Question,
+    answer: Option<&(Answer, jiff::Timestamp)>,
+    paint: Paint,
+) {
+    let (name, say) = (&question.name, &question.say);
     line(text, "confirm", &format!("{}: {}", clean_line(name, 80), clean_line(say, 300)));
-    let said = match &asked.answer {
-        Some((answer, at)) if answer.reply == Reply::Confirmed => {
-            paint.good(&format!("{}, {}", answered(answer), at.strftime("%Y-%m-%d %H:%M:%S UTC")))
+    let said = match answer {
+        Some((answer, at)) => {
+            let said = format!("{}, {}", answered(answer), at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+            if answer.reply == Reply::Confirmed { paint.good(&said) } else { paint.bad(&said) }
         }
-        Some((answer, _)) => paint.bad(&answered(answer)),
         None => paint.bad("not answered"),
     };
     line(text, "", &said);
+}
+
+/// What a gate said last, whether it stopped the play, and what an operator said about it when.
+fn gate_lines(text: &mut String, name: &str, gate: &GateState, play: &PlayState, paint: Paint) {
+    let has_failed = play.gate_failed.as_ref().is_some_and(|(failed, _)| failed == name);
+    if let Some((wave, verdict)) = gate.checked {
+        let seen = clean_line(&gate.seen, 300);
+        let said = format!("{} {verdict}, wave {wave}: {seen}", clean_line(name, 80));
+        let is_well = verdict == GateVerdict::Pass;
+        let said = if is_well { paint.good(&said) } else { paint.bad(&said) };
+        line(text, "gate", &said);
+    }
+    if has_failed {
+        line(text, "", &paint.bad("it stopped the play; a resume asks it again"));
+    }
+    for asked in &gate.asked {
+        confirmed(text, &asked.question, asked.answer.as_ref(), paint);
+    }
 }
 
 /// What a run would change, by task.
@@ -314,10 +349,12 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
         let is_open = |asked: &&Confirmation| {
             asked.answer.as_ref().is_none_or(|(answer, _)| answer.reply != Reply::Confirmed)
         };
-        let approve: String = confirmations
-            .filter(is_open)
-            .map(|asked| format!(" --approve {}", clean_line(&asked.question.name, 80)))
-            .collect();
+        let names = confirmations.filter(is_open).map(|asked| asked.question.name.as_str());
+        let gates = state.plays.values().flat_map(|play| play.gates.values());
+        let gates = gates.filter_map(GateState::unconfirmed).map(|asked| asked.name.as_str());
+        let names: IndexSet<&str> = names.chain(gates).collect();
+        let approve: String =
+            names.iter().map(|name| format!(" --approve {}", clean_line(name, 80))).collect();
         let wait = if state.window.closed.is_some() { " --wait" } else { "" };
         line(text, "go on", &format!("fleetmend resume {}{wait}{approve}", header.run));
     }

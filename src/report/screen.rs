@@ -8,9 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Paint, clean_line, file_name, group_failures};
 use crate::event::{
-    Event, EventKind, Gauge, Observer, Phase, PlayState, RunState, StopStage, WaitReason,
+    Event, EventKind, GateState, Gauge, Observer, OracleReport, Phase, PlayState, RunState,
+    StopStage, WaitReason,
 };
-use crate::model::{Now, Outcome, StepId, format_span};
+use crate::model::{GateVerdict, Now, Outcome, StepId, format_span};
 
 /// Waves shown besides the running one.
 const WAVES: usize = 4;
@@ -40,10 +41,15 @@ pub fn frame(now: Now, gauge: &Gauge, state: &RunState, width: usize, paint: Pai
     if let Some((_, play)) = current {
         waves(&mut lines, play, width, paint);
         totals(&mut lines, play, paint);
+        gates(&mut lines, play, width, paint);
         if let Some(report) = &play.oracle {
-            let share =
+            let mut share =
                 format!("{} of {} pairs Ready with the current version", report.ready, report.of);
+            if let Some(left) = gauge.oracle_until.map(|until| until.since(now.elapsed)) {
+                let _infallible = write!(share, "   waits {} at most", format_span(left));
+            }
             lines.push(labelled("oracle", &share, width));
+            not_yet(&mut lines, report, width);
         } else if let Some(failure) = &play.oracle_failure {
             lines.push(labelled("oracle", &clean_line(&failure.to_string(), width), width));
         }
@@ -89,6 +95,52 @@ fn waves(lines: &mut Vec<String>, play: &PlayState, width: usize, paint: Paint) 
             format!("{waiting} hosts in {left} later wave{}", if left == 1 { "" } else { "s" });
         lines.push(labelled("", &paint.faint(&text), width));
     }
+}
+
+/// The gates that have not passed: what each said last.
+fn gates(lines: &mut Vec<String>, play: &PlayState, width: usize, paint: Paint) {
+    let is_ill =
+        |gate: &&GateState| gate.checked.is_some_and(|(_, verdict)| verdict != GateVerdict::Pass);
+    let ill: Vec<String> = play
+        .gates
+        .iter()
+        .filter(|(_, gate)| is_ill(gate))
+        .filter_map(|(name, gate)| {
+            let (name, seen) = (clean_line(name, 60), clean_line(&gate.seen, 120));
+            Some(format!("{name} {}: {seen}", gate.checked?.1))
+        })
+        .collect();
+    if !ill.is_empty() {
+        let room = width.saturating_sub(LABEL + 1);
+        lines.push(labelled("gate", &paint.bad(&fit(&ill.join("; "), room)), width));
+    }
+}
+
+/// Who is not well yet, with the number of packages.
+fn not_yet(lines: &mut Vec<String>, report: &OracleReport, width: usize) {
+    let mut by_host = indexmap::IndexMap::<&str, usize>::new();
+    for pair in &report.not_ready {
+        *by_host.entry(pair.host.short()).or_default() += 1;
+    }
+    if by_host.is_empty() {
+        return;
+    }
+    let total = by_host.len();
+    let mut text = String::new();
+    let room = width.saturating_sub(LABEL + 1 + 24);
+    let mut named = 0;
+    for (host, packages) in by_host {
+        let word = format!("{}{host} ({packages})", if named > 0 { ", " } else { "" });
+        if measure_text_width(&text) + measure_text_width(&word) > room && named > 0 {
+            break;
+        }
+        text.push_str(&word);
+        named += 1;
+    }
+    if named < total {
+        let _infallible = write!(text, " and {} more hosts", total - named);
+    }
+    lines.push(labelled("not yet", &text, width));
 }
 
 fn totals(lines: &mut Vec<String>, play: &PlayState, paint: Paint) {
@@ -141,6 +193,10 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Throttle => format!("{count} on slow start"),
         WaitReason::Window => format!("{count} for their window"),
         WaitReason::Clock => format!("{count} because the wall clock jumped"),
+        WaitReason::Gate(name, seen) if seen.is_empty() => format!("{count} on gate {name}"),
+        WaitReason::Gate(name, seen) => {
+            format!("{count} on gate {} ({})", clean_line(name, 60), clean_line(seen, 120))
+        }
         WaitReason::Soak => format!("{count} on what the wave before causes"),
         WaitReason::Budget => format!("{count} on the strict budget"),
         WaitReason::Once => format!("{count} on a task that runs once"),
@@ -273,11 +329,13 @@ impl Observer for Screen {
     fn observe(&mut self, event: &Event, _state: &RunState) {
         match &event.kind {
             EventKind::RunFinished { .. } => self.clear(),
-            EventKind::ConfirmAsked { .. } => {
+            EventKind::ConfirmAsked { .. } | EventKind::GateAsked { .. } => {
                 self.is_asking = true;
                 self.clear();
             }
-            EventKind::ConfirmAnswered { .. } | EventKind::Stopping { .. } => {
+            EventKind::ConfirmAnswered { .. }
+            | EventKind::GateAnswered { .. }
+            | EventKind::Stopping { .. } => {
                 self.is_asking = false;
             }
             _ => {}

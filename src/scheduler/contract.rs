@@ -2,10 +2,29 @@
 
 use std::time::Duration;
 
-use crate::event::{EventKind, OracleReport, RunResult, StopStage};
+use crate::event::{EventKind, OracleReport, Reply, RunResult, StopStage};
 use crate::model::{
-    Cost, FailureClass, HostName, MatchedWork, NsHealth, Outcome, PlayNo, StepFailure, StepId,
+    Cost, FailureClass, GateVerdict, HostName, MatchedWork, NsHealth, Outcome, PlayNo, StepFailure,
+    StepId, WaveNo,
 };
+
+/// What was found when a gate was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GateReading {
+    /// How each Notification Server was found.
+    Health(Vec<(HostName, NsHealth)>),
+    /// What the CMDB says of the work of the wave before.
+    Ready(OracleReport),
+    /// What the expressions of the gate say of the rows of its query.
+    Said {
+        /// What they say.
+        verdict: GateVerdict,
+        /// What was seen, in a few words.
+        seen: String,
+    },
+    /// Nothing could be found out.
+    Unreadable(StepFailure),
+}
 
 /// Something that happened. An input that fits nothing under way is late and changes nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +93,25 @@ pub enum Input {
     /// A request of ours was answered that the Notification Server is too busy: status 503, or
     /// "Server is busy".
     Busy,
+    /// A gate was asked.
+    GateSaid {
+        /// The play.
+        play: PlayNo,
+        /// The gate, by its place among the play's.
+        gate: u16,
+        /// What was found.
+        reading: GateReading,
+    },
+    /// An operator was asked whether a play goes on without an answer of a gate; his answer is
+    /// written.
+    GateAnswered {
+        /// The play.
+        play: PlayNo,
+        /// The gate, by its place among the play's.
+        gate: u16,
+        /// What he said.
+        reply: Reply,
+    },
     /// The operator wants an end; a later stage is never taken back by an earlier one.
     Operator(StopStage),
 }
@@ -114,6 +152,16 @@ pub enum Command {
     CheckHealth {
         /// The play for which it is.
         play: PlayNo,
+    },
+    /// Ask a gate, then say `GateSaid`. The driver bounds it by a deadline. That an operator is to be
+    /// asked about one is said by the event `GateAsked`.
+    CheckGate {
+        /// The play.
+        play: PlayNo,
+        /// The wave before which, or in which, it is asked.
+        wave: WaveNo,
+        /// The gate, by its place among the play's.
+        gate: u16,
     },
     /// End the step as soon as possible, then say `Finished`: with class `Cancelled` when nothing
     /// was changed, `InDoubt` when the change was under way. It may end otherwise just before.

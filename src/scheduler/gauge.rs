@@ -18,8 +18,13 @@ impl Scheduler {
                 Stage::Before(number) if self.hours_of == Some(*number) => waits(*number),
                 _ => None,
             };
+            let oracle_until = match &self.stage {
+                Stage::Asking(_, watch) => Some(watch.deadline()),
+                _ => None,
+            };
             return Gauge {
                 limits: self.limiter.gauges(now.elapsed),
+                oracle_until,
                 waiting: waiting.into_iter().collect(),
                 ..Gauge::default()
             };
@@ -36,6 +41,7 @@ impl Scheduler {
             waiting,
             limits: self.limiter.gauges(now.elapsed),
             held_until,
+            oracle_until: None,
             window: play.ramp.window(),
         }
     }
@@ -81,8 +87,16 @@ fn waiting_hosts(play: &PlayRun, held: Option<WaitReason>) -> Vec<(WaitReason, u
     waiting.push((WaitReason::Window, play.admission.waiting_outside()));
     waiting.push((WaitReason::Once, count(WaitsFor::Once)));
     waiting.push((WaitReason::Delegate, count(WaitsFor::Delegate)));
+    if let Some(held) = &held {
+        waiting.push((held.clone(), count(WaitsFor::Gate)));
+    }
     let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();
-    waiting.extend([(held.unwrap_or(WaitReason::Throttle), throttled), (WaitReason::Wave, later)]);
+    let here = held.unwrap_or(WaitReason::Throttle);
+    match waiting.iter_mut().find(|(why, _)| *why == here) {
+        Some((_, hosts)) => *hosts += throttled,
+        None => waiting.push((here, throttled)),
+    }
+    waiting.push((WaitReason::Wave, later));
     waiting.retain(|(_, hosts)| *hosts > 0);
     waiting
 }

@@ -16,6 +16,12 @@ pub(super) struct Hold {
 impl Scheduler {
     /// What holds up the hosts of the wave under way, or of the next one; the first that does.
     pub(super) fn hold(&self, now: Now) -> Option<Hold> {
+        // Gates come last: what they say is fresh when all else lets the wave open.
+        self.hold_before_gates(now).or_else(|| self.gated())
+    }
+
+    /// What holds hosts up besides gates.
+    pub(super) fn hold_before_gates(&self, now: Now) -> Option<Hold> {
         self.outside(now).or_else(|| self.soaking(now.elapsed)).or_else(|| self.out_of_budget())
     }
 

@@ -16,7 +16,9 @@ mod budget;
 mod budgets;
 mod contract;
 mod ending;
+mod gates;
 mod gauge;
+mod health_gate;
 mod hold;
 mod hours;
 mod limiter;
@@ -26,7 +28,8 @@ mod ramp;
 mod resumed;
 #[expect(clippy::module_inception, reason = "the layer and its one type have the same name")]
 mod scheduler;
+mod wave_ready;
 mod window;
 
-pub use contract::{Command, Input};
+pub use contract::{Command, GateReading, Input};
 pub use scheduler::Scheduler;

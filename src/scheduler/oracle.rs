@@ -17,7 +17,7 @@ const FLOOR: Duration = Duration::from_millis(500);
 
 /// The world's time for which refused pairs must have stayed as they are, so that reports that wait
 /// in the event queue are seen.
-const SETTLED: Duration = Duration::from_secs(5 * 60);
+pub(super) const SETTLED: Duration = Duration::from_secs(5 * 60);
 
 /// The questions about one play.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,11 @@ impl OracleWatch {
         let is_due = !self.is_asked && self.next <= now;
         self.is_asked |= is_due;
         is_due
+    }
+
+    /// When it is asked for the last time, unless all is Ready before.
+    pub(super) fn deadline(&self) -> Elapsed {
+        self.deadline
     }
 
     /// Whether an answer is waited for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::budget::Budget;
 use super::budgets::Budgets;
+use super::gates::Gates;
 use super::hours::sites;
 use super::ramp::Ramp;
 use crate::event::Phase;
@@ -37,6 +38,8 @@ pub(super) enum WaitsFor {
     Once,
     /// A step of another host acts on the host that this one's step would act on.
     Delegate,
+    /// A gate pauses the play.
+    Gate,
 }
 
 /// How far a task is that one host does for all.
@@ -124,6 +127,8 @@ pub(super) struct PlayRun {
     pub(super) wave: usize,
     /// Until when nothing more starts after the wave before.
     pub(super) soak_until: Option<Elapsed>,
+    /// What must be well for its waves.
+    pub(super) gates: Gates,
     /// The wave whose hosts wait for admission.
     queued: Option<usize>,
     pub(super) admission: Admission,
@@ -164,6 +169,7 @@ impl PlayRun {
             is_strict: draft.safeguards.max_fail.strict,
             wave: 0,
             soak_until: None,
+            gates: Gates::new(draft.safeguards.gates.len()),
             queued: None,
             admission: Admission::default(),
             ramp: Ramp::new(draft.throttle),

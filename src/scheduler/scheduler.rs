@@ -141,6 +141,12 @@ impl Scheduler {
                     self.oracle_said(false);
                 }
             }
+            Input::GateSaid { play, gate, reading } => {
+                self.on_gate_said(play, gate, &reading, now);
+            }
+            Input::GateAnswered { play, gate, reply } => {
+                self.on_gate_answered(play, gate, reply, now);
+            }
             // No rule asks how the Notification Server is yet.
             Input::Health { .. } | Input::Busy => {}
             Input::Operator(stage) => self.on_stop(stage, now),
@@ -246,8 +252,7 @@ impl Scheduler {
         play.free_target(place);
         self.tally.has_bug |= class == Some(FailureClass::Bug);
         if class == Some(FailureClass::Unconfirmed) {
-            self.is_unconfirmed = true;
-            self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
+            self.leave_unconfirmed();
         }
         if is_shut && is_untouched(class) && !self.is_halted() {
             return self.left_by_window(place);
@@ -367,6 +372,7 @@ impl Scheduler {
                 }
                 Stage::Running(_) => {
                     self.end_outside(now);
+                    self.ask_gates(now);
                     self.apply_granted(now.elapsed);
                     self.cancel_overdue(now.elapsed);
                     if !self.advance(now) {
@@ -427,6 +433,9 @@ impl Scheduler {
     /// Makes the changes whose limits are drawn.
     fn apply_granted(&mut self, now: Elapsed) {
         let Stage::Running(play) = &mut self.stage else { return };
+        if play.is_paused() {
+            return;
+        }
         for step in self.limiter.grant(now) {
             if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
                 running.phase = Phase::Applying;
@@ -496,6 +505,7 @@ impl Scheduler {
         if self.hold(now).is_some() {
             return false;
         }
+        self.note_gates_passed();
         let Stage::Running(play) = &mut self.stage else { return true };
         let (number, at) = (play.number, play.wave);
         let wave = &mut play.waves[at];
@@ -538,6 +548,9 @@ impl Scheduler {
             Some(_) | None => play.begin(place),
         };
         while let Onward::At(task) = onward {
+            if play.is_paused() {
+                return play.wait(place, WaitsFor::Gate);
+            }
             let Some(task) = draft.tasks.get(usize::from(task)) else { break };
             let at = task.id.task;
             if task.flow.is_once {
@@ -612,8 +625,14 @@ impl Scheduler {
 
     /// Nothing new starts; what reads goes on to its decision, what waits for a limit or for time to
     /// pass is cancelled, because its host is untouched, and what changes a host ends.
-    fn trip(&mut self) {
+    pub(super) fn trip(&mut self) {
         self.is_tripped = true;
+        self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
+    }
+
+    /// What was asked was not confirmed: nothing new starts, and what waits is cancelled.
+    pub(super) fn leave_unconfirmed(&mut self) {
+        self.is_unconfirmed = true;
         self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
     }
 
@@ -654,7 +673,9 @@ impl Scheduler {
                 });
                 let held = self.hold(now).and_then(|hold| hold.until);
                 let looks = self.next_look(now);
-                overdue.chain(self.limiter.next_wakeup(now.elapsed)).chain(held).chain(looks).min()
+                let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| !play.is_paused());
+                let instants = overdue.chain(granted).chain(held).chain(looks);
+                instants.chain(self.next_gate(now)).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),
             Stage::Before(_) => self.next_look(now),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use fleetmend::event::{RunMode, StopStage};
+use fleetmend::event::{Reply, RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Block, Cost, Draw, FailureClass, HostName, Hours, LimitName, LimitSpec, Limits, MaxFail,
-    Oracle, Order, Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet,
-    Window, WindowZone, WorkQuery, Zone,
+    Batch, Block, Cost, Draw, FailureClass, Gate, GateAsk, GateQuery, GateVerdict, HostName, Hours,
+    LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome, PlayNo, Rate, Safeguards,
+    StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window, WindowZone, WorkQuery, Zone,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -142,6 +142,32 @@ impl Case {
     /// Whether the work query of the play can be answered.
     pub(crate) fn is_work_found(&self, play: PlayNo) -> bool {
         self.roll(&(play, "found")) % 100 >= self.bad_percent
+    }
+
+    /// What a gate says when it is asked for the so-manieth time for a wave; none is no answer.
+    pub(crate) fn gate(&self, play: PlayNo, wave: WaveNo, gate: u16, count: u32) -> GateVerdict {
+        match self.roll(&(play, wave, gate, count, "gate")) % 24 {
+            0 => GateVerdict::Fail,
+            1 | 2 => GateVerdict::Unreadable,
+            3 => GateVerdict::Inconclusive,
+            4 | 5 => GateVerdict::Pending,
+            _ => GateVerdict::Pass,
+        }
+    }
+
+    /// What the operator says when he is asked about a gate, and after how many milliseconds.
+    pub(crate) fn gate_reply(&self, play: PlayNo, wave: WaveNo, gate: &str) -> (Reply, u64) {
+        let roll = self.roll(&(play, wave, gate, "reply"));
+        match roll % 5 {
+            0 => (Reply::Declined, 1 + roll % 90_000),
+            1 | 2 => (Reply::Confirmed, 1 + roll % 90_000),
+            _ => (Reply::NobodyThere, 1),
+        }
+    }
+
+    /// The places of a play's gates, with their declarations.
+    pub(crate) fn gates(&self, play: PlayNo) -> &[Gate] {
+        &self.draft.plays[usize::from(play.0)].safeguards.gates
     }
 
     pub(crate) fn oracle(&self, play: PlayNo) -> OracleFate {
@@ -281,6 +307,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
         prop::option::of(60..300_u64),
         any_flow(),
         any_safeguards(),
+        any_gates(),
     )
         .prop_map(
             move |(
@@ -294,6 +321,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                 oracle,
                 flow,
                 safeguards,
+                gates,
             )| {
                 let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
                     id: TaskId { play: PlayNo(0), task: number },
@@ -334,7 +362,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                     serial,
                     throttle,
                     max_fail_percentage: budget,
-                    safeguards,
+                    safeguards: Safeguards { gates, ..safeguards },
                     limits: limits.clone(),
                     oracle: oracle.map(|seconds| Oracle {
                         within: Duration::from_secs(seconds),
@@ -371,6 +399,31 @@ fn any_safeguards() -> impl Strategy<Value = Safeguards> {
         soak,
         ..Safeguards::default()
     })
+}
+
+/// None in most plays: a gate that fails ends what other laws are about.
+fn any_gates() -> impl Strategy<Value = Vec<Gate>> {
+    let gate = (0..3_u32, 0..3_u32, any::<bool>(), 1..60_u64, 10..300_u64);
+    let gates = prop::collection::vec(gate, 1..3).prop_map(|gates| {
+        let ask = || {
+            GateAsk::Query(GateQuery {
+                query: "event_queue".to_owned(),
+                pass: "row.Entries < 2000".to_owned(),
+                fail: None,
+            })
+        };
+        let gate = |(number, (fail_limit, error_limit, watch, every, within))| Gate {
+            name: format!("gate-{number}"),
+            ask: ask(),
+            every: Duration::from_secs(every),
+            fail_limit,
+            error_limit,
+            watch,
+            within: Duration::from_secs(within),
+        };
+        gates.into_iter().enumerate().map(gate).collect()
+    });
+    prop_oneof![2 => Just(Vec::new()), 1 => gates]
 }
 
 /// The flow of up to seven tasks, blocks among them, and tasks that are delegated.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetmend::event::{
-    ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunResult,
-    RunStarted, RunState, StopStage, TaskHeader, Undo,
+    Answer, AnsweredBy, ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, Reply,
+    RunMode, RunResult, RunStarted, RunState, StopStage, TaskHeader, Undo,
 };
 use fleetmend::model::{
-    Cost, Elapsed, FailureClass, Guid, HostName, Limits, MatchedWork, Now, NsHealth, Outcome,
-    PlayNo, RunId, ServerIdentity, StepFailure, StepId, TagChoice, Vars, WorkRow,
+    Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, Limits, MatchedWork, Now, NsHealth,
+    Outcome, PlayNo, RunId, ServerIdentity, StepFailure, StepId, TagChoice, Vars, WaveNo, WorkRow,
 };
 use fleetmend::plan::Resumption;
-use fleetmend::scheduler::{Command, Input, Scheduler};
+use fleetmend::scheduler::{Command, GateReading, Input, Scheduler};
 use serde_json::Value;
 
 use crate::case::{Case, Fate};
@@ -46,6 +46,7 @@ pub(crate) struct World<'a> {
     set_off: u64,
     steps: BTreeMap<StepId, (u64, u64)>,
     asked: BTreeMap<PlayNo, u32>,
+    gates_asked: BTreeMap<(PlayNo, WaveNo, u16), u32>,
     pub(crate) events: Vec<Event>,
     pub(crate) state: RunState,
     /// Every command with its instant, in milliseconds, between the inputs that led to it.
@@ -107,6 +108,7 @@ impl<'a> World<'a> {
             set_off: 0,
             steps: BTreeMap::new(),
             asked: BTreeMap::new(),
+            gates_asked: BTreeMap::new(),
             events: Vec::new(),
             state: RunState::default(),
             log: Vec::new(),
@@ -183,13 +185,27 @@ impl<'a> World<'a> {
                 let class = if is_open { FailureClass::InDoubt } else { FailureClass::Cancelled };
                 self.plan_step(step, 3, Next::Ends(class.outcome(), Some(class)));
             }
-            Command::Emit(kind) => self.write(kind),
+            Command::CheckGate { play, wave, gate } => self.check_gate(play, wave, gate),
+            Command::Emit(kind) => {
+                self.write(kind.clone());
+                if let EventKind::GateAsked { play, wave, gate, .. } = kind {
+                    self.ask_about_gate(play, wave, &gate);
+                }
+            }
             Command::Finish(result) => self.result = Some(result),
         }
     }
 
     fn happen(&mut self, happens: Happens) {
         let input = match happens {
+            Happens::Other(Input::GateAnswered { play, gate, reply }) => {
+                let name = self.case.gates(play)[usize::from(gate)].name.clone();
+                let wave = self.state.plays[&play].gates[&name].asked.last().expect("asked").wave;
+                let by = AnsweredBy::Terminal;
+                let answer = Answer { reply, user: "ana".to_owned(), by };
+                self.write(EventKind::GateAnswered { play, wave, gate: name, answer });
+                Input::GateAnswered { play, gate, reply }
+            }
             Happens::Other(input) => input,
             Happens::Step(step, Next::Decides) => {
                 self.steps.remove(&step);
@@ -252,6 +268,27 @@ impl<'a> World<'a> {
             Input::WorkFailed { play, failure }
         };
         self.plan(self.now + 40, Happens::Other(input));
+    }
+
+    fn check_gate(&mut self, play: PlayNo, wave: WaveNo, gate: u16) {
+        let count = self.gates_asked.entry((play, wave, gate)).or_default();
+        *count += 1;
+        let reading = match self.case.gate(play, wave, gate, *count) {
+            GateVerdict::Unreadable => {
+                GateReading::Unreadable(StepFailure::new(FailureClass::Unreachable, "no answer"))
+            }
+            verdict => GateReading::Said { verdict, seen: format!("answer {count}") },
+        };
+        let input = Input::GateSaid { play, gate, reading };
+        self.plan(self.now + 25, Happens::Other(input));
+    }
+
+    fn ask_about_gate(&mut self, play: PlayNo, wave: WaveNo, gate: &str) {
+        let (reply, delay) = self.case.gate_reply(play, wave, gate);
+        let place = self.case.gates(play).iter().position(|known| known.name == gate);
+        let gate = u16::try_from(place.expect("a gate of the play")).expect("few");
+        let input = Input::GateAnswered { play, gate, reply };
+        self.plan(self.now + delay, Happens::Other(input));
     }
 
     fn ask_oracle(&mut self, play: PlayNo) {
@@ -351,6 +388,7 @@ impl<'a> World<'a> {
                     | EventKind::BreakerOpened { .. }
                     | EventKind::OnceFailed { .. }
                     | EventKind::WindowClosed(_)
+                    | EventKind::GateFailed { .. }
                     | EventKind::Stopping { stage: StopStage::Drain | StopStage::Cancel }
             )
         };
@@ -359,10 +397,16 @@ impl<'a> World<'a> {
 
     /// Whether something was to be confirmed and was not.
     pub(crate) fn is_unconfirmed(&self) -> bool {
-        self.log.iter().any(|(_, entry)| {
-            let class = Some(FailureClass::Unconfirmed);
-            matches!(entry, Entry::In(Input::Finished { class: told, .. }) if *told == class)
-        })
+        let questions = self.state.plays.values().flat_map(|play| play.gates.values());
+        let mut questions = questions.filter_map(|gate| gate.asked.last());
+        let is_no = questions.any(|asked| {
+            asked.answer.as_ref().is_none_or(|(answer, _)| answer.reply != Reply::Confirmed)
+        });
+        (is_no && self.result == Some(RunResult::Unconfirmed))
+            || self.log.iter().any(|(_, entry)| {
+                let class = Some(FailureClass::Unconfirmed);
+                matches!(entry, Entry::In(Input::Finished { class: told, .. }) if *told == class)
+            })
     }
 }
 

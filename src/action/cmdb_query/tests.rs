@@ -1,5 +1,6 @@
 use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
 use super::*;
+use crate::transport::SqlValue;
 
 fn row(number: i64) -> Row {
     Row(vec![

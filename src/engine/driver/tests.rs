@@ -283,7 +283,7 @@ async fn a_question_that_panics_ends_the_play_and_not_in_silence() {
         }
     }
     let abort = driver.tasks.spawn(async { panic!("a mistake in the question") });
-    let question = Question { play: PlayNo(0), is_oracle: false, abort: abort.clone() };
+    let question = Question { asked: Asked::Work(PlayNo(0)), abort: abort.clone() };
     driver.questions.insert(abort.id(), question);
     let ended = driver.tasks.join_next_with_id().await.expect("it ended");
 

@@ -1,0 +1,352 @@
+//! `gates`: what must be well before each wave of a play, and while one is under way.
+
+use std::time::Duration;
+
+use super::fields::{self, Keys};
+use super::source::Source;
+use super::tasks::Shared;
+use super::templates::{self, Known};
+use super::yaml::{Entry, Kind, Node};
+use crate::action::{QueryShape, query_shapes};
+use crate::expression::check_expression;
+use crate::model::{Gate, GateAsk, GateQuery, NsBounds};
+
+/// The names by which an expression knows what a query gave.
+const ROWS: &[&str] = &["rows", "row", "all"];
+/// The most answers that a limit may tolerate.
+const MOST_TOLERATED: u32 = 1000;
+/// The shortest time between two questions: they are load as well.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+const OWN: Keys = Keys {
+    what: "a gate",
+    known: &[
+        "name",
+        "query",
+        "pass",
+        "fail",
+        "every",
+        "fail_limit",
+        "error_limit",
+        "watch",
+        "within",
+    ],
+    later: &[
+        ("parameters", "name a query that takes none; `fleetmend actions cmdb_query` lists them"),
+        ("sql", "name one of the queries that `fleetmend actions cmdb_query` lists"),
+        ("sql_file", "name one of the queries that `fleetmend actions cmdb_query` lists"),
+    ],
+    foreign: &[],
+};
+const HEALTH: Keys = Keys {
+    what: "`ns_healthy`",
+    known: &[
+        "latency",
+        "slower",
+        "queue",
+        "growing",
+        "stalled",
+        "every",
+        "fail_limit",
+        "error_limit",
+        "watch",
+        "within",
+    ],
+    later: &[],
+    foreign: &[],
+};
+const READY: Keys = Keys {
+    what: "`wave_ready`",
+    known: &["within", "every", "error_limit"],
+    later: &[],
+    foreign: &[
+        ("watch", "leave it out: a wave is Ready when it is through, not before"),
+        ("fail_limit", "leave it out: it is asked until it is Ready or `within` has passed"),
+    ],
+};
+
+/// Reads the gates of a play.
+pub(super) fn gates(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    shared: &mut Shared<'_>,
+    source: &mut Source<'_>,
+) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = Vec::new();
+    for item in fields::one_or_more(node) {
+        let Some((gate, at)) = gate(item, known, source) else { continue };
+        if gates.iter().any(|other| other.name == gate.name) {
+            source
+                .error("gate-twice", at, format!("this play has a gate `{}` already", gate.name))
+                .help("give each a name of its own: `--approve` names one");
+            continue;
+        }
+        if shared.confirms.contains(&gate.name) {
+            source
+                .error("gate-twice", at, format!("there is a confirmation `{}` already", gate.name))
+                .help("give each a name of its own: `--approve` names one");
+        }
+        shared.gates.insert(gate.name.clone());
+        gates.push(gate);
+    }
+    gates
+}
+
+/// One gate, and where its name stands.
+fn gate(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<(Gate, super::yaml::Span)> {
+    match &node.kind {
+        Kind::Scalar(_) => {
+            let name = fields::text(node, "the name of a gate, or a mapping", source)?;
+            match built_in(&name) {
+                Some(ask) => {
+                    needs_work(&ask, node.span, known, source);
+                    Some((Gate::new(&name, ask), node.span))
+                }
+                None => {
+                    unknown(&name, node.span, source);
+                    None
+                }
+            }
+        }
+        Kind::Map(entries) => match entries.as_slice() {
+            [Entry { key, key_span, value }] if !OWN.known.contains(&&**key) => {
+                let Some(ask) = built_in(key) else {
+                    unknown(key, *key_span, source);
+                    return None;
+                };
+                needs_work(&ask, *key_span, known, source);
+                Some((tuned(&Gate::new(key, ask), value, source)?, *key_span))
+            }
+            entries => own(node, entries, known, source),
+        },
+        Kind::List(_) | Kind::Broken => {
+            fields::mismatch(node, "the name of a gate, or a mapping", source);
+            None
+        }
+    }
+}
+
+fn built_in(name: &str) -> Option<GateAsk> {
+    match name {
+        Gate::NS_HEALTHY => Some(GateAsk::NsHealthy(NsBounds::default())),
+        Gate::WAVE_READY => Some(GateAsk::WaveReady),
+        _ => None,
+    }
+}
+
+fn unknown(name: &str, at: super::yaml::Span, source: &mut Source<'_>) {
+    source
+        .error("unknown-gate", at, format!("there is no built-in gate `{name}`"))
+        .nearest(name, Gate::BUILT_IN)
+        .expected(format!("{}, or one of your own", Gate::BUILT_IN.join(", ")))
+        .help("your own is written `{ name: queue_low, query: event_queue, pass: row.Entries < 2000 }`");
+}
+
+fn needs_work(ask: &GateAsk, at: super::yaml::Span, known: &Known<'_>, source: &mut Source<'_>) {
+    if *ask == GateAsk::WaveReady && !known.has_work {
+        source
+            .error("no-work", at, "`wave_ready` asks about `work`, and the play has none")
+            .help("add `work: not_ready_packages` to the play");
+    }
+}
+
+/// A built-in gate with what is declared of it.
+fn tuned(gate: &Gate, node: &Node<'_>, source: &mut Source<'_>) -> Option<Gate> {
+    let mut gate = gate.clone();
+    let keys = if gate.ask == GateAsk::WaveReady { &READY } else { &HEALTH };
+    let entries = fields::entries(node, keys.what, source)?;
+    keys.refuse_unknown(entries, source);
+    common(&mut gate, entries, source);
+    let GateAsk::NsHealthy(bounds) = &mut gate.ask else { return Some(gate) };
+    let get = |key| fields::get(entries, key);
+    let whole = |key, source: &mut Source<'_>| {
+        get(key).and_then(|node| fields::whole(node, 1, 100_000_000, source)).map(u64::from)
+    };
+    if let Some(latency) = get("latency").and_then(|node| fields::span_of_time(node, source)) {
+        bounds.latency = latency;
+    }
+    if let Some(node) = get("slower") {
+        bounds.slower = times(node, source)?;
+    }
+    if let Some(queue) = whole("queue", source) {
+        bounds.queue = queue;
+    }
+    if let Some(growing) = whole("growing", source) {
+        bounds.growing = growing;
+    }
+    if let Some(stalled) = get("stalled").and_then(|node| fields::span_of_time(node, source)) {
+        bounds.stalled = stalled;
+    }
+    Some(gate)
+}
+
+/// `10` or `10x`.
+fn times(node: &Node<'_>, source: &mut Source<'_>) -> Option<f64> {
+    let written = fields::written(node, "how many times slower, as in `10x`", source)?;
+    let number = written.trim_end_matches(['x', 'X']).trim_end().parse::<f64>().ok();
+    let number = number.filter(|number| (1.0..=1000.0).contains(number));
+    if number.is_none() {
+        source
+            .error("wrong-value", node.span, format!("`{written}` does not say how many times"))
+            .expected("a number from 1 to 1000, as in `10x`");
+    }
+    number
+}
+
+fn common(gate: &mut Gate, entries: &[Entry<'_>], source: &mut Source<'_>) {
+    let get = |key| fields::get(entries, key);
+    if let Some(node) = get("every")
+        && let Some(every) = fields::span_of_time(node, source)
+    {
+        if every < SHORTEST {
+            source
+                .error("wrong-value", node.span, "a gate cannot be asked so often")
+                .expected("at least `5 s`: asking is load as well");
+        }
+        gate.every = every;
+    }
+    let limit = |key, source: &mut Source<'_>| {
+        get(key).and_then(|node| fields::whole(node, 0, MOST_TOLERATED, source))
+    };
+    if let Some(limit) = limit("fail_limit", source) {
+        gate.fail_limit = limit;
+    }
+    if let Some(limit) = limit("error_limit", source) {
+        gate.error_limit = limit;
+    }
+    if let Some(watch) = get("watch").and_then(|node| fields::flag(node, source)) {
+        gate.watch = watch;
+    }
+    if let Some(within) = get("within").and_then(|node| fields::span_of_time(node, source)) {
+        gate.within = within;
+    }
+}
+
+/// A gate over the rows of a named query.
+fn own(
+    node: &Node<'_>,
+    entries: &[Entry<'_>],
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<(Gate, super::yaml::Span)> {
+    const EXAMPLE: &str =
+        "a gate is written `{ name: queue_low, query: event_queue, pass: row.Entries < 2000 }`";
+
+    OWN.refuse_unknown(entries, source);
+    let get = |key| fields::get(entries, key);
+    for key in ["name", "query", "pass"] {
+        if get(key).is_none() && !fields::is_misspelt(entries, key, OWN.known) {
+            fields::missing(node.span, "this gate", key, EXAMPLE, source);
+        }
+    }
+    let at = get("name").map_or(node.span, |node| node.span);
+    let name = get("name").and_then(|node| name(node, source));
+    let query = get("query").and_then(|node| query(node, source));
+    let pass = get("pass").and_then(|node| verdict(node, query.as_ref(), known, source));
+    let fail = get("fail").and_then(|node| verdict(node, query.as_ref(), known, source));
+    let ask = GateAsk::Query(GateQuery {
+        query: query.map(|query| query.name.to_owned())?,
+        pass: pass?,
+        fail,
+    });
+    let mut gate = Gate::new(&name?, ask);
+    common(&mut gate, entries, source);
+    Some((gate, at))
+}
+
+fn name(node: &Node<'_>, source: &mut Source<'_>) -> Option<String> {
+    let name = fields::text(node, "a name", source)?;
+    let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if !is_word {
+        source
+            .error("bad-name", node.span, format!("`{name}` cannot name a gate"))
+            .expected("a word that `--approve` can name: letters, digits, `_`, `-` and `.`");
+        return None;
+    }
+    if Gate::BUILT_IN.contains(&name.as_str()) {
+        source
+            .error("bad-name", node.span, format!("`{name}` is a built-in gate"))
+            .help(format!("write `{name}: {{ … }}`, or give your own another name"));
+        return None;
+    }
+    Some(name)
+}
+
+fn query(node: &Node<'_>, source: &mut Source<'_>) -> Option<QueryShape> {
+    let written = fields::written(node, "the name of a query", source)?;
+    let shapes: Vec<QueryShape> = query_shapes().collect();
+    let mut found = shapes.iter().find(|shape| shape.name == written);
+    if let Some(shape) = found.filter(|shape| shape.needs_parameters) {
+        source
+            .error("wrong-value", node.span, format!("`{}` takes parameters", shape.name))
+            .help("a gate asks one question for all hosts: name a query that takes none");
+        found = None;
+    } else if found.is_none() {
+        let usable: Vec<&str> =
+            shapes.iter().filter(|shape| !shape.needs_parameters).map(|shape| shape.name).collect();
+        source
+            .error("wrong-value", node.span, format!("there is no query `{written}`"))
+            .nearest(written, usable.iter().copied())
+            .expected(format!("one of {}", usable.join(", ")));
+    }
+    found.cloned()
+}
+
+/// An expression over the rows of a query.
+fn verdict(
+    node: &Node<'_>,
+    query: Option<&QueryShape>,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<String> {
+    let text = fields::text(node, "an expression, as in `row.Entries < 2000`", source)?;
+    if text.trim_start().starts_with("{{") {
+        source
+            .error("braces-in-gate", node.span, "this is an expression already")
+            .help("leave out the `{{` and `}}`");
+        return None;
+    }
+    let errors_before = source.error_count();
+    let mut known = known.clone();
+    known.has_work = false;
+    known.has_item = false;
+    known.own.extend(ROWS.iter().map(|name| (*name).to_owned()));
+    templates::expression(node, &text, &known, source);
+    if source.error_count() > errors_before {
+        return None;
+    }
+    let (names, query) = (check_expression(&text).ok()?, query?);
+    let asks = |root: &str| names.roots().any(|name| name == root);
+    if !ROWS.iter().any(|name| asks(name)) {
+        let at = node.span;
+        source
+            .error("gate-without-rows", at, "this does not look at what the query gives")
+            .expected("`rows`, the number of rows; `row.COLUMN` of the only one; or `all`, a list");
+        return None;
+    }
+    if query.is_one_row && asks("rows") && !asks("row") {
+        let at = templates::name_place(node, "rows", source);
+        let message = format!("`{}` always gives one row, and `rows` is their number", query.name);
+        let columns: Vec<String> = query.columns.iter().map(|name| format!("row.{name}")).collect();
+        source
+            .error("gate-without-rows", at, message)
+            .help(format!("ask for what is in it: {}", columns.join(", ")));
+        return None;
+    }
+    for column in names.0.iter().filter_map(|path| path.strip_prefix("row.")) {
+        let column = column.split('.').next().unwrap_or(column);
+        if !query.columns.contains(&column) {
+            let at = templates::name_place(node, "row", source);
+            source
+                .error("unknown-name", at, format!("`{}` has no column `{column}`", query.name))
+                .nearest(column, query.columns.iter().copied())
+                .expected(format!("one of {}", query.columns.join(", ")));
+            return None;
+        }
+    }
+    Some(text)
+}
