@@ -59,11 +59,13 @@ const READY: Keys = Keys {
     what: "`wave_ready`",
     known: &["within", "every", "error_limit"],
     later: &[],
-    foreign: &[
-        ("watch", "leave it out: a wave is Ready when it is through, not before"),
-        ("fail_limit", "leave it out: it is asked until it is Ready or `within` has passed"),
-    ],
+    foreign: &[],
 };
+/// Keys of other gates that mean nothing to `wave_ready`.
+const NOT_READY: [(&str, &str); 2] = [
+    ("watch", "a wave is Ready when it is through, not before"),
+    ("fail_limit", "it is asked until the wave is Ready or `within` has passed"),
+];
 
 /// Reads the gates of a play.
 pub(super) fn gates(
@@ -159,7 +161,16 @@ fn tuned(gate: &Gate, node: &Node<'_>, source: &mut Source<'_>) -> Option<Gate> 
     let mut gate = gate.clone();
     let keys = if gate.ask == GateAsk::WaveReady { &READY } else { &HEALTH };
     let entries = fields::entries(node, keys.what, source)?;
-    keys.refuse_unknown(entries, source);
+    for entry in entries.iter().filter(|entry| !keys.known.contains(&&*entry.key)) {
+        let own = NOT_READY.iter().find(|(key, _)| *key == entry.key);
+        match own.filter(|_| gate.ask == GateAsk::WaveReady) {
+            Some((key, why)) => {
+                let message = format!("`wave_ready` has no `{key}`");
+                source.error("unknown-key", entry.key_span, message).help(*why);
+            }
+            None => keys.refuse(entry, &[], source),
+        }
+    }
     common(&mut gate, entries, source);
     let GateAsk::NsHealthy(bounds) = &mut gate.ask else { return Some(gate) };
     let get = |key| fields::get(entries, key);
@@ -169,8 +180,8 @@ fn tuned(gate: &Gate, node: &Node<'_>, source: &mut Source<'_>) -> Option<Gate> 
     if let Some(latency) = get("latency").and_then(|node| fields::span_of_time(node, source)) {
         bounds.latency = latency;
     }
-    if let Some(node) = get("slower") {
-        bounds.slower = times(node, source)?;
+    if let Some(slower) = get("slower").and_then(|node| times(node, source)) {
+        bounds.slower = slower;
     }
     if let Some(queue) = whole("queue", source) {
         bounds.queue = queue;
