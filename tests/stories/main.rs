@@ -12,6 +12,7 @@ mod estimate;
 mod evidence;
 mod first_run;
 mod flow;
+mod gates;
 mod loop_in_doubt;
 mod past;
 mod procedures;

@@ -248,7 +248,8 @@ impl World {
         }
     }
 
-    fn afflict_notification_server(&mut self, kind: FaultKind) {
+    /// Lets a fault of the Notification Server's event queue begin now; other kinds do nothing.
+    pub fn afflict_notification_server(&mut self, kind: FaultKind) {
         match kind {
             FaultKind::EventQueueVolume => self.flood_queue(),
             FaultKind::EventQueueStall => self.stall_queue(),
