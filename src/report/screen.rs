@@ -350,3 +350,7 @@ impl Observer for Screen {
         self.draw(frame(now, gauge, state, width.saturating_sub(1), self.paint));
     }
 }
+
+#[cfg(test)]
+#[path = "screen/tests.rs"]
+mod tests;

@@ -415,3 +415,6 @@ fn question(gate: &str, verdict: GateVerdict, seen: &str) -> Question {
 pub(super) fn real(span: Duration, scale: TimeScale, floor: Duration) -> Duration {
     scale.to_real(span).max(floor)
 }
+
+#[cfg(test)]
+mod tests;

@@ -708,4 +708,4 @@ fn asking(stage: &mut Stage, number: PlayNo) -> Option<(&PlayRun, &mut OracleWat
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -13,7 +13,11 @@ use crate::model::{
 };
 use crate::plan::{self, Answers, DraftFlow, DraftHost, DraftPlay, DraftTask, Resolution};
 
-fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
+pub(in crate::scheduler) fn draft(
+    hosts: usize,
+    tasks: u16,
+    max_fail_percentage: Option<f64>,
+) -> Draft {
     let task = |number| DraftTask {
         id: TaskId { play: PlayNo(0), task: number },
         name: "A task".to_owned(),
@@ -52,15 +56,15 @@ fn draft(hosts: usize, tasks: u16, max_fail_percentage: Option<f64>) -> Draft {
     }
 }
 
-fn at(millis: u64) -> Now {
+pub(in crate::scheduler) fn at(millis: u64) -> Now {
     Now { elapsed: Elapsed::from_millis(millis), wall: jiff::Timestamp::UNIX_EPOCH }
 }
 
-fn commands(scheduler: &mut Scheduler, now: Now) -> Vec<Command> {
+pub(in crate::scheduler) fn commands(scheduler: &mut Scheduler, now: Now) -> Vec<Command> {
     std::iter::from_fn(|| scheduler.poll(now)).collect()
 }
 
-fn started(commands: &[Command]) -> Vec<StepId> {
+pub(in crate::scheduler) fn started(commands: &[Command]) -> Vec<StepId> {
     let step = |command: &Command| match command {
         Command::Start { step, .. } => Some(step.clone()),
         _ => None,
@@ -68,7 +72,12 @@ fn started(commands: &[Command]) -> Vec<StepId> {
     commands.iter().filter_map(step).collect()
 }
 
-fn finish(scheduler: &mut Scheduler, step: &StepId, class: Option<FailureClass>, now: Now) {
+pub(in crate::scheduler) fn finish(
+    scheduler: &mut Scheduler,
+    step: &StepId,
+    class: Option<FailureClass>,
+    now: Now,
+) {
     let outcome = class.map_or(Outcome::Changed, FailureClass::outcome);
     scheduler.handle(now, Input::Finished { step: step.clone(), outcome, class });
 }
