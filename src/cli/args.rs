@@ -12,8 +12,9 @@ use crate::itms::evidence::AppliedCredential;
 #[command(name = "fleetmend", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Start here:  fleetmend demo\n\nExit codes: 0 done, 2 some hosts failed within \
-    budget, 3 budget tripped, 4 unreachable hosts only, 5 the change window closed, \
-    6 stopped by the operator, 7 invalid input, 8 the Notification Server does not say Ready, 9 a confirmation was not given, 70 a bug."
+    budget, 3 budget tripped or a gate failed, 4 unreachable hosts only, 5 the change window closed, \
+    6 stopped by the operator, 7 invalid input, 8 the Notification Server does not say Ready, \
+    9 a confirmation was not given, 70 a bug."
 )]
 pub(super) struct Cli {
     /// What to do.

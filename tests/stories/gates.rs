@@ -207,3 +207,44 @@ fn a_wave_waits_for_the_one_before_until_the_cmdb_says_ready() {
     let low = low.iter().find(|event| text(event, "gate") == "queue_low").expect("it was asked");
     assert!(text(low, "seen").starts_with("Entries "), "{low}");
 }
+
+#[test]
+fn while_the_oracle_waits_everybody_is_told_who_is_not_well_yet() {
+    let lab = SmallLab::start(
+        4,
+        44,
+        400.0,
+        "faults: [{ kind: stale, hosts: 2 }, { kind: trust_1789, hosts: 1, for_good: true }]",
+        63,
+    );
+    let world = World::new();
+    let playbook = write(
+        &world,
+        "oracle.yml",
+        "- hosts: package_servers
+  work: not_ready_packages
+  max_fail_percentage: 100
+  oracle: { ready: work, within: 20 min }
+  tasks:
+    - agent: update_configuration
+",
+    );
+    let inventory = lab.inventory();
+
+    let (events, ended) = world.events(&["run", "--yes", "--json", &playbook, "-i", &inventory]);
+
+    assert_eq!(ended.code, Some(8), "{}", ended.stderr);
+    let asked = of(&events, "oracle_checked");
+    let (last, before) = asked.split_last().expect("it was asked");
+    assert_eq!(last["last"], true);
+    let waits = before.first().expect("it was asked again and again");
+    let host = text(&waits["report"]["not_ready"][0], "host").to_owned();
+    assert!(!host.is_empty(), "{waits}");
+    let run = text(&events[0], "run");
+    let recap = world.run(&["show", run]).stdout;
+    assert!(recap.contains("not ready"), "{recap}");
+
+    let lines = world.run(&["run", "--yes", &playbook, "-i", &inventory]).stdout;
+    assert!(lines.contains("Ready; not yet: ps-"), "{lines}");
+    assert!(lines.contains("Ready; not ready: ps-"), "{lines}");
+}
