@@ -143,6 +143,7 @@ mod tests {
             inventory_sha256: String::new(),
             sourced: Vec::new(),
             limit: None,
+            window: None,
             extra_vars: Vars::default(),
             tags: TagChoice::default(),
             seed: 1,

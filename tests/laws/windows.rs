@@ -125,7 +125,7 @@ fn hosts_are_taken_only_in_their_window(case: &Case, world: &World<'_>) {
                     assert!(wall + needs <= opening.close, "{step} at {wall} needs {needs:?}");
                 }
             }
-            Entry::Out(Command::Emit(EventKind::HostFinished { play, host, outcome })) => {
+            Entry::Out(Command::Emit(EventKind::HostFinished { play, host, outcome, .. })) => {
                 if *outcome != Outcome::Unreachable {
                     let since = taken.get(&(*play, host.clone())).unwrap_or(at);
                     took.entry(*play).or_default().push(at - since);

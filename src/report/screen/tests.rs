@@ -15,6 +15,7 @@ fn state(rest: Vec<EventKind>) -> RunState {
         inventory_sha256: String::new(),
         sourced: Vec::new(),
         limit: None,
+        window: None,
         extra_vars: Vars::new(),
         tags: TagChoice::default(),
         seed: 1,
