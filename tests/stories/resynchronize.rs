@@ -87,7 +87,7 @@ const PERSONS: &[(Placed, &str, &str)] = &[
     (of("orphan", &[9]), "orphan", "rebuild-package-status.yml"),
     (on("orphan", &[]), "orphan", "rebuild-package-status.yml"),
     (
-        Placed { packages: &[21], more: ", for_good: true", ..on("trust_1789", &["ps-par-04"]) },
+        Placed { more: ", for_good: true", ..on("trust_1789", &["ps-par-04"]) },
         "trust-1789",
         "person",
     ),
@@ -203,8 +203,10 @@ impl Fleet {
         self.packages[number - 1]
     }
 
+    /// The short name of a server; none for one that left the fleet.
     fn short(&self, server: Guid) -> &str {
-        self.names[&server].split('.').next().unwrap_or_default()
+        let name = self.names.get(&server).map_or("", String::as_str);
+        name.split('.').next().unwrap_or_default()
     }
 
     /// Whether a fault is about a pair.
@@ -280,7 +282,9 @@ fn with_every_fault_mixed_in_only_what_a_person_must_do_is_left_and_named() {
 
     let (events, ended) = story.run(&["--limit", &format!("!{LEFT_OUT}*")]);
     let took = began.elapsed();
-    let (left, tally) = lab.lab().world().with(|world| (world.not_ready(), world.report()));
+    let (mut left, tally) = lab.lab().world().with(|world| (world.not_ready(), world.report()));
+    // The rows of a server that left the fleet have no host; the run says so in another way.
+    left.retain(|(server, _)| fleet.names.contains_key(server));
     assert_eq!(ended.code, Some(8), "{}\n{:#?}", ended.stderr, bad_steps(&events));
     let named = named_by(&events, &fleet);
     let persons = |pair: (Guid, Guid)| {

@@ -313,9 +313,11 @@ ORDER BY vi.[Name], ps.[PkgSvrId], ps.[PackageId]",
              JOIN SWDPackage pack ON pack.PackageId = ps.PackageId AND pack._Latest = 1
              LEFT JOIN vItem vi ON vi.Guid = ps.PkgSvrId
              LEFT JOIN Inv_AeX_AC_Identification ident ON ident._ResourceGuid = ps.PkgSvrId
-             WHERE ps.Status = 'Ready' AND NOT EXISTS (
-               SELECT 1 FROM hosts WHERE hosts.PackageId = ps.PackageId
-               AND (vi.Name = hosts.h OR ident.FQDN = hosts.h))
+             WHERE ps.Status = 'Ready'
+               AND (vi.Name IS NULL OR (ps.PackageId, lower(vi.Name)) NOT IN
+                     (SELECT PackageId, lower(h) FROM hosts))
+               AND (ident.FQDN IS NULL OR (ps.PackageId, lower(ident.FQDN)) NOT IN
+                     (SELECT PackageId, lower(h) FROM hosts))
              ORDER BY vi.Name, ps.PkgSvrId, ps.PackageId",
         ),
         columns: PAIR_WITHOUT_ORIGIN,
