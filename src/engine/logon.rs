@@ -135,15 +135,7 @@ impl GuardedConnector {
         let known = *standing.read().await;
         match known {
             Standing::Rejected => Err(rejected(target)),
-            Standing::Proven => {
-                self.refuse_rejected(target, &version)?;
-                let mut result = connect.await;
-                if is_rejection(&result) {
-                    *standing.write().await = Standing::Rejected;
-                    self.keep(target, &version, &mut result);
-                }
-                result
-            }
+            Standing::Proven => self.proven_logon(target, &version, &standing, connect).await,
             Standing::Unproven => {
                 let waiting = deadline.of(standing.write()).await;
                 let mut alone = waiting.map_err(|passed| {
@@ -157,7 +149,7 @@ impl GuardedConnector {
                     Standing::Rejected => Err(rejected(target)),
                     Standing::Proven => {
                         drop(alone);
-                        connect.await
+                        self.proven_logon(target, &version, &standing, connect).await
                     }
                     Standing::Unproven => {
                         let _right = self.first_logon(target, &version, deadline).await?;
@@ -174,6 +166,23 @@ impl GuardedConnector {
                 }
             }
         }
+    }
+
+    /// Runs a logon with a credential that another host accepted.
+    async fn proven_logon<T>(
+        &self,
+        target: &Target,
+        version: &CredentialVersion,
+        standing: &RwLock<Standing>,
+        connect: impl Future<Output = Result<T, TransportError>> + Send,
+    ) -> Result<T, TransportError> {
+        self.refuse_rejected(target, version)?;
+        let mut result = connect.await;
+        if is_rejection(&result) {
+            *standing.write().await = Standing::Rejected;
+            self.keep(target, version, &mut result);
+        }
+        result
     }
 
     /// Waits until no other process makes its first logon with the credential.
@@ -449,6 +458,69 @@ mod tests {
 
         let _rejected = guard().shell(&target(3, "another"), soon()).await;
         assert_eq!(inner.0.load(Ordering::Relaxed), 2, "another secret is another credential");
+    }
+
+    /// Accepts the first logon, which takes a while, and rejects all others.
+    struct AcceptsOne(AtomicUsize);
+
+    #[async_trait]
+    impl Connector for AcceptsOne {
+        async fn shell(
+            &self,
+            target: &Target,
+            deadline: Deadline,
+        ) -> Result<Box<dyn ChangeShell>, TransportError> {
+            WrongPassword(AtomicUsize::new(0)).shell(target, deadline).await
+        }
+
+        async fn files(
+            &self,
+            _: &Target,
+            _: Deadline,
+        ) -> Result<Box<dyn ChangeFiles>, TransportError> {
+            Err(TransportError::new(TransportErrorKind::Unreachable, "no files here"))
+        }
+
+        async fn sql(&self, _: &Target, _: Deadline) -> Result<Box<dyn ReadSql>, TransportError> {
+            Err(TransportError::new(TransportErrorKind::Unreachable, "no SQL here"))
+        }
+
+        async fn post_form(
+            &self,
+            target: &Target,
+            _: &HttpForm,
+            _: Deadline,
+        ) -> Result<HttpAnswer, TransportError> {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return Ok(HttpAnswer { status: 200, ..HttpAnswer::default() });
+            }
+            Err(TransportError::new(
+                TransportErrorKind::AuthRejected,
+                format!("{} rejected the logon", target.host),
+            ))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rejection_after_the_first_logon_succeeded_is_kept_as_well() {
+        let inner = Arc::new(AcceptsOne(AtomicUsize::new(0)));
+        let book = Arc::new(SharedBook::default());
+        let shared = Arc::clone(&book) as Arc<dyn RejectionBook>;
+        let guarded = GuardedConnector::with_book(Arc::clone(&inner) as Arc<dyn Connector>, shared);
+        let (first, second, third) = (target(1, "x"), target(2, "x"), target(3, "x"));
+        let form = HttpForm { path: "/page", fields: Vec::new() };
+
+        // The second one waits for the first, and goes when that has succeeded.
+        let (accepted, rejected) = tokio::join!(
+            guarded.post_form(&first, &form, soon()),
+            guarded.post_form(&second, &form, soon()),
+        );
+        let refused = guarded.post_form(&third, &form, soon()).await;
+
+        assert!(accepted.is_ok() && is_rejection(&rejected) && is_rejection(&refused));
+        assert_eq!(inner.0.load(Ordering::Relaxed), 2, "the third is not tried");
+        assert_eq!(book.rejected.lock().expect("a lock").len(), 1);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use super::budgets;
 use super::fields;
 use super::source::Source;
 use super::yaml::{Entry, Span};
-use crate::model::{Batch, Play, share_of};
+use crate::model::{Batch, HostName, Order, Play, share_of};
 
 /// Looks at a play as a whole.
 pub(super) fn play(
@@ -24,6 +24,7 @@ pub(super) fn play(
             )
             .help("Ansible runs it once for each batch of `serial`; put it into a play of its own");
     }
+    order(play, entries, inventory, source);
     let hosts = inventory.map(|loaded| play.hosts.select(&loaded.inventory).len());
     if hosts.is_some_and(|hosts| hosts <= 1) {
         return;
@@ -59,6 +60,31 @@ pub(super) fn play(
                 .help("failures are counted in whole hosts, rounded down");
         }
     }
+}
+
+/// Hosts that all lack the variable come in inventory order.
+fn order(
+    play: &Play,
+    entries: &[Entry<'_>],
+    inventory: Option<&LoadedInventory>,
+    source: &mut Source<'_>,
+) {
+    let (Order::Interleave(var), Some(loaded)) = (&play.order, inventory) else { return };
+    let hosts = play.hosts.select(&loaded.inventory);
+    let has = |name: &HostName| {
+        loaded.inventory.host(name).is_some_and(|host| host.vars.contains_key(var.as_str()))
+    };
+    if hosts.is_empty() || hosts.iter().any(has) {
+        return;
+    }
+    let at = fields::get(entries, "order").map_or_else(|| entries[0].key_span, |node| node.span);
+    source
+        .warning(
+            "interleave-of-nothing",
+            at,
+            format!("no host of this play has the variable `{var}`"),
+        )
+        .help("`interleave(site)` takes one host of each site in turn");
 }
 
 /// Nothing soaks after the last wave.

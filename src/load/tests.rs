@@ -328,6 +328,10 @@ fn budgets_that_can_never_stop_a_play_are_pointed_out() {
         "one-host-at-a-time: `strict` takes one host at a time here"
     );
     assert_eq!(
+        one("  order: interleave(floor)\n  max_fail_percentage: 50\n"),
+        "interleave-of-nothing: no host of this play has the variable `floor`"
+    );
+    assert_eq!(
         one("  max_fail_percentage: 50\n  soak: 5 min\n"),
         "soak-after-nothing: `soak` waits between waves, and this is one"
     );

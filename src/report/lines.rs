@@ -234,3 +234,34 @@ impl<W: Write + Send> Observer for PlainLines<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_is_told_once_with_its_end() {
+        let mut out = Vec::new();
+        let mut lines = PlainLines::new(&mut out);
+        let at = |seconds: u64| Now {
+            elapsed: Elapsed::from_millis(seconds * 1000),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let gauge = Gauge {
+            waiting: vec![(WaitReason::Soak, 40)],
+            held_until: Some(at(600).elapsed),
+            ..Gauge::default()
+        };
+        for seconds in [0, 1, 300] {
+            lines.tick(at(seconds), &gauge, &RunState::default());
+        }
+        lines.tick(at(601), &Gauge::default(), &RunState::default());
+        drop(lines);
+
+        let text = String::from_utf8(out).expect("a text");
+        assert_eq!(
+            text,
+            "    0.0s  soak: nothing starts for 10 min; 40 hosts wait in the next wave\n"
+        );
+    }
+}
