@@ -160,7 +160,7 @@ impl Changer<'_> {
     ///
     /// # Errors
     ///
-    /// `Refused` when something has changed since it was recorded, or is outside the fence; the
+    /// `Drifted` when something has changed since it was recorded, `Refused` outside the fence; the
     /// message says how many files were moved. The first failure ends a move into quarantine; on
     /// the way back the other files are moved all the same.
     pub async fn relocate(&self, relocation: &Relocation) -> Result<Relocated, StepFailure> {
@@ -198,7 +198,7 @@ impl Changer<'_> {
             // A file that cannot come back keeps no other one away: what is brought back was there
             // before, and nobody would ask for the rest again.
             let goes_on = relocation.direction == Direction::Back
-                && failed.as_ref().is_none_or(|failure| failure.class == FailureClass::Refused);
+                && failed.as_ref().is_none_or(|failure| is_refusal(failure.class));
             if failed.is_some() && !goes_on {
                 break;
             }
@@ -367,13 +367,18 @@ pub(super) fn twin_of(wanted: &str, twin: u32) -> String {
 fn worse(first: Option<StepFailure>, second: StepFailure) -> StepFailure {
     let weight = |failure: &StepFailure| match failure.class {
         FailureClass::InDoubt => 2,
-        FailureClass::Refused | FailureClass::Drifted => 0,
+        class if is_refusal(class) => 0,
         _ => 1,
     };
     match first {
         Some(first) if weight(&first) >= weight(&second) => first,
         Some(_) | None => second,
     }
+}
+
+/// Whether we refused, so that nothing was asked of the host.
+fn is_refusal(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Refused | FailureClass::Drifted)
 }
 
 /// What is found is not what was recorded.

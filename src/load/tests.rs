@@ -318,9 +318,9 @@ fn budgets_that_can_never_stop_a_play_are_pointed_out() {
     assert_eq!(
         notes("  max_fail: { unreachable: 3 }\n"),
         [
+            "no-failure-budget: the first failure stops this play",
             "budget-never-trips: `unreachable: 3` can never stop this play: the first failure stops \
              it",
-            "no-failure-budget: the first failure stops this play"
         ]
     );
     assert_eq!(

@@ -74,7 +74,7 @@ async fn rights_that_somebody_changed_meanwhile_are_left_alone() {
 
     for drifted in [&record.change, undo_of(&record)] {
         let failure = apply(&host, drifted).await.expect_err("drift");
-        assert_eq!(failure.class, FailureClass::Refused);
+        assert_eq!(failure.class, FailureClass::Drifted);
     }
     let stored = host.stored_descriptor(&store());
     assert_eq!(stored, SecurityDescriptor::administrators_only().encode());

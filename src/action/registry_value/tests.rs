@@ -16,14 +16,22 @@ fn absent() -> Found {
     Found { key: true, ..Found::default() }
 }
 
-fn refusal(value: Value, now: &Found) -> String {
+fn refused(value: Value, now: &Found, class: FailureClass) -> String {
     match Registry::decide(&params(value), now) {
         Verdict::Refuse(failure) => {
-            assert_eq!(failure.class, FailureClass::Refused);
+            assert_eq!(failure.class, class);
             failure.message
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn refusal(value: Value, now: &Found) -> String {
+    refused(value, now, FailureClass::Refused)
+}
+
+fn drift(value: Value, now: &Found) -> String {
+    refused(value, now, FailureClass::Drifted)
 }
 
 fn change(value: Value, now: &Found) -> Change {
@@ -57,7 +65,7 @@ fn a_value_is_set_where_it_holds_what_is_expected_and_its_inverse_puts_it_back()
     let inverse: Change = serde_json::from_value(inverse).expect("a change");
     assert_eq!((inverse.before, inverse.after), (change.after, change.before));
 
-    assert!(refusal(wanted, &dword("8")).contains("holds `8`, which was not expected"));
+    assert!(drift(wanted, &dword("8")).contains("holds `8`, which was not expected"));
 }
 
 #[test]
@@ -68,7 +76,7 @@ fn a_value_that_is_added_is_removed_by_its_inverse() {
     let change = change(wanted.clone(), &absent());
 
     assert_eq!(change.before, None);
-    assert!(refusal(wanted, &dword("6")).contains("not expected"));
+    assert!(drift(wanted, &dword("6")).contains("not expected"));
 }
 
 #[test]
