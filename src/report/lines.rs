@@ -261,7 +261,7 @@ mod tests {
         let text = String::from_utf8(out).expect("a text");
         assert_eq!(
             text,
-            "    0.0s  soak: nothing starts for 10 min; 40 hosts wait in the next wave\n"
+            "    0.0s  soak: nothing starts for 10m00s; 40 hosts wait in the next wave\n"
         );
     }
 }

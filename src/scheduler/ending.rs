@@ -1,11 +1,12 @@
-//! How a play and a run end, and what counts for the result.
+//! How a host, a play and a run end, and what counts for the result.
 
 use super::Command;
+use super::budget::Budget;
 use super::oracle::OracleWatch;
 use super::play::PlayRun;
 use super::scheduler::{Scheduler, Stage};
 use crate::event::{EventKind, RunResult, StopStage};
-use crate::model::{Elapsed, Oracle, Outcome, PlayNo, Unmet};
+use crate::model::{BudgetKind, Elapsed, Oracle, Outcome, PlayNo, Unmet, WaveNo};
 
 /// What counts for the result of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,45 @@ impl Tally {
 }
 
 impl Scheduler {
+    /// Books that a host is through, and stops the run where that spends a budget.
+    pub(super) fn end_host(&mut self, place: usize, outcome: Outcome, now: Elapsed) {
+        self.note_duration(place, outcome, now);
+        let Stage::Running(play) = &mut self.stage else { return };
+        let spent = play.end(place, outcome);
+        let (number, host) = (play.number, &play.hosts[place]);
+        let (name, wave) = (host.name.clone(), PlayRun::wave_no(host.wave));
+        let class = host.class.filter(|_| !outcome.is_well());
+        self.tally.add(outcome);
+        self.emit(EventKind::HostFinished { play: number, host: name, outcome, class });
+        // The breaker may have stopped the run with the same result; the budget is told all the
+        // same, once.
+        let is_spent = !spent.is_empty();
+        for (budget, spent) in spent {
+            self.tell_spent(number, wave, budget, spent);
+        }
+        if is_spent {
+            self.trip();
+        }
+    }
+
+    pub(super) fn tell_spent(
+        &mut self,
+        play: PlayNo,
+        wave: WaveNo,
+        budget: BudgetKind,
+        spent: Budget,
+    ) {
+        let (bad, tolerated) = (spent.bad(), spent.tolerated());
+        self.emit(EventKind::BudgetTripped { play, wave, budget, bad, tolerated });
+    }
+
+    /// Whether the play declares that it goes on when a logon is rejected.
+    pub(super) fn tolerates_rejections(&self) -> bool {
+        let Stage::Running(play) = &self.stage else { return false };
+        let draft = self.draft.plays.get(usize::from(play.number.0));
+        draft.is_some_and(|draft| draft.safeguards.max_fail.auth.is_some_and(|hosts| hosts > 0))
+    }
+
     /// No host of the play is in flight and none will be: asks the CMDB, or ends the play.
     pub(super) fn end_waves(&mut self, now: Elapsed) {
         let is_last = self.is_halted();

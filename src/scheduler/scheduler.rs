@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::budget::Budget;
 use super::ending::Tally;
 use super::hours::PlayHours;
 use super::limiter::Limiter;
@@ -13,8 +12,7 @@ use super::window::{Jump, is_untouched};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
 use crate::model::{
-    BudgetKind, Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure,
-    StepId, WaveNo,
+    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
@@ -325,13 +323,6 @@ impl Scheduler {
         self.trip();
     }
 
-    /// Whether the play declares that it goes on when a logon is rejected.
-    fn tolerates_rejections(&self) -> bool {
-        let Stage::Running(play) = &self.stage else { return false };
-        let draft = self.draft.plays.get(usize::from(play.number.0));
-        draft.is_some_and(|draft| draft.safeguards.max_fail.auth.is_some_and(|hosts| hosts > 0))
-    }
-
     /// The task that a host is at.
     fn task(&self, place: usize) -> Option<&DraftTask> {
         let Stage::Running(play) = &self.stage else { return None };
@@ -590,37 +581,6 @@ impl Scheduler {
         // Its place in flight is given back when it ends.
         play.wait(place, WaitsFor::Once);
         self.end_host(place, outcome, now);
-    }
-
-    pub(super) fn end_host(&mut self, place: usize, outcome: Outcome, now: Elapsed) {
-        self.note_duration(place, outcome, now);
-        let Stage::Running(play) = &mut self.stage else { return };
-        let spent = play.end(place, outcome);
-        let (number, host) = (play.number, &play.hosts[place]);
-        let (name, wave) = (host.name.clone(), PlayRun::wave_no(host.wave));
-        let class = host.class.filter(|_| !outcome.is_well());
-        self.tally.add(outcome);
-        self.emit(EventKind::HostFinished { play: number, host: name, outcome, class });
-        // The breaker may have stopped the run with the same result; the budget is told all the
-        // same, once.
-        let is_spent = !spent.is_empty();
-        for (budget, spent) in spent {
-            self.tell_spent(number, wave, budget, spent);
-        }
-        if is_spent {
-            self.trip();
-        }
-    }
-
-    pub(super) fn tell_spent(
-        &mut self,
-        play: PlayNo,
-        wave: WaveNo,
-        budget: BudgetKind,
-        spent: Budget,
-    ) {
-        let (bad, tolerated) = (spent.bad(), spent.tolerated());
-        self.emit(EventKind::BudgetTripped { play, wave, budget, bad, tolerated });
     }
 
     /// Nothing new starts; what reads goes on to its decision, what waits for a limit or for time to
