@@ -83,8 +83,8 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     let windows = next.filter(|_| run.header.mode == RunMode::Run).and_then(|(_, play)| {
         PlayWindows::of(play, of_run.as_ref(), &inventory.loaded.inventory, limit.as_ref())
     });
-    if let Some(windows) = windows.as_ref().filter(|_| !args.wait) {
-        window::expect_open(windows)?;
+    if let Some(windows) = &windows {
+        window::expect_open(windows, args.wait)?;
     }
 
     let is_touched = |host: &Host| {

@@ -62,7 +62,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
         launch::expect_someone(args.yes)?;
     }
     let of_run = window::read(args.window.as_deref())?;
-    if !args.check && !args.wait && !inventory_file.loaded.sources.is_empty() {
+    if !args.check && !inventory_file.loaded.sources.is_empty() {
         refuse_outside(args, &inventory_file, of_run.as_ref())?;
     }
     let inventory_file = sources::resolve(cli, inventory_file).await?;
@@ -107,8 +107,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
             .hint("check the pattern of --limit and the `hosts` of the plays"));
     }
     let windows = windows_of(&request);
-    if let Some(windows) = windows.as_ref().filter(|_| !args.wait) {
-        window::expect_open(windows)?;
+    if let Some(windows) = &windows {
+        window::expect_open(windows, args.wait)?;
     }
     if !args.check {
         launch::expect_someone(args.yes)?;
@@ -128,7 +128,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     match &windows {
         Some(windows) if args.wait => window::wait(windows).await?,
         // The operator may have taken his time to answer.
-        Some(windows) => window::expect_open(windows)?,
+        Some(windows) => window::expect_open(windows, false)?,
         None => {}
     }
     let state = start_on(&state_dir, request, fleet, connector).await?;
@@ -146,7 +146,7 @@ fn refuse_outside(
     let play = playbook.as_ref().and_then(|playbook| playbook.plays.first());
     let windows =
         play.and_then(|play| PlayWindows::of(play, of_run, &inventory.loaded.inventory, None));
-    windows.map_or(Ok(()), |windows| window::expect_open(&windows))
+    windows.map_or(Ok(()), |windows| window::expect_open(&windows, args.wait))
 }
 
 /// The windows of the first play. A check changes nothing and has none.

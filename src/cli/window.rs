@@ -131,15 +131,17 @@ fn fold_failure(window: &Window, zone: &Zone, odd: &Oddity) -> Failure {
     .hint("say which one is meant: `fold: first` or `fold: second`, or take another time")
 }
 
-/// Refuses a play whose window is closed, before any connection.
+/// Refuses a play whose window is closed, before any connection; where the run waits for it, one
+/// that never opens.
 ///
 /// # Errors
 ///
 /// It is closed, with exit code 5; or it is not decided when it is, with exit code 7.
-pub(super) fn expect_open(windows: &PlayWindows) -> Result<(), Failure> {
+pub(super) fn expect_open(windows: &PlayWindows, waits: bool) -> Result<(), Failure> {
     let now = launch::wall_clock();
     match windows.standing(now) {
         Standing::Open => decided(windows, now),
+        Standing::Until(at, _) if waits => decided(windows, at),
         Standing::Until(at, says) => {
             let utc = at.strftime("%Y-%m-%d %H:%M UTC");
             let text = format!("the change window is closed: it opens next {says} ({utc})");

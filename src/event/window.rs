@@ -34,7 +34,7 @@ impl WindowEnd {
     /// As a phrase.
     pub fn phrase(self) -> String {
         match self {
-            Self::Closed => "the window is closed".to_owned(),
+            Self::Closed => "the window takes no host any more".to_owned(),
             Self::TooLate { needs } => {
                 let needs = crate::model::format_span(needs);
                 format!("a host takes {needs} with the margin, and would not end before the close")

@@ -43,7 +43,7 @@ mod tests {
 
         assert_eq!(
             closed(&over),
-            "the window is closed: 1 host is left; it opens next Tue 2026-12-01 22:00 \
+            "the window takes no host any more: 1 host is left; it opens next Tue 2026-12-01 22:00 \
              Europe/Oslo (21:00 UTC)"
         );
         let never = WindowClosed { opens: None, left: 3, ..over };

@@ -203,7 +203,7 @@ pub(crate) fn any_case() -> impl Strategy<Value = Case> {
             }
             if mode == RunMode::Run {
                 for (play, window) in plays.iter_mut().zip(windows) {
-                    play.safeguards.hours = hours(window, &mut play.hosts);
+                    play.safeguards.hours = hours(window.into_iter().collect(), &mut play.hosts);
                 }
             }
             let draft = Draft {
@@ -249,8 +249,8 @@ pub(crate) fn any_evening() -> impl Strategy<Value = jiff::Timestamp> {
 }
 
 /// The windows of a play; its hosts say whose clocks they go by, where that counts.
-pub(crate) fn hours(window: Option<Window>, hosts: &mut [DraftHost]) -> Hours {
-    let mut hours = Hours { windows: window.into_iter().collect(), ..Hours::default() };
+pub(crate) fn hours(windows: Vec<Window>, hosts: &mut [DraftHost]) -> Hours {
+    let mut hours = Hours { windows, ..Hours::default() };
     if hours.differ_by_site() {
         for (host, zone) in hosts.iter_mut().zip(ZONES.into_iter().cycle()) {
             host.values.insert(WindowZone::VARIABLE.to_owned(), zone.to_owned());

@@ -56,27 +56,26 @@ proptest! {
     }
 }
 
-/// A run that begins shortly before the window of its first play closes.
+/// A run that begins shortly before the window of its first play closes, or that of the run.
 fn any_late_case() -> impl Strategy<Value = Case> {
-    (any_case(), any_window(), 1..40_000_u64, 0..3_u64).prop_map(
-        |(mut case, window, left, expect)| {
-            case.draft.mode = RunMode::Run;
-            case.stops.clear();
-            let window = Window {
-                cutoff: Duration::ZERO,
-                margin: Duration::ZERO,
-                expect: Some(Duration::from_secs(expect)),
-                tz: WindowZone::Named(Zone::utc()),
-                ..window
-            };
-            let evening = "2026-12-01T22:00:00Z".parse().expect("an instant");
-            let opening = window.opening(&Zone::utc(), evening).expect("it opens");
-            case.wall = opening.close - Duration::from_millis(left);
-            let play = &mut case.draft.plays[0];
-            play.safeguards.hours = hours(Some(window), &mut play.hosts);
-            case
-        },
-    )
+    let windows = prop::collection::vec(any_window(), 1..3);
+    (any_case(), windows, 1..40_000_u64, 0..3_u64).prop_map(|(mut case, windows, left, expect)| {
+        case.draft.mode = RunMode::Run;
+        case.stops.clear();
+        let plain = |window| Window {
+            cutoff: Duration::ZERO,
+            margin: Duration::ZERO,
+            expect: Some(Duration::from_secs(expect)),
+            tz: WindowZone::Named(Zone::utc()),
+            ..window
+        };
+        let play = &mut case.draft.plays[0];
+        play.safeguards.hours = hours(windows.into_iter().map(plain).collect(), &mut play.hosts);
+        let evening = "2026-12-01T22:00:00Z".parse().expect("an instant");
+        let opening = play.safeguards.hours.opening(None, evening).expect("it opens");
+        case.wall = opening.close - Duration::from_millis(left);
+        case
+    })
 }
 
 fn play_of<'c>(case: &'c Case, step: &StepId) -> &'c DraftPlay {
@@ -144,14 +143,16 @@ fn is_measured(play: &DraftPlay) -> bool {
 }
 
 fn needs(case: &Case, step: &StepId, took: &[u64]) -> Duration {
-    let window = &play_of(case, step).safeguards.hours.windows[0];
-    let expected = case.draft.scale.to_real(window.expect.expect("it is said"));
+    let windows = &play_of(case, step).safeguards.hours.windows;
+    let expected = windows.iter().filter_map(|window| window.expect).max().expect("it is said");
+    let expected = case.draft.scale.to_real(expected);
+    let margin = windows.iter().map(|window| window.margin).max().expect("a window");
     let mut took = took.to_vec();
     took.sort_unstable();
     // The least of those that 95 of 100 do not exceed.
     let enough = |rank: &usize| (rank + 1) * 100 >= took.len() * 95;
     let p95 = (0..took.len()).find(enough).map(|rank| Duration::from_millis(took[rank]));
-    p95.unwrap_or(expected) + window.margin
+    p95.unwrap_or(expected) + margin
 }
 
 fn is_any_open(case: &Case, play: PlayNo, hours: &Hours, wall: Timestamp) -> bool {
