@@ -36,7 +36,7 @@ pub(super) fn lint(args: &LintArgs) -> Result<RunResult, Failure> {
                 output::result(&format!("{}: {plays}, {tasks}\n", path.display()));
                 let windows = inventory.as_ref().map(|file| {
                     let loaded = &file.loaded;
-                    window::lint(&playbook, &loaded.inventory, loaded.settings.time_scale)
+                    window::lint(&playbook, &loaded.inventory, &loaded.settings)
                 });
                 match windows.transpose() {
                     Ok(said) => output::result(&said.unwrap_or_default()),

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::error::{Failure, FailureKind};
 use super::{launch, output, signals};
+use crate::load::InventorySettings;
 use crate::model::{
-    Hours, Inventory, Odd, Oddity, Play, PlayNo, Playbook, Selector, TimeScale, Window, WindowZone,
-    Zone, format_span,
+    Hours, Inventory, Odd, Oddity, Play, PlayNo, Playbook, Selector, Window, WindowZone, Zone,
+    format_span,
 };
 
 /// For how many days `lint` looks at the clocks.
@@ -216,7 +217,7 @@ pub(super) async fn wait(windows: &PlayWindows) -> Result<(), Failure> {
 pub(super) fn lint(
     playbook: &Playbook,
     inventory: &Inventory,
-    scale: TimeScale,
+    settings: &InventorySettings,
 ) -> Result<String, Failure> {
     let now = launch::wall_clock();
     let mut text = String::new();
@@ -259,7 +260,7 @@ pub(super) fn lint(
                 }
             }
         }
-        if let Some(warning) = too_short(play, &windows, inventory, scale, now) {
+        if let Some(warning) = too_short(play, &windows, inventory, settings, now) {
             let _infallible = writeln!(text, "  play {number}  warning: {warning}");
         }
     }
@@ -286,9 +287,10 @@ fn too_short(
     play: &Play,
     windows: &PlayWindows,
     inventory: &Inventory,
-    scale: TimeScale,
+    settings: &InventorySettings,
     now: Timestamp,
 ) -> Option<String> {
+    let scale = settings.time_scale;
     let expect = scale.to_real(windows.hours.expect()?);
     let shortest = windows.sites.iter().filter_map(|site| {
         let opening = windows.hours.opening(site.as_deref(), now)?;
@@ -309,14 +311,30 @@ fn too_short(
     let soaks = play.safeguards.soak.unwrap_or_default()
         * u32::try_from(waves.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let by_hosts = expect * u32::try_from(rounds).unwrap_or(u32::MAX) + scale.to_real(soaks);
-    (by_hosts > open).then(|| {
+    let takes = by_hosts.max(by_limits(play, hosts.len(), settings));
+    (takes > open).then(|| {
         format!(
             "{} hosts in waves of {} take about {}, and the window is open for {}: the rest is \
              left for the next one",
             hosts.len(),
             waves.iter().map(|wave| wave.len().to_string()).collect::<Vec<_>>().join(", "),
-            format_span(by_hosts),
+            format_span(takes),
             format_span(open)
         )
     })
+}
+
+/// How long the limits alone let a play take, by what its tasks declare with `uses`; what actions draw
+/// by themselves is known when they have read their hosts.
+fn by_limits(play: &Play, hosts: usize, settings: &InventorySettings) -> Duration {
+    let limits = settings.limits.0.iter().chain(&play.limits);
+    let shared = limits.filter(|(_, spec)| spec.by.is_none());
+    let takes = shared.filter_map(|(name, spec)| {
+        let units: u32 = play.tasks.iter().map(|task| task.uses.of(name.as_str()).total()).sum();
+        let rate = spec.rate?.per_second(settings.time_scale);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let units = f64::from(units) * hosts as f64;
+        Duration::try_from_secs_f64(units / rate).ok()
+    });
+    takes.max().unwrap_or_default()
 }

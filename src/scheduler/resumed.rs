@@ -169,6 +169,8 @@ impl Scheduler {
         if state.steps.is_empty() {
             return GoesOn::At;
         }
+        // What an earlier process did of it is missing in the time that it takes now.
+        run.hosts[place].has_waited = true;
         while let Onward::At(task) = onward {
             let (flow, replay_is_safe) = self.draft.plays[usize::from(run.number.0)]
                 .tasks
