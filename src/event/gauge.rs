@@ -47,6 +47,8 @@ pub enum WaitReason {
     Once,
     /// A step of another host acts on the host that the task is delegated to.
     Delegate,
+    /// The Notification Server does not answer, and a limit adapts to how it does.
+    NotificationServer,
     /// The wave before is not through.
     Wave,
 }
@@ -64,8 +66,10 @@ pub struct LimitGauge {
     pub available: Option<f64>,
     /// Changes under way.
     pub in_flight: u32,
-    /// Changes that may be under way.
+    /// Changes that may be under way now.
     pub cap: Option<u32>,
+    /// The share of what is declared that may be drawn now, for a limit that adapts.
+    pub share: Option<f64>,
 }
 
 /// What the scheduler would tell an operator now.

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::{Answer, ChangeRecord, Question, RunResult, WindowClosed, WindowTime};
 use crate::model::{
-    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, Limits, MatchedWork,
-    Outcome, PlayNo, RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale, Vars, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, LimitName, Limits,
+    MatchedWork, Outcome, PlayNo, RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale,
+    Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -138,6 +139,22 @@ pub struct OracleReport {
     pub of: u32,
     /// The pairs that are not.
     pub not_ready: Vec<NotReady>,
+}
+
+/// Why a limit moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdaptReason {
+    /// The server answers as it does at rest.
+    Well,
+    /// It answers slowly.
+    Slow,
+    /// It says that it is busy.
+    Busy,
+    /// Its event queue grows or stands still.
+    Queue,
+    /// It does not answer.
+    Unreadable,
 }
 
 /// What happened.
@@ -347,6 +364,15 @@ pub enum EventKind {
     BreakerOpened {
         /// The host that rejected it.
         host: HostName,
+    },
+    /// A limit follows what its server bears, and moved far.
+    LimitAdapted {
+        /// The limit.
+        limit: LimitName,
+        /// The share of what is declared that may be drawn from now on, in percent; 0 is none.
+        percent: u8,
+        /// Why.
+        why: AdaptReason,
     },
     /// The CMDB was asked whether the work list is Ready.
     OracleChecked {

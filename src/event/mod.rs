@@ -14,8 +14,8 @@ pub use change::{ChangeRecord, Undo};
 pub use gauge::{Gauge, InFlight, LimitGauge, Phase, WaitReason};
 pub use journal::{Ack, Journal, JournalError};
 pub use kind::{
-    Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunStarted, StopStage,
-    TaskHeader,
+    AdaptReason, Event, EventKind, NotReady, OracleReport, PlayHeader, RunMode, RunStarted,
+    StopStage, TaskHeader,
 };
 pub use observer::Observer;
 pub use question::{Answer, AnsweredBy, Question, Reply};

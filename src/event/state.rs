@@ -583,6 +583,7 @@ impl RunState {
             EventKind::OnceFailed { step } => {
                 self.play(step.task.play)?.once_failed = Some(step.clone());
             }
+            EventKind::LimitAdapted { .. } => {}
             EventKind::BreakerOpened { host } => self.breaker = Some(host.clone()),
             EventKind::OracleChecked { play, report, last } => {
                 let state = self.play(*play)?;

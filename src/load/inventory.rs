@@ -347,7 +347,11 @@ fn tighter(a: &LimitSpec, b: &LimitSpec) -> LimitSpec {
         (x, y) => x.or(y),
     };
     let by = a.by.clone().or_else(|| b.by.clone());
-    LimitSpec { rate, burst: a.burst.min(b.burst), in_flight, by }
+    let adapt = match (a.adapt, b.adapt) {
+        (Some(x), Some(y)) => Some(x.stricter(y)),
+        (x, y) => x.or(y),
+    };
+    LimitSpec { rate, burst: a.burst.min(b.burst), in_flight, by, adapt }
 }
 
 /// The hosts that an entry stands for.

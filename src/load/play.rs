@@ -14,8 +14,8 @@ use super::yaml::{Kind, Node};
 use super::{LoadedInventory, budgets, flow, gates, lint, variables, window};
 use crate::action::ActionKind;
 use crate::model::{
-    Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
-    Selector, TimeScale, Unmet, Vars, WorkQuery,
+    Adapt, Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
+    Selector, TimeScale, Unmet, Vars, WorkQuery, format_span,
 };
 
 const PLAY: Keys = Keys {
@@ -394,6 +394,17 @@ fn refuse_looser(
         && own > allowed
     {
         looser.push(("in_flight", own.to_string(), allowed.to_string()));
+    }
+    match (play.adapt, inventory.adapt) {
+        (None, Some(_)) => {
+            looser.push(("adapt", "false".to_owned(), "only one that adapts".to_owned()));
+        }
+        (Some(own), Some(allowed)) if own.stricter(allowed) != own => {
+            let say =
+                |adapt: Adapt| format!("slow: {}, queue: {}", format_span(adapt.slow), adapt.queue);
+            looser.push(("adapt", say(own), say(allowed)));
+        }
+        (_, None) | (Some(_), Some(_)) => {}
     }
     for (part, own, allowed) in looser {
         let message = format!("`{name}.{part}` is {own} here, and the inventory allows {allowed}");

@@ -1,6 +1,7 @@
 //! The variables that fleetmend itself reads, with their types.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -9,7 +10,8 @@ use super::ambiguous::say;
 use super::window;
 use crate::expression::is_template;
 use crate::model::{
-    CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale, WindowZone,
+    Adapt, CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale,
+    WindowZone, parse_span,
 };
 
 /// A variable that does not hold what it should.
@@ -421,6 +423,8 @@ pub(super) struct DeclaredLimit {
     burst: Option<u32>,
     in_flight: Option<u32>,
     by: Option<String>,
+    /// `false` is said as well: none within.
+    adapt: Option<Option<Adapt>>,
 }
 
 impl DeclaredLimit {
@@ -431,6 +435,7 @@ impl DeclaredLimit {
             burst: self.burst.or(base.map(|base| base.burst)).unwrap_or(1),
             in_flight: self.in_flight.or(base.and_then(|base| base.in_flight)),
             by: self.by.clone().or_else(|| base.and_then(|base| base.by.clone())),
+            adapt: self.adapt.unwrap_or_else(|| base.and_then(|base| base.adapt)),
         }
     }
 }
@@ -446,7 +451,7 @@ pub(super) fn limits(
     let mut limits = IndexMap::new();
     let mut errors = Vec::new();
     for (name, value) in map {
-        match limit(value) {
+        match limit(name, value) {
             Ok(limit) => drop(limits.insert(LimitName::new(name.as_str()), limit)),
             Err(found) => errors.extend(found.into_iter().map(|error| within(name, error))),
         }
@@ -454,15 +459,53 @@ pub(super) fn limits(
     if errors.is_empty() { Ok(limits) } else { Err(errors) }
 }
 
-fn limit(value: &Value) -> Result<DeclaredLimit, Vec<SettingError>> {
-    let mut parts = Parts::of(value, &["rate", "burst", "in_flight", "by"])?;
+/// What a limit may say.
+const LIMIT_KEYS: [&str; 5] = ["rate", "burst", "in_flight", "by", "adapt"];
+
+fn limit(name: &str, value: &Value) -> Result<DeclaredLimit, Vec<SettingError>> {
+    let mut parts = Parts::of(value, &LIMIT_KEYS)?;
+    let said = parts.map.get("adapt").filter(|value| !value.is_null());
+    let adapt = said.map(|value| adapt(name, value)).transpose();
+    let adapt = adapt.unwrap_or_else(|errors| {
+        parts.errors.extend(errors.into_iter().map(|error| within("adapt", error)));
+        None
+    });
     let limit = DeclaredLimit {
+        adapt,
         rate: parts.take("rate", rate),
         burst: parts.take("burst", count),
         in_flight: parts.take("in_flight", count),
         by: parts.take("by", text),
     };
     parts.finish(limit)
+}
+
+/// `true`, `false`, or what counts as slow. Only the Notification Server is looked at.
+fn adapt(limit: &str, value: &Value) -> Result<Option<Adapt>, Vec<SettingError>> {
+    if limit != LimitName::NS_IIS {
+        let found = "under another limit".to_owned();
+        let expected = format!("under `{}`, whose server is looked at", LimitName::NS_IIS);
+        return Err(vec![SettingError { path: Vec::new(), found, expected }]);
+    }
+    match value {
+        Value::Bool(is_on) => Ok(is_on.then(Adapt::default)),
+        Value::Object(_) => {
+            let mut parts = Parts::of(value, &["slow", "queue"])?;
+            let usual = Adapt::default();
+            let adapt = Adapt {
+                slow: parts.take("slow", slow).unwrap_or(usual.slow),
+                queue: parts.take("queue", count).map_or(usual.queue, u64::from),
+            };
+            parts.finish(Some(adapt))
+        }
+        other => Err(vec![wrong(other, "true, false, or a mapping with slow, queue")]),
+    }
+}
+
+fn slow(value: &Value) -> Result<Duration, SettingError> {
+    let span = value.as_str().and_then(|text| parse_span(text).ok());
+    span.filter(|span| *span <= Duration::from_secs(60))
+        .ok_or_else(|| wrong(value, "a span of time up to 60 s, as in `3 s`"))
 }
 
 fn rate(value: &Value) -> Result<Rate, SettingError> {

@@ -41,7 +41,9 @@ pub use path::{ParsePathError, WindowsPath};
 pub use playbook::{
     ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
 };
-pub use policy::{Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of, wave_sizes};
+pub use policy::{
+    Adapt, Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of, wave_sizes,
+};
 pub use read_only_select::ReadOnlySelect;
 pub use rejection::{CredentialVersion, Rejection};
 pub use safeguards::Safeguards;

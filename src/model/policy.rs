@@ -260,6 +260,34 @@ pub struct LimitSpec {
     /// The host variable that splits the limit into one for each of its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// How the limit follows what the server bears; none means that it stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<Adapt>,
+}
+
+/// How far a limit goes below what is declared when its server is slow. It never goes above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adapt {
+    /// How much longer than at rest an answer may take, in the world's time, before the server
+    /// counts as slow.
+    pub slow: Duration,
+    /// How many events may wait in the queue while it still grows.
+    pub queue: u64,
+}
+
+impl Adapt {
+    /// The stricter of two.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        Self { slow: self.slow.min(other.slow), queue: self.queue.min(other.queue) }
+    }
+}
+
+impl Default for Adapt {
+    fn default() -> Self {
+        Self { slow: Duration::from_secs(3), queue: 2000 }
+    }
 }
 
 fn one() -> u32 {
@@ -279,15 +307,27 @@ impl Default for Limits {
         Self(IndexMap::from([
             (
                 LimitName::new(LimitName::NS_IIS),
-                LimitSpec { rate: Some(minute), burst: 3, in_flight: Some(5), by: None },
+                LimitSpec {
+                    rate: Some(minute),
+                    burst: 3,
+                    in_flight: Some(5),
+                    by: None,
+                    adapt: None,
+                },
             ),
             (
                 LimitName::new(LimitName::CMDB),
-                LimitSpec { rate: None, burst: 1, in_flight: Some(2), by: None },
+                LimitSpec { rate: None, burst: 1, in_flight: Some(2), by: None, adapt: None },
             ),
             (
                 LimitName::new(LimitName::SITE),
-                LimitSpec { rate: None, burst: 1, in_flight: Some(4), by: Some("site".to_owned()) },
+                LimitSpec {
+                    rate: None,
+                    burst: 1,
+                    in_flight: Some(4),
+                    by: Some("site".to_owned()),
+                    adapt: None,
+                },
             ),
         ]))
     }

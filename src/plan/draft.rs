@@ -353,7 +353,11 @@ fn tighter(base: &LimitSpec, own: &LimitSpec) -> LimitSpec {
     };
     // Without a rate the burst of the base limits nothing, so it says nothing either.
     let burst = if base.rate.is_some() { base.burst.min(own.burst) } else { own.burst };
-    LimitSpec { rate, burst: burst.max(1), in_flight, by: base.by.clone() }
+    let adapt = match (base.adapt, own.adapt) {
+        (Some(a), Some(b)) => Some(a.stricter(b)),
+        (one, other) => one.or(other),
+    };
+    LimitSpec { rate, burst: burst.max(1), in_flight, by: base.by.clone(), adapt }
 }
 
 #[cfg(test)]
@@ -368,6 +372,7 @@ mod tests {
             burst: 100,
             in_flight: Some(2),
             by: Some("site".to_owned()),
+            adapt: None,
         };
 
         let held = tighter(&base, &wide);

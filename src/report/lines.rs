@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::confirm::answered;
 use super::recap::ending;
 use super::{clean_line, file_name, fold_hosts};
-use crate::event::{Event, EventKind, Gauge, Observer, RunState, StopStage, WaitReason};
-use crate::model::{Elapsed, Now, Outcome, PlayNo, format_span};
+use crate::event::{
+    AdaptReason, Event, EventKind, Gauge, Observer, RunState, StopStage, WaitReason,
+};
+use crate::model::{Elapsed, LimitName, Now, Outcome, PlayNo, format_span};
 
 /// Progress is told after this long, or after a twentieth of the hosts.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -171,6 +173,9 @@ impl<W: Write + Send> Observer for PlainLines<W> {
                 let text = format!("{host} rejected the logon; nothing new starts");
                 self.line(at, &text);
             }
+            EventKind::LimitAdapted { limit, percent, why } => {
+                self.line(at, &adapted(limit, *percent, *why));
+            }
             EventKind::OracleChecked { report, last: false, .. }
                 if self.told_ready == Some(report.ready) => {}
             EventKind::OracleChecked { play, report, last } => {
@@ -232,6 +237,21 @@ impl<W: Write + Send> Observer for PlainLines<W> {
         {
             self.progress(*play, now.elapsed, state);
         }
+    }
+}
+
+fn adapted(limit: &LimitName, percent: u8, why: AdaptReason) -> String {
+    let why = match why {
+        AdaptReason::Well => "the Notification Server answers as it does at rest",
+        AdaptReason::Slow => "the Notification Server answers slowly",
+        AdaptReason::Busy => "the Notification Server says that it is busy",
+        AdaptReason::Queue => "the Notification Server's event queue grows or stands still",
+        AdaptReason::Unreadable => "the Notification Server does not answer",
+    };
+    match percent {
+        0 => format!("{limit}: nothing is drawn until it answers: {why}"),
+        100 => format!("{limit}: all that is declared: {why}"),
+        _ => format!("{limit}: {percent} % of what is declared: {why}"),
     }
 }
 

@@ -162,6 +162,9 @@ fn flow(lines: &mut Vec<String>, now: Now, gauge: &Gauge, width: usize) {
         if let Some(cap) = limit.cap {
             let _infallible = write!(text, "   {}/{cap} in flight", limit.in_flight);
         }
+        if let Some(share) = limit.share.filter(|share| *share < 1.0) {
+            let _infallible = write!(text, "   held at {:.0} %", share * 100.0);
+        }
         match limit.available {
             Some(available) if available < 0.0 => {
                 let _infallible = write!(text, "   {:.0} being worked off", -available);
@@ -201,6 +204,9 @@ fn wait(why: &WaitReason, count: usize) -> String {
         WaitReason::Budget => format!("{count} on the strict budget"),
         WaitReason::Once => format!("{count} on a task that runs once"),
         WaitReason::Delegate => format!("{count} on the host they delegate to"),
+        WaitReason::NotificationServer => {
+            format!("{count} on the Notification Server, which does not answer")
+        }
         WaitReason::Wave => format!("{count} on the wave"),
     }
 }

@@ -22,7 +22,15 @@ impl Scheduler {
 
     /// What holds hosts up besides gates.
     pub(super) fn hold_before_gates(&self, now: Now) -> Option<Hold> {
-        self.outside(now).or_else(|| self.soaking(now.elapsed)).or_else(|| self.out_of_budget())
+        self.outside(now)
+            .or_else(|| self.soaking(now.elapsed))
+            .or_else(|| self.out_of_budget())
+            .or_else(|| self.unanswered())
+    }
+
+    /// Nobody knows what the Notification Server bears; it ends with the next look that is answered.
+    fn unanswered(&self) -> Option<Hold> {
+        self.is_server_lost().then_some(Hold { why: WaitReason::NotificationServer, until: None })
     }
 
     /// The wave before had its effect only when its soak is over.

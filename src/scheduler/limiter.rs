@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::admission::is_for_hosts;
 use super::bucket::Bucket;
+use super::curb::Curb;
 use crate::event::LimitGauge;
 use crate::model::{Cost, Draw, Elapsed, LimitName, LimitSpec, Limits, StepId, TimeScale};
 
@@ -17,17 +18,24 @@ type Key = (LimitName, Option<String>);
 struct Pool {
     bucket: Option<Bucket>,
     cap: Option<u32>,
+    /// Where the limit adapts: what holds it below the declared one.
+    curb: Option<Curb>,
     in_flight: u32,
     booked: u64,
+    /// Units drawn since they were last asked for.
+    fresh: Draw,
 }
 
 impl Pool {
     fn has_slot(&self) -> bool {
-        self.cap.is_none_or(|cap| self.in_flight < cap)
+        let is_curbed = self.curb.as_ref().is_some_and(|curb| !curb.has_slot(self.in_flight));
+        !is_curbed && self.cap.is_none_or(|cap| self.in_flight < cap)
     }
 
     fn not_before(&self, draw: Draw, now: Elapsed) -> Elapsed {
-        self.bucket.as_ref().map_or(now, |bucket| bucket.not_before(draw, now))
+        let declared = self.bucket.as_ref().map_or(now, |bucket| bucket.not_before(draw, now));
+        let curbed = self.curb.as_ref().map_or(now, |curb| curb.not_before(draw, now));
+        declared.max(curbed)
     }
 }
 
@@ -48,13 +56,15 @@ pub(super) struct Limiter {
     pools: IndexMap<Key, Pool>,
     waiters: VecDeque<Waiter>,
     held: HashMap<StepId, Vec<usize>>,
+    /// The share of each limit that adapts.
+    shares: BTreeMap<LimitName, f64>,
 }
 
 impl Limiter {
     pub(super) fn new(scale: TimeScale) -> Self {
         let limits = Limits(IndexMap::new());
         let (pools, waiters, held) = (IndexMap::new(), VecDeque::new(), HashMap::new());
-        Self { limits, scale, pools, waiters, held }
+        Self { limits, scale, pools, waiters, held, shares: BTreeMap::new() }
     }
 
     /// Lets other limits hold; what was drawn stays drawn.
@@ -73,6 +83,33 @@ impl Limiter {
                 (None, bucket) => *bucket = None,
             }
         }
+        for (name, share) in self.shares.clone() {
+            self.adapt(&name, Some(share), now);
+        }
+    }
+
+    /// Holds a limit at this share of what is declared, or lets the declared limit hold alone.
+    pub(super) fn adapt(&mut self, name: &LimitName, share: Option<f64>, now: Elapsed) {
+        match share {
+            Some(share) => drop(self.shares.insert(name.clone(), share)),
+            None => drop(self.shares.remove(name)),
+        }
+        let spec = self.limits.0.get(name);
+        let own = self.pools.iter_mut().filter(|((own, _), _)| own == name);
+        for pool in own.map(|(_, pool)| pool) {
+            pool.curb = spec.zip(share).map(|(spec, share)| {
+                let curb = pool.curb.take();
+                let mut curb = curb.unwrap_or_else(|| Curb::new(spec, self.scale, now));
+                curb.set(spec, share, self.scale, now);
+                curb
+            });
+        }
+    }
+
+    /// What was drawn from a limit since this was last asked.
+    pub(super) fn take_drawn(&mut self, name: &LimitName) -> Draw {
+        let own = self.pools.iter_mut().filter(|((own, _), _)| own == name);
+        own.map(|(_, pool)| std::mem::take(&mut pool.fresh)).fold(Draw::default(), plus)
     }
 
     /// Lets a step wait for what it draws.
@@ -112,8 +149,12 @@ impl Limiter {
                 // INVARIANT: in_flight <= cap
                 pool.in_flight += 1;
                 pool.booked += u64::from(draw.total());
+                pool.fresh = plus(pool.fresh, *draw);
                 if let Some(bucket) = &mut pool.bucket {
                     bucket.draw(*draw, now);
+                }
+                if let Some(curb) = &mut pool.curb {
+                    curb.draw(*draw, now);
                 }
             }
             let places = waiter.draws.iter().map(|(place, _)| *place).collect();
@@ -178,7 +219,8 @@ impl Limiter {
                 booked: pool.booked,
                 available: pool.bucket.as_ref().map(|bucket| bucket.available(now)),
                 in_flight: pool.in_flight,
-                cap: pool.cap,
+                cap: pool.curb.as_ref().map_or(pool.cap, Curb::cap),
+                share: pool.curb.as_ref().and_then(|_| self.shares.get(name).copied()),
             })
             .collect();
         gauges.sort_by_key(|gauge| gauge.name.as_str() != LimitName::NS_IIS);
@@ -208,7 +250,11 @@ impl Limiter {
                 continue;
             }
             let by = spec.and_then(|spec| values.get(spec.by.as_ref()?).cloned());
-            let pool = spec.map(|spec| pool(spec, self.scale, now)).unwrap_or_default();
+            let mut pool = spec.map(|spec| pool(spec, self.scale, now)).unwrap_or_default();
+            if let Some((spec, share)) = spec.zip(self.shares.get(name)) {
+                let curb = pool.curb.insert(Curb::new(spec, self.scale, now));
+                curb.set(spec, *share, self.scale, now);
+            }
             let entry = self.pools.entry((name.clone(), by));
             draws.push((entry.index(), draw));
             entry.or_insert(pool);
@@ -221,9 +267,12 @@ fn pool(spec: &LimitSpec, scale: TimeScale, now: Elapsed) -> Pool {
     Pool {
         bucket: spec.rate.map(|rate| Bucket::new(rate.per_second(scale), spec.burst, now)),
         cap: spec.in_flight.map(|cap| cap.max(1)),
-        in_flight: 0,
-        booked: 0,
+        ..Pool::default()
     }
+}
+
+fn plus(a: Draw, b: Draw) -> Draw {
+    Draw { now: a.now.saturating_add(b.now), later: a.later.saturating_add(b.later) }
 }
 
 #[cfg(test)]
@@ -285,5 +334,56 @@ mod tests {
         let first = limiter.grant(NOW).len() + limiter.grant(later).len();
 
         assert!(first <= 5, "{first} changes are in flight");
+    }
+
+    #[test]
+    fn a_share_of_a_limit_is_never_more_than_the_limit_whatever_it_was_before() {
+        let name = LimitName::new(LimitName::NS_IIS);
+        // 20 a minute, burst 3, 5 in flight; the share goes up and down.
+        for seed in 0..50_u64 {
+            let mut limiter = limiter();
+            let (mut drawn, mut asked) = (Vec::new(), 0_u16);
+            for second in 0..240_u64 {
+                let now = Elapsed::from_millis(second * 1000);
+                let dice = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(second * 97);
+                let share = [0.0, 0.2, 0.55, 1.0, 7.0][(dice % 5) as usize];
+                if dice % 3 == 0 {
+                    limiter.adapt(&name, Some(share), now);
+                }
+                if dice % 41 == 0 {
+                    limiter.retune(&Limits::default(), now);
+                }
+                asked += 1;
+                limiter.ask(step(asked), &Cost::ns_iis(1, 1), &BTreeMap::new(), now);
+                for granted in limiter.grant(now) {
+                    assert!(limiter.pools[0].in_flight <= 5);
+                    drawn.push(second);
+                    limiter.release(&granted);
+                }
+            }
+            for (place, from) in drawn.iter().enumerate() {
+                for (count, until) in drawn[place..].iter().enumerate() {
+                    // Each draw takes two units, of which the last needs one at once.
+                    let units = u32::try_from(count * 2 + 1).expect("few draws");
+                    let most = 3.0 + f64::from(u32::try_from(until - from).expect("few")) / 3.0;
+                    assert!(f64::from(units) <= most + 1e-6, "seed {seed}: {units} of {most}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_held_at_nothing_grants_nothing_and_wakes_nobody() {
+        let name = LimitName::new(LimitName::NS_IIS);
+        let mut limiter = limiter();
+        limiter.adapt(&name, Some(0.0), NOW);
+        ask(&mut limiter, 1, &Cost::ns_iis(1, 0));
+
+        assert_eq!(limiter.grant(Elapsed::from_millis(600_000)), []);
+        assert_eq!(limiter.next_wakeup(NOW), None);
+        limiter.adapt(&name, Some(0.2), NOW);
+        assert_eq!(limiter.grant(NOW), [step(1)]);
+        assert_eq!(limiter.take_drawn(&name), Draw { now: 1, later: 0 });
+        assert_eq!(limiter.take_drawn(&name), Draw::default());
     }
 }

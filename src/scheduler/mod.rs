@@ -10,11 +10,14 @@
 //! The driver stamps and journals [`Command::Emit`]; it writes `StepStarted`, `StepDecided` and
 //! `StepFinished` itself, because it has what they tell. Everything else comes from here.
 
+mod adapting;
+mod adaptive;
 mod admission;
 mod bucket;
 mod budget;
 mod budgets;
 mod contract;
+mod curb;
 mod ending;
 mod gates;
 mod gauge;

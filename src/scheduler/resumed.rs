@@ -146,6 +146,7 @@ impl Scheduler {
         let spent = spent(&run);
         self.is_tripped |= !spent.is_empty();
         self.stage = Stage::Running(run);
+        self.begin_adapting(number, now);
         // The journal was cut between a bad result and the trip that it caused.
         for (wave, kind, budget) in spent {
             self.tell_spent(number, PlayRun::wave_no(wave), kind, budget);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::adapting::Adapting;
 use super::ending::Tally;
 use super::hours::PlayHours;
 use super::limiter::Limiter;
@@ -43,6 +44,8 @@ pub(super) enum Stage {
 pub struct Scheduler {
     pub(super) draft: Draft,
     pub(super) limiter: Limiter,
+    /// Where `ns_iis` follows what the Notification Server bears.
+    pub(super) adapting: Option<Adapting>,
     pub(super) stage: Stage,
     pub(super) resumption: Option<Resumption>,
     pub(super) stopping: Option<StopStage>,
@@ -77,6 +80,7 @@ impl Scheduler {
     pub fn new(draft: Draft) -> Self {
         Self {
             limiter: Limiter::new(draft.scale),
+            adapting: None,
             draft,
             stage: Stage::Before(PlayNo(0)),
             resumption: None,
@@ -145,8 +149,8 @@ impl Scheduler {
             Input::GateAnswered { play, gate, reply } => {
                 self.on_gate_answered(play, gate, reply, now);
             }
-            // No rule asks how the Notification Server is yet.
-            Input::Health { .. } | Input::Busy => {}
+            Input::Health { health, .. } => self.on_health(&health, now),
+            Input::Busy => self.on_busy(now),
             Input::Operator(stage) => self.on_stop(stage, now),
         }
     }
@@ -363,6 +367,7 @@ impl Scheduler {
                 }
                 Stage::Running(_) => {
                     self.end_outside(now);
+                    self.adapt(now.elapsed);
                     self.ask_gates(now);
                     self.apply_granted(now.elapsed);
                     self.cancel_overdue(now.elapsed);
@@ -417,6 +422,8 @@ impl Scheduler {
         let waves = self.draft.waves(number, work);
         let draft = &self.draft.plays[usize::from(number.0)];
         self.limiter.retune(&draft.limits, now);
+        self.begin_adapting(number, now);
+        let draft = &self.draft.plays[usize::from(number.0)];
         self.stage = Stage::Running(PlayRun::new(number, draft, &waves));
         self.emit(EventKind::PlayStarted { play: number, waves });
     }
@@ -435,6 +442,7 @@ impl Scheduler {
                 self.out.push_back(Command::Apply { step });
             }
         }
+        self.note_drawn(now);
     }
 
     /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
@@ -634,7 +642,8 @@ impl Scheduler {
                 let held = self.hold(now).and_then(|hold| hold.until);
                 let looks = self.next_look(now);
                 let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| !play.is_paused());
-                let instants = overdue.chain(granted).chain(held).chain(looks);
+                let instants =
+                    overdue.chain(granted).chain(held).chain(looks).chain(self.next_health_look());
                 instants.chain(self.next_gate(now)).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),

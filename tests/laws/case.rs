@@ -265,9 +265,15 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         .prop_map(|(units, per)| Rate { units, per: Duration::from_secs(per) });
     let spec = (rate, 1..6_u32, prop::option::of(1..5_u32));
     (spec.clone(), spec, 1..4_u32, 1..4_u32).prop_map(|(iis, wan, cmdb, site)| {
-        let limit =
-            |(rate, burst, in_flight), by| LimitSpec { rate: Some(rate), burst, in_flight, by };
-        let cap = |cap, by| LimitSpec { rate: None, burst: 1, in_flight: Some(cap), by };
+        let limit = |(rate, burst, in_flight), by| LimitSpec {
+            rate: Some(rate),
+            burst,
+            in_flight,
+            by,
+            adapt: None,
+        };
+        let cap =
+            |cap, by| LimitSpec { rate: None, burst: 1, in_flight: Some(cap), by, adapt: None };
         let by_site = || Some("site".to_owned());
         Limits(
             [

@@ -10,8 +10,8 @@ use crate::event::{
     TaskHeader, Undo, WaitReason,
 };
 use crate::model::{
-    Batch, Block, HostName, Limits, Oracle, Order, RunId, Safeguards, TagChoice, TaskId, TimeScale,
-    Unmet, Vars, WaveNo,
+    Adapt, Batch, Block, HostName, LimitName, Limits, NsHealth, Oracle, Order, RunId, Safeguards,
+    TagChoice, TaskId, TimeScale, Unmet, Vars, WaveNo,
 };
 use crate::plan::{self, Answers, DraftFlow, DraftHost, DraftPlay, DraftTask, Resolution};
 
@@ -487,4 +487,81 @@ fn the_next_wave_waits_until_the_one_before_has_soaked() {
     finish(&mut scheduler, &second[0], None, at(32_000));
     let last = commands(&mut scheduler, at(32_000));
     assert_eq!(last.last(), Some(&Command::Finish(RunResult::Done)), "nothing soaks at the end");
+}
+
+/// A draft whose `ns_iis` follows what the server bears, in real time.
+fn adapting(hosts: usize) -> Draft {
+    let mut draft = draft(hosts, 1, None);
+    draft.scale = TimeScale::REAL;
+    let name = LimitName::new(LimitName::NS_IIS);
+    draft.plays[0].limits.0.get_mut(&name).expect("a default").adapt = Some(Adapt::default());
+    draft
+}
+
+/// Answers every look of some seconds alike, and returns what else there was to do.
+fn seconds(
+    scheduler: &mut Scheduler,
+    from: u64,
+    count: u64,
+    latency: Option<Duration>,
+) -> Vec<Command> {
+    let mut rest = Vec::new();
+    for second in from..from + count {
+        for command in commands(scheduler, at(second * 1000)) {
+            match command {
+                Command::CheckHealth { play } => {
+                    let health = NsHealth { latency, ..NsHealth::default() };
+                    scheduler.handle(at(second * 1000 + 1), Input::Health { play, health });
+                }
+                other => rest.push(other),
+            }
+        }
+        rest.extend(commands(scheduler, at(second * 1000 + 2)));
+    }
+    rest
+}
+
+#[test]
+fn nothing_is_changed_before_five_looks_found_the_server_at_rest() {
+    let mut scheduler = Scheduler::new(adapting(1));
+    let quick = Some(Duration::from_millis(40));
+    let first = started(&seconds(&mut scheduler, 0, 1, quick));
+    scheduler.handle(at(10), Input::Decided { step: first[0].clone(), cost: Cost::ns_iis(1, 0) });
+
+    let apply = Command::Apply { step: first[0].clone() };
+    assert!(!seconds(&mut scheduler, 1, 3, quick).contains(&apply));
+    assert!(seconds(&mut scheduler, 4, 2, quick).contains(&apply));
+}
+
+#[test]
+fn a_server_that_does_not_answer_pauses_the_play_until_it_does() {
+    let mut scheduler = Scheduler::new(adapting(20));
+    let quick = Some(Duration::from_millis(40));
+    let first = started(&seconds(&mut scheduler, 0, 8, quick));
+    let told = seconds(&mut scheduler, 8, 7, None);
+    let is_told = |commands: &[Command], percent: u8| {
+        commands.iter().any(|command| {
+            matches!(command, Command::Emit(EventKind::LimitAdapted { percent: p, .. }) if *p == percent)
+        })
+    };
+    assert!(is_told(&told, 0), "{told:?}");
+
+    finish(&mut scheduler, &first[0], None, at(15_000));
+    assert_eq!(started(&seconds(&mut scheduler, 15, 60, None)), [], "hosts wait");
+    let waiting = scheduler.gauge(at(75_500)).waiting;
+    assert!(waiting.contains(&(WaitReason::NotificationServer, 19)), "{waiting:?}");
+
+    let after = seconds(&mut scheduler, 76, 3, quick);
+    assert_eq!(started(&after).len(), 2);
+    assert!(!is_told(&after, 0));
+}
+
+#[test]
+fn in_check_mode_nobody_looks_at_the_server() {
+    let mut draft = adapting(2);
+    draft.mode = RunMode::Check;
+    let mut scheduler = Scheduler::new(draft);
+
+    let commands = commands(&mut scheduler, at(0));
+    assert!(!commands.iter().any(|command| matches!(command, Command::CheckHealth { .. })));
 }

@@ -1,0 +1,154 @@
+//! Looks at the Notification Server while its limit is in use, and what follows from them.
+
+use std::time::Duration;
+
+use super::Command;
+use super::adaptive::{Adaptive, STEPS};
+use super::scheduler::{Scheduler, Stage};
+use crate::event::EventKind;
+use crate::model::{Adapt, Elapsed, LimitName, LimitSpec, NsHealth, PlayNo, TimeScale};
+
+/// People are not told more often than this, in the world's time, unless nothing is drawn any more.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The limit `ns_iis` where it follows what the server bears.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Adapting {
+    limit: LimitName,
+    of: (Adapt, u32),
+    rule: Adaptive,
+    /// The look under way.
+    since: Option<Elapsed>,
+    /// When the next look is due, or the one under way is thought of again.
+    due: Elapsed,
+    /// What was told last: when, and the share.
+    told: (Elapsed, f64),
+    /// The highest share since then.
+    highest: f64,
+    is_told_low: bool,
+}
+
+impl Adapting {
+    fn new(of: (Adapt, u32), scale: TimeScale, now: Elapsed) -> Self {
+        Self {
+            limit: LimitName::new(LimitName::NS_IIS),
+            of,
+            rule: Adaptive::new(of.0, of.1, scale),
+            since: None,
+            due: now,
+            told: (now, 0.0),
+            highest: 0.0,
+            is_told_low: false,
+        }
+    }
+
+    /// What people are told of the present share, when it is far from what they know.
+    fn news(&mut self, now: Elapsed, scale: TimeScale) -> Option<EventKind> {
+        let share = self.rule.share();
+        self.highest = self.highest.max(share);
+        let is_rested = now.since(self.told.0) >= scale.to_real(TELL_EVERY);
+        let is_closed = share <= 0.0 && self.highest > 0.0;
+        let is_opened = share > 0.0 && self.is_told_low && self.told.1 <= 0.0;
+        let has_halved = is_rested && share < self.highest / 2.0;
+        let is_back = is_rested && self.is_told_low && share >= 0.95;
+        if !(is_closed || is_opened || has_halved || is_back) {
+            return None;
+        }
+        self.told = (now, share);
+        self.highest = share;
+        self.is_told_low = !is_back;
+        Some(EventKind::LimitAdapted {
+            limit: self.limit.clone(),
+            percent: percent(share),
+            why: self.rule.finding(),
+        })
+    }
+}
+
+/// The span in which the level moves: the cap, or fixed steps where there is none.
+fn of(spec: &LimitSpec) -> Option<(Adapt, u32)> {
+    Some((spec.adapt?, spec.in_flight.unwrap_or(STEPS)))
+}
+
+impl Scheduler {
+    /// Begins to follow the server, or goes on as before where the play's limit is the same.
+    pub(super) fn begin_adapting(&mut self, play: PlayNo, now: Elapsed) {
+        let limits = &self.draft.plays[usize::from(play.0)].limits;
+        let name = LimitName::new(LimitName::NS_IIS);
+        let wanted = limits.0.get(&name).and_then(of).filter(|_| !self.draft.is_check());
+        if self.adapting.as_ref().map(|adapting| adapting.of) != wanted {
+            self.adapting = wanted.map(|of| Adapting::new(of, self.draft.scale, now));
+        }
+        let share = self.adapting.as_ref().map(|adapting| adapting.rule.share());
+        self.limiter.adapt(&name, share, now);
+    }
+
+    /// The server was looked at.
+    pub(super) fn on_health(&mut self, health: &NsHealth, now: Elapsed) {
+        let Some(adapting) = &mut self.adapting else { return };
+        let Some(since) = adapting.since.take() else { return };
+        adapting.rule.look(health, now);
+        adapting.due = since.plus(adapting.rule.window()).max(now);
+        self.follow(now);
+    }
+
+    /// A request of ours was told that the server is busy.
+    pub(super) fn on_busy(&mut self, now: Elapsed) {
+        let Some(adapting) = &mut self.adapting else { return };
+        adapting.rule.busy(now);
+        self.follow(now);
+    }
+
+    /// Asks for the next look when it is due.
+    pub(super) fn adapt(&mut self, now: Elapsed) {
+        let is_halted = self.is_halted();
+        let Stage::Running(play) = &self.stage else { return };
+        let Some(adapting) = &mut self.adapting else { return };
+        if is_halted || now < adapting.due {
+            return;
+        }
+        match adapting.since {
+            Some(since) => adapting.rule.waits(since, now),
+            None => {
+                adapting.since = Some(now);
+                self.out.push_back(Command::CheckHealth { play: play.number });
+            }
+        }
+        adapting.due = now.plus(adapting.rule.window());
+        self.follow(now);
+    }
+
+    /// Tells the rule what was drawn.
+    pub(super) fn note_drawn(&mut self, now: Elapsed) {
+        let Some(adapting) = &mut self.adapting else { return };
+        let drawn = self.limiter.take_drawn(&adapting.limit);
+        if drawn.total() > 0 {
+            adapting.rule.drew(drawn, now);
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_health_look(&self) -> Option<Elapsed> {
+        self.adapting.as_ref().filter(|_| !self.is_halted()).map(|adapting| adapting.due)
+    }
+
+    /// Whether the server has not answered for so long that nothing more is started.
+    pub(super) fn is_server_lost(&self) -> bool {
+        self.adapting.as_ref().is_some_and(|adapting| adapting.rule.is_paused())
+    }
+
+    /// Lets the limit be what the rule says.
+    fn follow(&mut self, now: Elapsed) {
+        let Some(adapting) = &mut self.adapting else { return };
+        self.limiter.adapt(&adapting.limit, Some(adapting.rule.share()), now);
+        if let Some(news) = adapting.news(now, self.draft.scale) {
+            self.out.push_back(Command::Emit(news));
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 0 to 100")]
+fn percent(share: f64) -> u8 {
+    let percent = (share.clamp(0.0, 1.0) * 100.0).round() as u8;
+    if share > 0.0 { percent.max(1) } else { 0 }
+}
