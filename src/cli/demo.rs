@@ -34,7 +34,7 @@ struct Repair {
 
 /// Runs the demo.
 pub(super) async fn demo(cli: &Cli, args: &DemoArgs) -> Result<RunResult, Failure> {
-    let state_dir = launch::state_dir(cli)?;
+    let state_dir = launch::writable_state_dir(cli)?;
     let paint = environment::paint_stdout();
     if args.compare {
         let title = "1 of 2: with the default limits\n\n";

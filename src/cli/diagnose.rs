@@ -43,7 +43,7 @@ pub(super) async fn diagnose(cli: &Cli, args: &DiagnoseArgs) -> Result<RunResult
     let every = parse_span(&args.every).map_err(|error| {
         Failure::input(format!("could not understand --every {}", args.every)).because(&error)
     })?;
-    let state_dir = launch::state_dir(cli)?;
+    let state_dir = launch::writable_state_dir(cli)?;
     let mut before: Option<Diagnosis> = None;
     let mut number = 0;
     loop {

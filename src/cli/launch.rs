@@ -9,11 +9,11 @@ use super::args::Cli;
 use super::error::{Failure, FailureKind};
 use super::{environment, output, signals};
 use crate::action::{self, Replay};
-use crate::engine::{DriveError, Driver, DriverConfig};
-use crate::event::{EventKind, Observer, RunResult, RunState};
-use crate::model::RunId;
+use crate::engine::{DriveError, Driver, DriverConfig, Unrecorded};
+use crate::event::{Event, EventKind, Gauge, JournalError, Observer, RunResult, RunState};
+use crate::model::{Now, RunId};
 use crate::plan::ActionTraits;
-use crate::report::{JsonLines, PlainLines, Screen, recap};
+use crate::report::{JsonLines, PlainLines, Screen, clean_line, journal_trouble, recap};
 use crate::scheduler::Scheduler;
 use crate::store::{LiveRun, StateDir};
 
@@ -57,6 +57,23 @@ pub(super) fn state_dir(cli: &Cli) -> Result<StateDir, Failure> {
             .because(&error)
             .hint("give another one with --state-dir or FLEETMEND_STATE_DIR")
     })
+}
+
+/// Opens the state directory for a run, and sees that it can be written: before any connection, so
+/// that nothing is asked of hosts in vain.
+///
+/// # Errors
+///
+/// As [`state_dir`], and it is read-only or full.
+pub(super) fn writable_state_dir(cli: &Cli) -> Result<StateDir, Failure> {
+    let dir = state_dir(cli)?;
+    dir.expect_writable().map_err(|error| {
+        Failure::input("nothing is run without a journal").because(&error).hint(
+            "free some space there, or give another directory with --state-dir or \
+             FLEETMEND_STATE_DIR",
+        )
+    })?;
+    Ok(dir)
 }
 
 /// What the planner must know of an action.
@@ -122,14 +139,18 @@ pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
         Show::People => Some(Box::new(PlainLines::new(std::io::stdout()))),
         Show::Beside => None,
     };
-    let observers = observer.into_iter().collect();
+    let mut observers: Vec<Box<dyn Observer>> = observer.into_iter().collect();
+    let shows_trouble = show == Show::People || (show == Show::Beside && environment::has_screen());
+    if !shows_trouble {
+        observers.push(Box::new(TroubleOnly));
+    }
     let driver = Driver::new(config, scheduler, state, live.journal(), observers);
     let (stop, stops) = mpsc::channel(4);
     let left_at_once = async {
         signals::listen(stop).await;
     };
     let state = tokio::select! {
-        state = driver.drive(opening, stops) => state.map_err(|error| drive_failure(&error))?,
+        state = driver.drive(opening, stops) => state.map_err(|error| drive_failure(run, &error))?,
         () = left_at_once => {
             return Err(Failure {
                 kind: FailureKind::Stopped,
@@ -152,16 +173,50 @@ pub(super) fn result_of(state: &RunState) -> RunResult {
     state.result.unwrap_or(RunResult::Bug)
 }
 
-fn drive_failure(error: &DriveError) -> Failure {
+/// Says on standard error that the journal failed, where nothing else tells it.
+struct TroubleOnly;
+
+impl Observer for TroubleOnly {
+    fn observe(&mut self, _event: &Event, _state: &RunState) {}
+
+    fn tick(&mut self, _now: Now, _gauge: &Gauge, _state: &RunState) {}
+
+    fn journal_failed(&mut self, _now: Now, error: &JournalError, under_way: usize) {
+        output::talk(&format!("{}\n", journal_trouble(error, under_way)));
+    }
+}
+
+fn drive_failure(run: RunId, error: &DriveError) -> Failure {
     let failure = Failure::internal("the run could not go on", error);
     match error {
-        DriveError::Journal(_) => failure.hint(
-            "nothing is changed without a journal: free some space in the state directory, then \
-             `fleetmend resume`",
-        ),
+        DriveError::Journal { unrecorded, .. } => {
+            output::talk(&told(unrecorded));
+            failure.hint(format!(
+                "nothing is changed without a journal: see to the state directory (is its disk \
+                 full?), then `fleetmend resume {run}`"
+            ))
+        }
         DriveError::Illegal(_) => failure
             .hint("this is a mistake in fleetmend; `fleetmend show RUN --json` has all facts"),
     }
+}
+
+/// Changes whose end the journal does not hold, each in a line; what hosts said cannot steer the
+/// terminal.
+fn told(unrecorded: &[Unrecorded]) -> String {
+    if unrecorded.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "these changes ended unrecorded; a resume looks at each of them again:\n".to_owned();
+    for Unrecorded { step, on, task, outcome, told } in unrecorded {
+        let host = on.as_ref().unwrap_or(&step.host).as_str();
+        let task = clean_line(task, 80);
+        let told = told.as_deref().map(|told| format!(": {}", clean_line(told, 200)));
+        let told = told.unwrap_or_default();
+        text.push_str(&format!("  {}  {task}  {outcome}{told}\n", clean_line(host, 80)));
+    }
+    text
 }
 
 /// Sees that somebody can say whether hosts may be changed: before any connection, so that nothing
@@ -202,5 +257,30 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
             causes: Vec::new(),
             hint: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HostName, Outcome, PlayNo, StepId, TaskId};
+
+    #[test]
+    fn a_change_that_ended_unrecorded_is_told_in_one_harmless_line() {
+        let task = TaskId { play: PlayNo(0), task: 0 };
+        let unrecorded = Unrecorded {
+            step: StepId { task, host: HostName::new("ps-1") },
+            on: None,
+            task: "Move the files".to_owned(),
+            outcome: Outcome::Changed,
+            told: Some("moved\n3 \u{1b}[2J files".to_owned()),
+        };
+
+        let text = told(&[unrecorded]);
+
+        assert_eq!(text.lines().count(), 2, "{text:?}");
+        assert!(text.contains("  ps-1  Move the files  changed: moved"), "{text:?}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        assert_eq!(told(&[]), "");
     }
 }

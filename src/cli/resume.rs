@@ -18,7 +18,7 @@ use crate::scheduler::Scheduler;
 
 /// Goes on where the journal ends.
 pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
-    let state_dir = launch::state_dir(cli)?;
+    let state_dir = launch::writable_state_dir(cli)?;
     let run = past::find(&state_dir, &args.run)?;
     if matches!(run.header.mode, RunMode::Undo { .. }) {
         return Err(Failure::input(format!("run {} takes another one back", run.id))

@@ -57,6 +57,7 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
             .hint("`fleetmend resume RUN` goes on where each host was; --tags runs a part"));
     }
     let inventory_file = files::inventory(&args.inventory)?;
+    let state_dir = launch::writable_state_dir(cli)?;
     // To ask a source is to connect.
     if !args.check && !inventory_file.loaded.sources.is_empty() {
         launch::expect_someone(args.yes)?;
@@ -86,7 +87,6 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
             lacking.join(", ")
         ));
     }
-    let state_dir = launch::state_dir(cli)?;
     let request = RunRequest {
         limits: inventory_file.loaded.settings.limits.clone(),
         window: of_run,

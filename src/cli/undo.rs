@@ -17,7 +17,7 @@ use crate::scheduler::Scheduler;
 
 /// Takes a run back, newest change first on each host.
 pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failure> {
-    let state_dir = launch::state_dir(cli)?;
+    let state_dir = launch::writable_state_dir(cli)?;
     let past = past::find(&state_dir, &args.run)?;
     let only: Option<BTreeSet<HostName>> = (!args.hosts.is_empty())
         .then(|| args.hosts.iter().map(|name| HostName::new(name.as_str())).collect());

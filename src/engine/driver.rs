@@ -28,6 +28,10 @@ use crate::model::{
 };
 use crate::scheduler::{Command, GateReading, Input, Scheduler};
 
+mod unrecorded;
+
+pub use unrecorded::Unrecorded;
+
 /// How often readers are shown the gauge.
 const TICK: Duration = Duration::from_millis(100);
 /// The longest that the CMDBs may take to name the work of a play, or to say what is ready. Each
@@ -39,12 +43,24 @@ const INBOX: usize = 1024;
 /// The driver could not go on: its own fault, never a host's.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    /// The journal cannot be written.
+    /// The journal cannot be written. From then on nothing was started and no change begun; what was
+    /// being changed was awaited.
     #[error("could not record what happened")]
-    Journal(#[from] JournalError),
+    Journal {
+        /// What the journal said.
+        source: JournalError,
+        /// Changes whose end is not on record.
+        unrecorded: Vec<Unrecorded>,
+    },
     /// An event contradicts those before it.
     #[error("the run contradicts itself")]
     Illegal(#[from] IllegalEvent),
+}
+
+impl From<JournalError> for DriveError {
+    fn from(source: JournalError) -> Self {
+        Self::Journal { source, unrecorded: Vec::new() }
+    }
 }
 
 /// What waits for the scheduler's grant.
@@ -112,7 +128,9 @@ pub struct Driver {
     /// Questions of steps to the operator.
     asks: HashMap<StepId, Ask>,
     /// Events on their way to the disk, in order.
-    unwritten: FuturesOrdered<BoxFuture<'static, Result<Event, JournalError>>>,
+    unwritten: FuturesOrdered<BoxFuture<'static, (Event, Result<(), JournalError>)>>,
+    /// Events that did not get there.
+    lost: Vec<Event>,
     inbox: mpsc::Receiver<Message>,
     outbox: mpsc::Sender<Message>,
 }
@@ -150,6 +168,7 @@ impl Driver {
             cancels: HashMap::new(),
             waiting: HashMap::new(),
             unwritten: FuturesOrdered::new(),
+            lost: Vec::new(),
             inbox,
             outbox,
         }
@@ -160,13 +179,20 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// The journal failed, or this program contradicted itself. Steps under way were cancelled.
+    /// The journal failed, and what was being changed was awaited; or this program contradicted
+    /// itself, and steps under way were cancelled.
     pub async fn drive(
         mut self,
         opening: EventKind,
         mut stops: mpsc::Receiver<StopStage>,
     ) -> Result<RunState, DriveError> {
-        let result = self.turns(opening, &mut stops).await;
+        let result = match self.turns(opening, &mut stops).await {
+            Err(DriveError::Journal { source, .. }) => {
+                let unrecorded = self.drain_unrecorded(&source, &mut stops).await;
+                Err(DriveError::Journal { source, unrecorded })
+            }
+            other => other,
+        };
         for (_, cancel) in self.cancels.drain() {
             let _ended = cancel.send(());
         }
@@ -659,13 +685,19 @@ impl Driver {
         let event = Event { seq: self.state.next_seq, at: now.wall, elapsed: now.elapsed, kind };
         self.state.apply(&event)?;
         let written = self.journal.append(event.clone()).shared();
-        let shown = written.clone().map(|written| written.map(|()| event)).boxed();
+        let shown = written.clone().map(|written| (event, written)).boxed();
         self.unwritten.push_back(shown);
         Ok(written.boxed())
     }
 
-    fn written(&mut self, written: Result<Event, JournalError>) -> Result<(), DriveError> {
-        let event = written?;
+    fn written(
+        &mut self,
+        (event, written): (Event, Result<(), JournalError>),
+    ) -> Result<(), DriveError> {
+        if let Err(error) = written {
+            self.lost.push(event);
+            return Err(error.into());
+        }
         let state = &self.state;
         self.observers.retain_mut(|observer| survives(|| observer.observe(&event, state)));
         match event.kind {

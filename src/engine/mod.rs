@@ -19,7 +19,7 @@ mod step;
 mod task;
 
 pub use config::{DriverConfig, Endpoints, Orders};
-pub use driver::{DriveError, Driver};
+pub use driver::{DriveError, Driver, Unrecorded};
 pub use foresee::{Foreseen, foresee, is_worth_foreseeing};
 pub use logon::GuardedConnector;
 pub use operator::{NobodyThere, Operator};

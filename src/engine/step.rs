@@ -13,7 +13,7 @@ use super::back;
 use super::message::{Message, StepEnd, orphaned};
 use super::task::{self, refused};
 use crate::action::{self, ActionKind, Decision};
-use crate::event::{Ack, ChangeRecord, Question, Reply, StepPart};
+use crate::event::{Ack, ChangeRecord, JournalError, Question, Reply, StepPart};
 use crate::expression::{Scope, render, truth};
 use crate::host::{PriorChange, Session};
 use crate::model::{Cost, FailureClass, Outcome, StepFailure, StepId, Task};
@@ -182,7 +182,7 @@ async fn ask(job: &Job, question: Question) -> Result<StepEnd, StepFailure> {
     let message = Message::Asks { step: job.step.clone(), question, reply };
     job.inbox.send(message).await.map_err(|_| orphaned())?;
     let (answer, on_disk) = answered.await.map_err(|_| orphaned())?;
-    on_disk.await.map_err(|error| StepFailure::from_error(FailureClass::Bug, &error))?;
+    on_disk.await.map_err(|error| unrecorded(&error))?;
     let why = match answer.reply {
         Reply::Confirmed => {
             let value = serde_json::to_value(&answer).unwrap_or_default();
@@ -231,9 +231,13 @@ async fn on_disk(
 ) -> Result<(), StepEnd> {
     job.inbox.send(message).await.map_err(|_| StepEnd::orphaned())?;
     let written = answer.await.map_err(|_| StepEnd::orphaned())?;
-    written
-        .await
-        .map_err(|error| StepEnd::failed(StepFailure::from_error(FailureClass::Bug, &error)))
+    written.await.map_err(|error| StepEnd::failed(unrecorded(&error)))
+}
+
+/// What may not be on disk is not begun.
+fn unrecorded(error: &JournalError) -> StepFailure {
+    let message = "nothing was done: it could not be recorded first";
+    StepFailure::caused_by(FailureClass::Cancelled, message, error)
 }
 
 pub(super) async fn apply(job: &Job, action: &dyn ActionKind, record: &ChangeRecord) -> StepEnd {

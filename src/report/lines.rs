@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::confirm::answered;
 use super::recap::ending;
-use super::{clean_line, file_name, fold_hosts};
+use super::{clean_line, file_name, fold_hosts, journal_trouble};
 use crate::event::{
-    AdaptReason, Event, EventKind, Gauge, Observer, RunState, StopStage, WaitReason,
+    AdaptReason, Event, EventKind, Gauge, JournalError, Observer, RunState, StopStage, WaitReason,
 };
 use crate::model::{Elapsed, LimitName, Now, Outcome, PlayNo, format_span};
 
@@ -237,6 +237,10 @@ impl<W: Write + Send> Observer for PlainLines<W> {
         {
             self.progress(*play, now.elapsed, state);
         }
+    }
+
+    fn journal_failed(&mut self, now: Now, error: &JournalError, under_way: usize) {
+        self.line(now.elapsed, &journal_trouble(error, under_way));
     }
 }
 

@@ -10,6 +10,7 @@ mod lines;
 mod paint;
 mod recap;
 mod screen;
+mod trouble;
 mod window;
 
 pub use clean::{clean, clean_line, file_name};
@@ -21,3 +22,4 @@ pub use lines::PlainLines;
 pub use paint::Paint;
 pub use recap::recap;
 pub use screen::{Frame, Screen, frame};
+pub use trouble::journal_trouble;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use console::measure_text_width;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Paint, clean_line, file_name, group_failures};
+use super::{Paint, clean_line, file_name, group_failures, journal_trouble};
 use crate::event::{
-    Event, EventKind, GateState, Gauge, Observer, OracleReport, Phase, PlayState, RunState,
-    StopStage, WaitReason,
+    Event, EventKind, GateState, Gauge, JournalError, Observer, OracleReport, Phase, PlayState,
+    RunState, StopStage, WaitReason,
 };
 use crate::model::{GateVerdict, Now, Outcome, StepId, format_span};
 
@@ -292,6 +292,8 @@ pub struct Screen {
     bars: Vec<ProgressBar>,
     /// An operator is asked something: the screen is his.
     is_asking: bool,
+    /// Why nothing new starts any more: the journal failed.
+    trouble: Option<String>,
     paint: Paint,
     width: Box<dyn Fn() -> usize + Send>,
 }
@@ -303,7 +305,7 @@ impl Screen {
     /// Draws to standard error; `width` tells the columns of the terminal now.
     pub fn new(paint: Paint, width: Box<dyn Fn() -> usize + Send>) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        Self { lines, bars: Vec::new(), is_asking: false, paint, width }
+        Self { lines, bars: Vec::new(), is_asking: false, trouble: None, paint, width }
     }
 
     /// Takes the screen away, so that the recap stands alone.
@@ -353,7 +355,18 @@ impl Observer for Screen {
             return;
         }
         let width = (self.width)().clamp(40, 200);
-        self.draw(frame(now, gauge, state, width.saturating_sub(1), self.paint));
+        let width = width.saturating_sub(1);
+        let mut frame = frame(now, gauge, state, width, self.paint);
+        if let Some(trouble) = &self.trouble {
+            frame.0.truncate(Self::HEIGHT - 1);
+            frame.0.push(self.paint.bad(&fit(trouble, width)));
+        }
+        self.draw(frame);
+    }
+
+    fn journal_failed(&mut self, _now: Now, error: &JournalError, under_way: usize) {
+        self.is_asking = false;
+        self.trouble = Some(journal_trouble(error, under_way));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The directory that holds all state: the index of runs, their journals, the leases.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::model::{HostName, RunId};
 
 /// How long one process waits for another's short transaction.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// Bytes that a journal needs to begin with: its file, its log, and the index of the log.
+const ROOM: usize = 128 * 1024;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS runs (
@@ -52,6 +56,15 @@ pub enum StateDirError {
         /// What SQLite said.
         #[source]
         source: rusqlite::Error,
+    },
+    /// It is read-only, or full.
+    #[error("could not write to the state directory {}", .path.display())]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The run's journal cannot be written.
     #[error("could not open the run's journal")]
@@ -135,6 +148,26 @@ impl StateDir {
         let dir = Self { path };
         dir.with_index(|index| index.execute_batch(SCHEMA))?;
         Ok(dir)
+    }
+
+    /// Sees that a journal can be begun: writes and removes a file of as many bytes as one needs for
+    /// its first events.
+    ///
+    /// # Errors
+    ///
+    /// It is read-only, or has less room than that.
+    pub fn expect_writable(&self) -> Result<(), StateDirError> {
+        let path = self.path.join("runs").join(format!(".writable-{}", std::process::id()));
+        let written = std::fs::File::create(&path)
+            .and_then(|mut file| file.write_all(&[0; ROOM]).and_then(|()| file.sync_all()));
+        // What could not be written whole is removed as well.
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        written
+            .and(removed)
+            .map_err(|source| StateDirError::NotWritable { path: self.path.clone(), source })
     }
 
     /// Where the run's journal is.

@@ -60,7 +60,7 @@ struct Databases {
     most: Arc<AtomicUsize>,
 }
 
-fn refused() -> TransportError {
+pub(super) fn refused() -> TransportError {
     TransportError::new(TransportErrorKind::Refused, "could not connect")
 }
 
@@ -102,13 +102,13 @@ fn run(hosts: usize, work: Option<WorkQuery>, connector: Databases) -> (Driver, 
 }
 
 /// A run of one task on `hosts` Notification Servers.
-fn run_of(
+pub(super) fn run_of(
     action: ActionCall,
     flow: TaskFlow,
     operator: Arc<dyn Operator>,
     hosts: usize,
     work: Option<WorkQuery>,
-    connector: Databases,
+    connector: impl Connector + 'static,
 ) -> (Driver, EventKind) {
     let names: Vec<HostName> = (0..hosts).map(|n| HostName::new(format!("smp{n}"))).collect();
     let group = Group {
@@ -196,7 +196,8 @@ fn run_of(
             },
             option: None,
         };
-        (name.clone(), Endpoints { cmdb: Some(target), ..Endpoints::default() })
+        let (winrm, cmdb) = (Some(target.clone()), Some(target));
+        (name.clone(), Endpoints { winrm, cmdb, ..Endpoints::default() })
     };
     let hosts: IndexMap<HostName, Host> =
         inventory.hosts().map(|host| (host.name.clone(), host)).collect();
@@ -224,7 +225,7 @@ fn run_of(
     (driver, EventKind::RunStarted(Box::new(header)))
 }
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_question_that_hangs_does_not_keep_an_operator_who_leaves() {
@@ -296,7 +297,7 @@ async fn a_question_that_panics_ends_the_play_and_not_in_silence() {
 }
 
 /// An operator who says the same to every question, or never says anything.
-struct Says(Option<Reply>, AtomicUsize);
+pub(super) struct Says(pub(super) Option<Reply>, pub(super) AtomicUsize);
 
 #[async_trait]
 impl Operator for Says {
@@ -309,7 +310,7 @@ impl Operator for Says {
     }
 }
 
-fn confirm() -> ActionCall {
+pub(super) fn confirm() -> ActionCall {
     let params = json!({ "name": "go", "say": "Go on" });
     ActionCall { action: "confirm".to_owned(), params }
 }
