@@ -9,9 +9,10 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
     crash-points)
-        # 200 kills in the middle of a run, each resumed; the short form takes 20.
+        # 200 kills in the middle of a run of 200 servers, each resumed, and 200 of a resynchronization of
+        # 5; the short forms take 20 and 8.
         FLEETMEND_CRASH_POINTS=200 cargo nextest run --release --locked --test stories \
-            -E 'test(/crash_and_resume/)' --no-capture
+            -E 'test(/crash_and_resume/) or test(/crash_points/)' --no-capture
         ;;
     demo-500)
         cargo run --release --locked -- demo --servers 500

@@ -260,6 +260,17 @@ pub(crate) fn hours(windows: Vec<Window>, hosts: &mut [DraftHost]) -> Hours {
     hours
 }
 
+/// A case with few hosts, for laws that look at each of its events.
+pub(crate) fn small_case() -> impl Strategy<Value = Case> {
+    any_case().prop_map(|mut case| {
+        case.draft.plays.truncate(2);
+        for play in &mut case.draft.plays {
+            play.hosts.truncate(3);
+        }
+        case
+    })
+}
+
 fn any_limits() -> impl Strategy<Value = Limits> {
     let rate = (1..40_u32, prop_oneof![Just(1_u64), Just(60)])
         .prop_map(|(units, per)| Rate { units, per: Duration::from_secs(per) });

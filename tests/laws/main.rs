@@ -3,6 +3,7 @@
 mod budgets;
 mod case;
 mod dependencies;
+mod journal;
 mod layering;
 mod playbooks;
 mod procedures;

@@ -12,7 +12,7 @@ use crate::budgets::{
     budgets_tolerate_exactly_what_they_say, hosts_end_for_the_reason_of_a_step,
     nothing_starts_while_a_wave_soaks,
 };
-use crate::case::{Case, any_case};
+use crate::case::{Case, any_case, small_case};
 use crate::scheduling::{blocks_are_walked_as_they_are_written, the_journal_holds_nothing_twice};
 use crate::world::{Entry, World};
 
@@ -54,6 +54,26 @@ proptest! {
                 assert!(bad.is_empty(), "{bad:?}");
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Every prefix of a journal is one: it folds, to the same as all at once, and a run goes on
+    /// from it.
+    #[test]
+    fn a_run_goes_on_after_each_of_its_events(case in small_case()) {
+        let full = World::new(&case).drive();
+
+        let mut folded = RunState::default();
+        for (number, event) in full.events.iter().enumerate() {
+            folded.apply(event).expect("what was written is legal");
+            let before = &full.events[..=number];
+            prop_assert_eq!(&RunState::replay(before).expect("it is legal"), &folded);
+            go_on(&case, &full, before.len());
+        }
+        prop_assert_eq!(folded, full.state);
     }
 }
 

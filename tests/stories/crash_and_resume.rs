@@ -11,11 +11,15 @@ const FAULTS: &str = "faults: [{ kind: stale, hosts: 3 }, { kind: invalid, hosts
 const SERVERS: u32 = 5;
 const SPEED: f64 = 400.0;
 
-/// The points at which a run is killed: 20 in the short form, `FLEETMEND_CRASH_POINTS` in the long.
-fn points() -> usize {
-    #[expect(clippy::disallowed_methods, reason = "the long form asks for more points")]
-    let asked = std::env::var("FLEETMEND_CRASH_POINTS");
-    asked.ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+/// The points at which a run is killed: 8 in the short form, `FLEETMEND_CRASH_POINTS` in the long. The
+/// many points of a whole fleet are in `crash_points`.
+const POINTS: usize = 8;
+
+/// A number that the long form sets.
+pub(crate) fn asked(name: &str, otherwise: usize) -> usize {
+    #[expect(clippy::disallowed_methods, reason = "the long form asks for more")]
+    let asked = std::env::var(name);
+    asked.ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 /// The pairs that are not ready at the end.
@@ -44,7 +48,7 @@ fn killed_anywhere_and_resumed_a_run_ends_where_an_undisturbed_one_does() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         (end_state(&lab), events.len())
     };
-    let points = points();
+    let points = asked("FLEETMEND_CRASH_POINTS", POINTS);
     for point in 0..points {
         let lab = SmallLab::start(SERVERS, 21, SPEED, FAULTS, 4);
         let world = World::new();
@@ -94,7 +98,7 @@ fn answer_doubts(world: &World, run: &str, code: Option<i32>) -> Option<i32> {
 }
 
 /// A step whose end was recorded before the kill does not start again.
-fn assert_nothing_twice(before: &[Value], all: &[Value], what: &str) {
+pub(crate) fn assert_nothing_twice(before: &[Value], all: &[Value], what: &str) {
     let finished: Vec<&Value> = before
         .iter()
         .filter(|event| {

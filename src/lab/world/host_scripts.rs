@@ -222,8 +222,9 @@ impl World {
     }
 
     /// Runs a text line by line: `echo` and `Write-Output` print what follows as it stands, `hostname`
-    /// the machine's name, `exit N` ends, `type nul > "FILE"` makes an empty file. Anything else is
-    /// an error of the script, never a silent success.
+    /// the machine's name, `exit N` ends, `type nul > "FILE"` makes an empty file and
+    /// `echo TEXT >> "FILE"` adds a line to one. Anything else is an error of the script, never a
+    /// silent success.
     fn run_program(&mut self, machine: MachineId, input: &Value) -> Result<Value, String> {
         let (program, lines) = (text(input, "program")?, text(input, "text")?);
         if !["powershell", "cmd"].contains(&program) {
@@ -233,7 +234,15 @@ impl World {
         let mut exit_code = 0;
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let appended = rest.trim().strip_suffix('"').and_then(|rest| rest.split_once(" >> \""));
             match (word.to_lowercase().as_str(), rest.trim()) {
+                ("echo", _) if appended.is_some() => {
+                    let (said, path) = appended.unwrap_or_default();
+                    let at = self.calendar.filetime(self.now);
+                    self.tree(machine)
+                        .append(path, format!("{said}\r\n").as_bytes(), at)
+                        .map_err(|error| format!("{path}: {error}"))?;
+                }
                 ("echo" | "write-output", rest) => stdout.push_str(&format!("{rest}\r\n")),
                 ("hostname", "") => stdout.push_str(&format!("{}\r\n", self.computer(machine))),
                 ("exit", code) => {
