@@ -44,6 +44,7 @@ fn header() -> RunStarted {
         inventory_sha256: String::new(),
         sourced: Vec::new(),
         limit: None,
+        window: None,
         extra_vars: Vars::new(),
         tags: TagChoice::default(),
         seed: 0,
