@@ -23,7 +23,7 @@ fn write_inventory(world: &World, lab: &SmallLab, site_query: &str) -> PathBuf {
     let mut yaml = format!(
         "all:\n  vars:\n    credential: {}\n    lab_credentials: '{}'\n    time_scale: {}\n    \
          acc_account: '{}'\n  children:\n    notification_servers:\n      hosts:\n        {}:\n          \
-         ansible_host: {}\n          ansible_port: {}\n          smb_port: {}\n          cmdb: {{ server: \
+         ansible_host: {}\n          ansible_port: {}\n          smb_port: {}\n          http_port: {}\n          cmdb: {{ server: \
          {}, port: {}, database: {}, credential: {}{site_query} }}\n    package_servers:\n      hosts:\n",
         own["credential"],
         credentials.display(),
@@ -33,6 +33,7 @@ fn write_inventory(world: &World, lab: &SmallLab, site_query: &str) -> PathBuf {
         text(&own, "ansible_host"),
         own["ansible_port"],
         own["smb_port"],
+        own["http_port"],
         text(&own["cmdb"], "server"),
         own["cmdb"]["port"],
         text(&own["cmdb"], "database"),
