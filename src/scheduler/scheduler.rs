@@ -449,7 +449,7 @@ impl Scheduler {
     /// Returns whether there is more to do at once.
     fn advance(&mut self, now: Now) -> bool {
         let is_halted = self.is_halted();
-        self.stir(now.elapsed);
+        self.stir(now);
         let Stage::Running(play) = &mut self.stage else { return true };
         let number = play.number;
         if let Some(wave) = play.waves.get_mut(play.wave) {
@@ -482,18 +482,17 @@ impl Scheduler {
     }
 
     /// Lets hosts go on that waited for another one, or leaves them when nothing new starts.
-    fn stir(&mut self, now: Elapsed) {
+    fn stir(&mut self, now: Now) {
         let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
         if !is_halted && !std::mem::take(&mut play.is_stirred) {
             return;
         }
         for place in play.waiters() {
-            if self.is_halted() {
-                let Stage::Running(play) = &mut self.stage else { return };
-                play.leave(place, Stay::Left);
+            if self.is_halted() || self.comes_too_late(place, now) {
+                self.leave(place);
             } else {
-                self.start_step(place, now);
+                self.start_step(place, now.elapsed);
             }
         }
     }

@@ -230,6 +230,15 @@ impl Scheduler {
         standings.iter().map(|standing| *standing != Standing::Open).collect()
     }
 
+    /// Whether a host that was taken and only waited so far is one too many: no host of its site may be
+    /// taken any more.
+    pub(super) fn comes_too_late(&self, place: usize, now: Now) -> bool {
+        let Stage::Running(play) = &self.stage else { return false };
+        let host = &play.hosts[place];
+        let Some(hours) = self.hours.as_ref().filter(|_| host.last.is_none()) else { return false };
+        hours.standing(host.site, now.wall, self.session) != Standing::Open
+    }
+
     /// Whether a host between two steps goes no further because its window is closed.
     pub(super) fn ends_here(&self, place: usize) -> bool {
         let Stage::Running(play) = &self.stage else { return false };
@@ -252,11 +261,12 @@ impl Scheduler {
             let Some(over) = hours.over(play.hosts[place].site) else { continue };
             let is_overtime = end_of_grace(&over).is_some_and(|end| end <= now.wall);
             let opens_block = play.opens_block(place);
+            let has_begun = play.hosts[place].last.is_some();
             let step = play.step(place);
             let Some(running) = play.at(place) else {
                 // It waits for another host.
                 let is_left = match over.at_close {
-                    AtClose::Finish => false,
+                    AtClose::Finish => !has_begun,
                     AtClose::StopAfterBlock => opens_block,
                     AtClose::Terminate => true,
                 };

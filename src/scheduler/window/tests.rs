@@ -216,3 +216,26 @@ fn a_change_under_way_has_its_grace_and_is_cancelled_then() {
     let last = commands(&mut scheduler, at(start, 31));
     assert_eq!(closed(&last).map(|closed| closed.left), Some(2), "one is in doubt, and counted");
 }
+
+#[test]
+fn a_host_that_only_waited_for_another_one_is_not_begun_after_the_close() {
+    let window = "22:00-23:00 UTC expect=1s margin=1s at_close=finish";
+    let mut draft = draft(window, &["UTC"; 3], 1);
+    // All act on the first host, one after the other.
+    for host in &mut draft.plays[0].hosts[1..] {
+        host.delegates.insert(0, HostName::new("ps-0"));
+    }
+    let mut scheduler = Scheduler::new(draft);
+    let start = "22:59:50";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+    finish(&mut scheduler, &first[0], None, at(start, 1));
+    let second = started(&commands(&mut scheduler, at(start, 1)));
+    assert_eq!(second.len(), 1, "the third host waits");
+
+    commands(&mut scheduler, at(start, 10));
+    finish(&mut scheduler, &second[0], None, at(start, 12));
+    let last = commands(&mut scheduler, at(start, 12));
+
+    assert_eq!(started(&last), [], "nothing begins after the close");
+    assert_eq!(closed(&last).map(|closed| closed.left), Some(1));
+}
