@@ -280,7 +280,6 @@ mod tests {
             lines.tick(at(seconds), &gauge, &RunState::default());
         }
         lines.tick(at(601), &Gauge::default(), &RunState::default());
-        drop(lines);
 
         let text = String::from_utf8(out).expect("a text");
         assert_eq!(
