@@ -52,10 +52,20 @@ const LATE_SHARE: f64 = 0.1;
 /// How far the mark may be above the level that is known to be borne: before the server was ever
 /// slow, and after.
 const GROWTH_AT_FIRST: f64 = 1.5;
-const GROWTH: f64 = 1.25;
+const GROWTH: f64 = 1.3;
+/// For so many seconds after the server was slow the mark goes on by [`STEP`] only: so long it takes
+/// until what was drawn since has arrived.
+const REST: f64 = 150.0;
+/// How far above the level that is known to be borne the mark may be in any case.
+const STEP: f64 = 0.5;
+/// The brake follows the fastest look of so many seconds: it must be quick, and a mistake of it
+/// costs little.
+const BRAKE_SPAN: f64 = 3.0;
+/// How far one look moves the brake down.
+const BRAKING: f64 = 0.3;
 /// The mark falls at least to this share of the level that was too much, and at most by half; in
 /// between by the root of how slow the server is that this exponent says.
-const FALL_LEAST: f64 = 0.9;
+const FALL_LEAST: f64 = 0.8;
 const FALL_EXPONENT: f64 = 0.15;
 /// How far it falls when the server says that it is busy.
 const FALL_BUSY: f64 = 0.75;
@@ -94,7 +104,8 @@ pub(super) struct Adaptive {
     answers: VecDeque<(f64, f64)>,
     unreadable: u32,
     hold_until: f64,
-    was_slow: bool,
+    /// When the server was last slow or busy.
+    slow_at: Option<f64>,
     floor_at: f64,
     floor_looks: u32,
     floor_best: f64,
@@ -119,7 +130,7 @@ impl Adaptive {
             answers: VecDeque::new(),
             unreadable: 0,
             hold_until: 0.0,
-            was_slow: false,
+            slow_at: None,
             floor_at: 0.0,
             floor_looks: 0,
             floor_best: 0.0,
@@ -220,10 +231,12 @@ impl Adaptive {
         while self.answers.front().is_some_and(|(at, _)| *at + SPAN <= now) {
             self.answers.pop_front();
         }
-        let best = self.answers.iter().map(|(_, answer)| *answer).fold(answer, f64::min);
-        let gradient = (self.tolerated(base) / best).min(1.0);
+        let gradient = (self.tolerated(base) / self.best(SPAN, now)).min(1.0);
         self.finding = if gradient < 1.0 { AdaptReason::Slow } else { AdaptReason::Well };
         if self.is_late(now) {
+            let brake = (self.tolerated(base) / self.best(BRAKE_SPAN, now)).min(1.0);
+            self.brake +=
+                if brake < self.brake { BRAKING } else { SMOOTHING } * (brake - self.brake);
             self.judge_late(gradient, now);
         } else {
             self.judge(gradient, now);
@@ -240,9 +253,16 @@ impl Adaptive {
         let gradient = self.tolerated(base) / age;
         if gradient < 1.0 && self.is_late(now) {
             self.finding = AdaptReason::Slow;
-            self.brake += SMOOTHING * (gradient - self.brake).min(0.0);
+            self.slow_at = Some(now);
+            self.brake += BRAKING * (gradient - self.brake).min(0.0);
             self.lower_mark(gradient.powf(FALL_EXPONENT), now);
         }
+    }
+
+    /// The fastest answer of the last seconds.
+    fn best(&self, span: f64, now: f64) -> f64 {
+        let late = self.answers.iter().filter(|(at, _)| *at + span > now);
+        late.map(|(_, answer)| *answer).fold(f64::INFINITY, f64::min)
     }
 
     fn seconds(&self, now: Elapsed) -> f64 {
@@ -257,7 +277,7 @@ impl Adaptive {
     fn judge(&mut self, gradient: f64, now: f64) {
         self.brake = 1.0;
         if gradient < 1.0 {
-            self.was_slow = true;
+            self.slow_at = Some(now);
             self.mark += SMOOTHING * self.mark * (gradient.max(0.5) - 1.0);
         } else if now >= self.hold_until {
             self.mark += SMOOTHING * self.mark.sqrt();
@@ -266,22 +286,25 @@ impl Adaptive {
 
     /// Much of the load is deferred: what is seen is the work of an earlier level.
     fn judge_late(&mut self, gradient: f64, now: f64) {
-        self.brake += SMOOTHING * (gradient - self.brake);
+        let growth = match self.slow_at {
+            None => GROWTH_AT_FIRST,
+            Some(at) if now - at >= REST => GROWTH,
+            Some(_) => 1.0,
+        };
         if gradient < 1.0 {
-            self.was_slow = true;
+            self.slow_at = Some(now);
             self.lower_mark(gradient.powf(FALL_EXPONENT), now);
         } else if now >= self.hold_until
             && let Some((level, _)) = self.cause(now)
         {
-            let growth = if self.was_slow { GROWTH } else { GROWTH_AT_FIRST };
-            let most = (level * growth).max(level + 0.5);
+            let most = (level * growth).max(level + STEP);
             let grown = self.mark + SMOOTHING * self.mark.sqrt();
             self.mark = self.mark.max(grown.min(most));
         }
     }
 
     fn back_off(&mut self, now: f64) {
-        self.was_slow = true;
+        self.slow_at = Some(now);
         if self.is_late(now) {
             self.brake /= 2.0;
             self.lower_mark(FALL_BUSY, now);

@@ -1,5 +1,6 @@
 //! Laws: what must hold for every playbook, fleet and timing, on a virtual clock.
 
+mod adaptive;
 mod budgets;
 mod case;
 mod dependencies;

@@ -93,6 +93,7 @@ async fn handle(front: &WebFront, peer: &mut Peer, request: Request<Incoming>) -
     tokio::time::sleep(web.world.to_real(PAGE)).await;
     let asked = WebRequest { method: head.method.as_str(), path, body: &body, user };
     let said = web.world.with(|world| world.web(web.machine, asked));
+    tokio::time::sleep(web.world.to_real(said.after)).await;
     let code = StatusCode::from_u16(said.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = Response::new(Full::from(said.body));
     *answer.status_mut() = code;

@@ -71,7 +71,7 @@ impl Tally {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is answered after this long.
     Served(Duration),
     /// 503: too many are waiting.
@@ -80,7 +80,7 @@ pub(super) enum Verdict {
 
 /// A server that works at a fixed rate on a bounded queue.
 #[derive(Debug, Clone)]
-pub(super) struct Iis {
+pub struct Iis {
     spec: IisSpec,
     /// Milliseconds of work that wait.
     backlog: u64,
@@ -94,7 +94,8 @@ pub(super) struct Iis {
 const SERVICE: Duration = Duration::from_millis(250);
 
 impl Iis {
-    pub(super) fn new(spec: IisSpec) -> Self {
+    /// A server that has nothing to do.
+    pub fn new(spec: IisSpec) -> Self {
         Self {
             spec,
             backlog: 0,
@@ -106,18 +107,49 @@ impl Iis {
     }
 
     /// Takes a request in, counts it, and says what becomes of it.
-    pub(super) fn request(&mut self, now: WorldTime, cause: Cause, host: &str) -> Verdict {
+    pub fn request(&mut self, now: WorldTime, cause: Cause, host: &str) -> Verdict {
         self.count(now, cause, host);
-        let passed = now.since(self.updated).as_millis();
-        self.backlog = self.backlog.saturating_sub(u64::try_from(passed).unwrap_or(u64::MAX));
-        self.updated = now;
-        let each = 60_000 / u64::from(self.spec.per_minute.max(1));
-        if self.backlog + each > each * u64::from(self.spec.queue) {
+        self.work_until(now);
+        if !self.has_room() {
             self.tally.refused += 1;
             return Verdict::Busy;
         }
-        self.backlog += each;
+        self.backlog += self.each();
         Verdict::Served(SERVICE + Duration::from_millis(self.backlog))
+    }
+
+    /// Takes in a request that waits like all others and is next to no work itself: the connection
+    /// test. It is not counted.
+    pub fn look(&mut self, now: WorldTime) -> Verdict {
+        self.work_until(now);
+        if self.has_room() {
+            Verdict::Served(SERVICE + Duration::from_millis(self.backlog))
+        } else {
+            Verdict::Busy
+        }
+    }
+
+    /// Lets the server work at another rate from now on; those that wait wait as many as before.
+    pub fn set_capacity(&mut self, now: WorldTime, per_minute: u32) {
+        self.work_until(now);
+        let before = self.each();
+        self.spec.per_minute = per_minute;
+        self.backlog = self.backlog * self.each() / before.max(1);
+    }
+
+    fn work_until(&mut self, now: WorldTime) {
+        let passed = now.since(self.updated).as_millis();
+        self.backlog = self.backlog.saturating_sub(u64::try_from(passed).unwrap_or(u64::MAX));
+        self.updated = now;
+    }
+
+    /// Milliseconds of work that a request is.
+    fn each(&self) -> u64 {
+        60_000 / u64::from(self.spec.per_minute.max(1))
+    }
+
+    fn has_room(&self) -> bool {
+        self.backlog + self.each() <= self.each() * u64::from(self.spec.queue)
     }
 
     fn count(&mut self, now: WorldTime, cause: Cause, host: &str) {
@@ -138,7 +170,7 @@ impl Iis {
     }
 
     /// The counters so far; the queue's are the caller's to fill in.
-    pub(super) fn tally(&self) -> Tally {
+    pub fn tally(&self) -> Tally {
         self.tally.clone()
     }
 }
@@ -164,5 +196,22 @@ mod tests {
         assert_eq!(burst.tally().refused, 80);
         assert_eq!(burst.tally().asked(), 100);
         assert_eq!((steady.tally().refused, steady.tally().asked()), (0, 0));
+    }
+
+    #[test]
+    fn a_look_waits_behind_the_others_and_is_no_work_itself() {
+        let mut iis = Iis::new(IisSpec { per_minute: 60, queue: 3 });
+        let at_rest = iis.look(WorldTime::START);
+        for _ in 0..2 {
+            iis.request(WorldTime::START, Cause::Background, "a");
+        }
+        let behind_two = iis.look(WorldTime::START);
+        iis.set_capacity(WorldTime::START, 30);
+        let at_half = iis.look(WorldTime::START);
+        iis.request(WorldTime::START, Cause::Background, "a");
+
+        let millis = |millis| Verdict::Served(Duration::from_millis(millis));
+        assert_eq!([at_rest, behind_two, at_half], [millis(250), millis(2250), millis(4250)]);
+        assert_eq!(iis.look(WorldTime::START), Verdict::Busy);
     }
 }

@@ -44,7 +44,7 @@ pub use conditions::{
 pub use descriptors::{ADMINISTRATOR, CONNECTIVITY_ACCOUNT, NETBIOS_DOMAIN, account_sid};
 pub use faults::{Count, Fault, FaultKind, FaultPlan, PackageName, ParseFaultsError};
 pub use fleet::{DOMAIN, Fleet, NotificationServer, Package, PackageServer};
-pub use iis::{Cause, Tally};
+pub use iis::{Cause, Iis, Tally, Verdict};
 pub use layout::AgentLayout;
 pub use rows::{RowChange, StatusRow};
 pub use simulation::{Broken, MachineId, World};

@@ -1,6 +1,8 @@
 //! What the web servers of the world answer: the Notification Server's pages, and the package
 //! servers' virtual directories.
 
+use std::time::Duration;
+
 use super::fleet::{PackageNo, ServerNo};
 use super::iis::{Cause, Verdict};
 use super::ns::version_of;
@@ -12,6 +14,9 @@ use crate::model::Guid;
 /// The page of the Administrator SDK, in lower case.
 const UPDATE: &str =
     "/altiris/asdk.smf/softwarepackagemanagementservice.asmx/updatedistributionpoints";
+/// The page by which agents find out whether their server answers, in lower case.
+const CONNECTION_TEST: [&str; 2] =
+    ["/altiris/ns/agent/connectiontest.asp", "/altiris/ns/agent/connectiontest.aspx"];
 const NO_PAGE: (u16, &str) = (404, "The resource you are looking for has been removed.");
 const NOT_SERVING: (u16, &str) = (503, "Service Unavailable");
 
@@ -35,11 +40,13 @@ pub struct WebAnswer {
     pub status: u16,
     /// The content.
     pub body: String,
+    /// How long it takes, in the world's time, beyond what any page takes.
+    pub after: Duration,
 }
 
 impl From<(u16, &str)> for WebAnswer {
     fn from((status, body): (u16, &str)) -> Self {
-        Self { status, body: body.to_owned() }
+        Self { status, body: body.to_owned(), after: Duration::ZERO }
     }
 }
 
@@ -67,31 +74,32 @@ impl World {
     }
 
     fn notification_server_page(&mut self, path: &str, request: WebRequest<'_>) -> WebAnswer {
+        let lower = path.to_lowercase();
+        if CONNECTION_TEST.contains(&lower.as_str()) && is_reading(request.method) {
+            return match self.iis.look(self.now) {
+                Verdict::Busy => NOT_SERVING.into(),
+                Verdict::Served(after) => {
+                    WebAnswer { after, ..(200, "Connection test succeeded").into() }
+                }
+            };
+        }
         if let Verdict::Busy = self.iis.request(self.now, Cause::Background, "") {
             return NOT_SERVING.into();
         }
-        let lower = path.to_lowercase();
         if lower == UPDATE {
             return self.update_distribution_points(request);
         }
         if !is_reading(request.method) {
             return (405, "Method Not Allowed").into();
         }
-        match lower.as_str() {
-            "/altiris/ns/agent/connectiontest.asp" | "/altiris/ns/agent/connectiontest.aspx" => {
-                (200, "Connection test succeeded").into()
-            }
-            lower => match lower.strip_prefix("/altiris/ns/packages/") {
-                Some(rest) => {
-                    let guid = rest.split('/').next().and_then(|text| text.parse::<Guid>().ok());
-                    let number = guid.and_then(|guid| self.package_number(guid));
-                    match number.and_then(|number| self.offered_snapshot(number)) {
-                        Some(_) => (200, "").into(),
-                        None => NO_PAGE.into(),
-                    }
-                }
-                None => NO_PAGE.into(),
-            },
+        let Some(rest) = lower.strip_prefix("/altiris/ns/packages/") else {
+            return NO_PAGE.into();
+        };
+        let guid = rest.split('/').next().and_then(|text| text.parse::<Guid>().ok());
+        let number = guid.and_then(|guid| self.package_number(guid));
+        match number.and_then(|number| self.offered_snapshot(number)) {
+            Some(_) => (200, "").into(),
+            None => NO_PAGE.into(),
         }
     }
 
