@@ -67,7 +67,10 @@ impl Memory {
             return (GateVerdict::Fail, ill);
         }
         let (Some(latency), Some(status)) = (look.latency, look.status) else {
-            return (GateVerdict::Unreadable, "its connection test did not answer (HTTP, variable `http_port`)".to_owned());
+            return (
+                GateVerdict::Unreadable,
+                "its connection test did not answer (HTTP, variable `http_port`)".to_owned(),
+            );
         };
         let Some(queue) = look.queue.filter(|queue| *queue == 0 || look.oldest.is_some()) else {
             return (GateVerdict::Unreadable, "its event queue could not be read".to_owned());

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fleetmend::event::{Reply, RunMode, StopStage};
 use fleetmend::model::{
-    Batch, Block, Cost, Draw, FailureClass, Gate, GateAsk, GateQuery, GateVerdict, HostName, Hours,
-    LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome, PlayNo, Rate, Safeguards,
+    Adapt, Batch, Block, Cost, Draw, FailureClass, Gate, GateAsk, GateQuery, GateVerdict, HostName,
+    Hours, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome, PlayNo, Rate, Safeguards,
     StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window, WindowZone, WorkQuery, Zone,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
@@ -275,7 +275,8 @@ fn any_limits() -> impl Strategy<Value = Limits> {
     let rate = (1..40_u32, prop_oneof![Just(1_u64), Just(60)])
         .prop_map(|(units, per)| Rate { units, per: Duration::from_secs(per) });
     let spec = (rate, 1..6_u32, prop::option::of(1..5_u32));
-    (spec.clone(), spec, 1..4_u32, 1..4_u32).prop_map(|(iis, wan, cmdb, site)| {
+    let adapt = prop_oneof![3 => Just(None), 1 => Just(Some(Adapt::default()))];
+    (spec.clone(), spec, 1..4_u32, 1..4_u32, adapt).prop_map(|(iis, wan, cmdb, site, adapt)| {
         let limit = |(rate, burst, in_flight), by| LimitSpec {
             rate: Some(rate),
             burst,
@@ -288,7 +289,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         let by_site = || Some("site".to_owned());
         Limits(
             [
-                ("ns_iis", limit(iis, None)),
+                ("ns_iis", LimitSpec { adapt, ..limit(iis, None) }),
                 ("wan", limit(wan, by_site())),
                 ("cmdb", cap(cmdb, None)),
                 ("site", cap(site, by_site())),

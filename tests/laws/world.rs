@@ -177,7 +177,13 @@ impl<'a> World<'a> {
             }
             Command::CheckOracle { play } => self.ask_oracle(play),
             Command::CheckHealth { play } => {
-                let input = Input::Health { play, health: NsHealth::unreadable() };
+                // Every third look is slow, every fifth busy, every seventh not answered.
+                let turn = self.now / 1000 + self.case.seed % 105;
+                let millis = if turn % 3 == 0 { 9000 } else { 40 };
+                let latency = (turn % 7 != 0).then(|| Duration::from_millis(millis));
+                let is_busy = latency.is_some() && turn % 5 == 0;
+                let health = NsHealth { latency, is_busy, ..NsHealth::default() };
+                let input = Input::Health { play, health };
                 self.plan(self.now + 20, Happens::Other(input));
             }
             Command::Cancel { step } => {
