@@ -347,10 +347,10 @@ mod tests {
                 let now = Elapsed::from_millis(second * 1000);
                 let dice = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(second * 97);
                 let share = [0.0, 0.2, 0.55, 1.0, 7.0][(dice % 5) as usize];
-                if dice % 3 == 0 {
+                if dice.is_multiple_of(3) {
                     limiter.adapt(&name, Some(share), now);
                 }
-                if dice % 41 == 0 {
+                if dice.is_multiple_of(41) {
                     limiter.retune(&Limits::default(), now);
                 }
                 asked += 1;

@@ -179,9 +179,9 @@ impl<'a> World<'a> {
             Command::CheckHealth { play } => {
                 // Every third look is slow, every fifth busy, every seventh not answered.
                 let turn = self.now / 1000 + self.case.seed % 105;
-                let millis = if turn % 3 == 0 { 9000 } else { 40 };
-                let latency = (turn % 7 != 0).then(|| Duration::from_millis(millis));
-                let is_busy = latency.is_some() && turn % 5 == 0;
+                let millis = if turn.is_multiple_of(3) { 9000 } else { 40 };
+                let latency = (!turn.is_multiple_of(7)).then(|| Duration::from_millis(millis));
+                let is_busy = latency.is_some() && turn.is_multiple_of(5);
                 let health = NsHealth { latency, is_busy, ..NsHealth::default() };
                 let input = Input::Health { play, health };
                 self.plan(self.now + 20, Happens::Other(input));
