@@ -14,6 +14,7 @@ pub mod expression;
 pub mod host;
 pub mod itms;
 pub mod lab;
+pub mod ledger;
 pub mod load;
 pub mod model;
 pub mod plan;

@@ -14,6 +14,10 @@ case "${1:-}" in
         FLEETMEND_CRASH_POINTS=200 cargo nextest run --release --locked --test stories \
             -E 'test(/crash_and_resume/) or test(/crash_points/)' --no-capture
         ;;
+    shared-limit)
+        # Two processes share one limit for 60 s, one is killed half way; the short form takes 8 s.
+        FLEETMEND_SHARED_SECONDS=60 cargo nextest run --locked --test shared_limits --no-capture
+        ;;
     demo-500)
         cargo run --release --locked -- demo --servers 500
         ;;

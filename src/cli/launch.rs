@@ -1,5 +1,6 @@
 //! What `run`, `resume`, `undo` and `demo` share: from files to a finished run and its recap.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use super::args::Cli;
 use super::error::{Failure, FailureKind};
 use super::{environment, output, signals};
 use crate::action::{self, Replay};
-use crate::engine::{DriveError, Driver, DriverConfig, Unrecorded};
+use crate::engine::{self, DriveError, Driver, DriverConfig, Unrecorded};
 use crate::event::{Event, EventKind, Gauge, JournalError, Observer, RunResult, RunState};
-use crate::model::{Now, RunId};
+use crate::load::{CmdbSettings, HostSettings};
+use crate::model::{Inventory, Now, RunId};
 use crate::plan::ActionTraits;
 use crate::report::{JsonLines, PlainLines, Screen, clean_line, journal_trouble, recap};
 use crate::scheduler::Scheduler;
@@ -144,7 +146,12 @@ pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
     if !shows_trouble {
         observers.push(Box::new(TroubleOnly));
     }
-    let driver = Driver::new(config, scheduler, state, live.journal(), observers);
+    let limits = live
+        .limits(engine::boot_moment)
+        .map_err(|error| Failure::internal("could not use the limits of all runs", &error))?;
+    let servers = notification_servers(&config.inventory);
+    let driver = Driver::new(config, scheduler, state, live.journal(), observers)
+        .sharing(servers, Arc::new(limits));
     let (stop, stops) = mpsc::channel(4);
     let left_at_once = async {
         signals::listen(stop).await;
@@ -166,6 +173,18 @@ pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
         output::result(&format!("\n{}", recap(&state, environment::paint_stdout())));
     }
     Ok(state)
+}
+
+/// What limits are shared by: the Notification Servers of an inventory, each known by where its CMDB
+/// is. Runs with none share theirs with each other: nobody can say that they load different ones.
+fn notification_servers(inventory: &Inventory) -> Vec<String> {
+    let servers = inventory.hosts().filter_map(|host| HostSettings::of(&host).ok()?.cmdb);
+    let text = |cmdb: CmdbSettings| {
+        let server = cmdb.server.trim_end_matches('.').to_lowercase();
+        format!("{server}:{}/{}", cmdb.port, cmdb.database.to_lowercase())
+    };
+    let servers: BTreeSet<String> = servers.map(text).collect();
+    if servers.is_empty() { vec!["unknown".to_owned()] } else { servers.into_iter().collect() }
 }
 
 /// The end of a run as the end of the program.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::FuturesOrdered;
+use futures::stream::{FuturesOrdered, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -23,8 +23,10 @@ use crate::event::{
     self, Ack, Answer, AnsweredBy, ChangeRecord, Event, EventKind, IllegalEvent, Journal,
     JournalError, Observer, Reply, RunResult, RunState, StopStage,
 };
+use crate::ledger::{Answer as LedgerAnswer, ClaimId, SharedLimits, Word};
 use crate::model::{
-    Cost, FailureClass, GateAsk, HostName, NsHealth, Outcome, PlayNo, StepFailure, StepId, WaveNo,
+    Cost, Elapsed, FailureClass, GateAsk, HostName, NsHealth, Outcome, PlayNo, StepFailure, StepId,
+    WaveNo,
 };
 use crate::scheduler::{Command, GateReading, Input, Scheduler};
 
@@ -37,6 +39,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// The longest that the CMDBs may take to name the work of a play, or to say what is ready. Each
 /// statement has its own, shorter deadline; this bounds all of them together.
 const QUESTION: Duration = Duration::from_secs(10 * 60);
+/// How often the ledger is told that this process is alive and keeps what it holds. It is asked to
+/// be told each minute.
+const RENEWAL: Duration = Duration::from_secs(15);
 /// Words from steps that may wait for the driver.
 const INBOX: usize = 1024;
 
@@ -127,6 +132,14 @@ pub struct Driver {
     once: OnceResults,
     /// Questions of steps to the operator.
     asks: HashMap<StepId, Ask>,
+    /// The limits that other runs share, if they do.
+    limits: Option<Arc<dyn SharedLimits>>,
+    /// What the ledger is to be told next.
+    words: Vec<Word>,
+    /// Answers of the ledger that are under way.
+    answers: FuturesUnordered<BoxFuture<'static, Vec<(ClaimId, LedgerAnswer)>>>,
+    /// When it was last told that this process is alive.
+    renewed: Elapsed,
     /// Events on their way to the disk, in order.
     unwritten: FuturesOrdered<BoxFuture<'static, (Event, Result<(), JournalError>)>>,
     /// Events that did not get there.
@@ -147,6 +160,7 @@ impl Driver {
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(INBOX);
         let config = Arc::new(config);
+        let state_elapsed = state.elapsed;
         Self {
             clock: Clock::start_at(state.elapsed),
             once: match &config.orders {
@@ -167,11 +181,23 @@ impl Driver {
             gate_asks: HashMap::new(),
             cancels: HashMap::new(),
             waiting: HashMap::new(),
+            limits: None,
+            words: Vec::new(),
+            answers: FuturesUnordered::new(),
+            renewed: state_elapsed,
             unwritten: FuturesOrdered::new(),
             lost: Vec::new(),
             inbox,
             outbox,
         }
+    }
+
+    /// Shares the limits of these Notification Servers with other runs.
+    #[must_use]
+    pub fn sharing(mut self, servers: Vec<String>, limits: Arc<dyn SharedLimits>) -> Self {
+        self.scheduler.share(servers);
+        self.limits = Some(limits);
+        self
     }
 
     /// Runs to the end and returns all that is known of the run. `opening` is its first event;
@@ -225,9 +251,11 @@ impl Driver {
         loop {
             while let Some(command) = self.scheduler.poll(self.clock.now()) {
                 if self.execute(command)? {
+                    self.tell_ledger();
                     return self.flush().await;
                 }
             }
+            self.tell_ledger();
             let wakeup = self.scheduler.next_wakeup();
             let wakeup = async {
                 match wakeup {
@@ -240,6 +268,11 @@ impl Driver {
                 Some(message) = self.inbox.recv() => self.hear(message)?,
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
                 Some(written) = self.unwritten.next() => self.written(written)?,
+                Some(answers) = self.answers.next() => {
+                    for (claim, answer) in answers {
+                        self.tell(Input::Drawn { claim, answer });
+                    }
+                }
                 stop = stops.recv(), if operator_is_there => match stop {
                     Some(stage) => self.tell(Input::Operator(stage)),
                     None => operator_is_there = false,
@@ -254,6 +287,8 @@ impl Driver {
         match command {
             Command::FindWork { play } => self.find_work(play),
             Command::Start { step, on, deadline } => self.start(step, on, deadline)?,
+            Command::Draw { claim, draws } => self.words.push(Word::Draw { claim, draws }),
+            Command::GiveBack { claim, keys } => self.words.push(Word::GiveBack { claim, keys }),
             Command::Apply { step } => self.grant(&step)?,
             Command::CheckOracle { play } => self.check_oracle(play),
             Command::CheckHealth { play } => self.look(LooksFor::Health(play)),
@@ -666,8 +701,19 @@ impl Driver {
         self.scheduler.handle(self.clock.now(), input);
     }
 
+    /// Tells the ledger all that has come together, in one transaction.
+    fn tell_ledger(&mut self) {
+        if let Some(limits) = self.limits.as_ref().filter(|_| !self.words.is_empty()) {
+            self.answers.push(limits.tell(std::mem::take(&mut self.words)));
+        }
+    }
+
     fn show(&mut self) {
         let now = self.clock.now();
+        if self.limits.is_some() && now.elapsed.since(self.renewed) >= RENEWAL {
+            self.renewed = now.elapsed;
+            self.words.push(Word::Renew);
+        }
         let gauge = self.scheduler.gauge(now);
         let state = &self.state;
         self.observers.retain_mut(|observer| survives(|| observer.tick(now, &gauge, state)));

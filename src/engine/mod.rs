@@ -1,6 +1,7 @@
 //! The async driver: it executes the scheduler's commands and holds no policy of its own.
 
 mod back;
+mod boot;
 mod clock;
 mod cmdb;
 mod config;
@@ -18,6 +19,7 @@ mod sources;
 mod step;
 mod task;
 
+pub use boot::boot_moment;
 pub use config::{DriverConfig, Endpoints, Orders};
 pub use driver::{DriveError, Driver, Unrecorded};
 pub use foresee::{Foreseen, foresee, is_worth_foreseeing};

@@ -16,7 +16,7 @@ use crate::action::{self, ActionKind, Decision};
 use crate::event::{Ack, ChangeRecord, JournalError, Question, Reply, StepPart};
 use crate::expression::{Scope, render, truth};
 use crate::host::{PriorChange, Session};
-use crate::model::{Cost, FailureClass, Outcome, StepFailure, StepId, Task};
+use crate::model::{Cost, Due, FailureClass, Outcome, StepFailure, StepId, Task};
 use crate::plan::Inverse;
 use crate::transport::Deadline;
 
@@ -136,9 +136,8 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
     if let Some(question) = prepared.question() {
         return ask(job, question).await.map(Decided::Ends);
     }
-    let with_uses = |cost: Cost| {
-        task.uses.draws().fold(cost, |cost, (name, draw)| cost.and(name.clone(), draw))
-    };
+    let with_uses = |cost: Cost| cost.plus(&task.uses);
+    let caused = caused(task, job, scope)?;
     let reading = prepared.probe_cost();
     let draws_to_read = !reading.is_none() && !job.is_check;
     if draws_to_read {
@@ -160,7 +159,7 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
                 ),
             ));
         }
-        *cost = with_uses(std::mem::take(cost));
+        *cost = with_uses(std::mem::take(cost)).plus(&caused);
     }
     if let Decision::Change(record, _) = &decision
         && !job.is_check
@@ -173,6 +172,26 @@ async fn decide(job: &Job, task: &Task, scope: &Scope) -> Result<Decided, StepFa
         })??;
     }
     Ok(Decided::Go(action, decision))
+}
+
+/// What the task says that a change of it sets off later.
+fn caused(task: &Task, job: &Job, scope: &Scope) -> Result<Cost, StepFailure> {
+    let Some(causes) = &task.causes else { return Ok(Cost::none()) };
+    causes.units.iter().try_fold(Cost::none(), |cost, (name, units)| {
+        let value = render(units, scope).map_err(|error| refused(&error))?;
+        let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+        let units = number.and_then(|units| u32::try_from(units).ok());
+        let units = units.filter(|units| *units <= 1_000_000).ok_or_else(|| {
+            StepFailure::new(
+                FailureClass::Refused,
+                format!(
+                    "`causes` of {} comes to `{value}` of {name}, which is no number of units",
+                    job.step
+                ),
+            )
+        })?;
+        Ok(cost.and_due(name.clone(), Due { units, after: causes.after }))
+    })
 }
 
 /// Asks the operator and waits for the answer to be on disk.

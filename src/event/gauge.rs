@@ -31,6 +31,10 @@ pub struct InFlight {
 pub enum WaitReason {
     /// A limit is exhausted; for a limit split by a variable, its value.
     Limit(LimitName, Option<String>),
+    /// Other runs have drawn what a limit allows, or hold it.
+    OtherRuns(LimitName, Option<String>),
+    /// The limits that other runs share could not be read; why.
+    Ledger(String),
     /// As many hosts are in flight as `throttle` or the slow start allows.
     Throttle,
     /// The change window is closed, or too short for another host.

@@ -36,6 +36,8 @@ pub struct StepState {
     /// For each of those, the number of the event that decided it: the order among the changes of
     /// all steps.
     pub decided: Vec<u64>,
+    /// For each of those, when it drew from its limits.
+    pub decided_at: Vec<Elapsed>,
     /// Whether a decided change has no recorded end: after a crash, it is in doubt.
     pub open: bool,
     /// The host on which it acts, where that is another one.
@@ -316,6 +318,7 @@ impl StepState {
             open: before.changes.len() > before.settled && !is_check,
             changes: before.changes,
             decided: before.decided,
+            decided_at: before.decided_at,
             settled: before.settled,
             parts: before.parts,
             on: before.on,
@@ -504,10 +507,15 @@ impl RunState {
                 state.open = !is_check;
                 state.changes.push((change.clone(), cost.clone()));
                 state.decided.push(event.seq);
+                state.decided_at.push(event.elapsed);
                 if !is_check {
                     for (limit, draw) in cost.draws() {
                         let booked = self.booked.entry(limit.as_str().to_owned()).or_default();
                         *booked += u64::from(draw.total());
+                    }
+                    for (limit, due) in cost.dues() {
+                        let booked = self.booked.entry(limit.as_str().to_owned()).or_default();
+                        *booked += u64::from(due.units);
                     }
                 }
             }

@@ -13,8 +13,8 @@ use super::window;
 use super::yaml::{self, Entry, Kind, Node, Span};
 use super::{Diagnostic, ranges, variables};
 use crate::model::{
-    Days, Group, HostName, Inventory, InventorySource, LimitName, LimitSpec, Limits, TimeScale,
-    Vars,
+    Days, Group, HostName, Inventory, InventorySource, LimitName, LimitScope, LimitSpec, Limits,
+    TimeScale, Vars,
 };
 
 /// An inventory that can be used.
@@ -351,7 +351,8 @@ fn tighter(a: &LimitSpec, b: &LimitSpec) -> LimitSpec {
         (Some(x), Some(y)) => Some(x.stricter(y)),
         (x, y) => x.or(y),
     };
-    LimitSpec { rate, burst: a.burst.min(b.burst), in_flight, by, adapt }
+    let scope = if a.scope == b.scope { a.scope } else { LimitScope::Controller };
+    LimitSpec { rate, burst: a.burst.min(b.burst), in_flight, by, adapt, scope }
 }
 
 /// The hosts that an entry stands for.

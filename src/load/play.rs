@@ -14,8 +14,8 @@ use super::yaml::{Kind, Node};
 use super::{LoadedInventory, budgets, flow, gates, lint, variables, window};
 use crate::action::ActionKind;
 use crate::model::{
-    Adapt, Batch, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo, Safeguards,
-    Selector, TimeScale, Unmet, Vars, WorkQuery, format_span,
+    Adapt, Batch, LimitName, LimitScope, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo,
+    Safeguards, Selector, TimeScale, Unmet, Vars, WorkQuery, format_span,
 };
 
 const PLAY: Keys = Keys {
@@ -405,6 +405,9 @@ fn refuse_looser(
             looser.push(("adapt", say(own), say(allowed)));
         }
         (_, None) | (Some(_), Some(_)) => {}
+    }
+    if play.scope == LimitScope::Run && inventory.scope == LimitScope::Controller {
+        looser.push(("scope", "run".to_owned(), "controller".to_owned()));
     }
     for (part, own, allowed) in looser {
         let message = format!("`{name}.{part}` is {own} here, and the inventory allows {allowed}");

@@ -10,8 +10,8 @@ use super::ambiguous::say;
 use super::window;
 use crate::expression::is_template;
 use crate::model::{
-    Adapt, CredentialName, Guid, Host, LimitName, LimitSpec, Rate, ReadOnlySelect, TimeScale,
-    WindowZone, parse_span,
+    Adapt, CredentialName, Guid, Host, LimitName, LimitScope, LimitSpec, Rate, ReadOnlySelect,
+    TimeScale, WindowZone, parse_span,
 };
 
 /// A variable that does not hold what it should.
@@ -425,6 +425,7 @@ pub(super) struct DeclaredLimit {
     by: Option<String>,
     /// `false` is said as well: none within.
     adapt: Option<Option<Adapt>>,
+    scope: Option<LimitScope>,
 }
 
 impl DeclaredLimit {
@@ -436,6 +437,7 @@ impl DeclaredLimit {
             in_flight: self.in_flight.or(base.and_then(|base| base.in_flight)),
             by: self.by.clone().or_else(|| base.and_then(|base| base.by.clone())),
             adapt: self.adapt.unwrap_or_else(|| base.and_then(|base| base.adapt)),
+            scope: self.scope.or(base.map(|base| base.scope)).unwrap_or_default(),
         }
     }
 }
@@ -460,7 +462,7 @@ pub(super) fn limits(
 }
 
 /// What a limit may say.
-const LIMIT_KEYS: [&str; 5] = ["rate", "burst", "in_flight", "by", "adapt"];
+const LIMIT_KEYS: [&str; 6] = ["rate", "burst", "in_flight", "by", "scope", "adapt"];
 
 fn limit(name: &str, value: &Value) -> Result<DeclaredLimit, Vec<SettingError>> {
     let mut parts = Parts::of(value, &LIMIT_KEYS)?;
@@ -476,6 +478,7 @@ fn limit(name: &str, value: &Value) -> Result<DeclaredLimit, Vec<SettingError>> 
         burst: parts.take("burst", count),
         in_flight: parts.take("in_flight", count),
         by: parts.take("by", text),
+        scope: parts.take("scope", scope),
     };
     parts.finish(limit)
 }
@@ -511,6 +514,14 @@ fn slow(value: &Value) -> Result<Duration, SettingError> {
 fn rate(value: &Value) -> Result<Rate, SettingError> {
     let rate = value.as_str().and_then(|text| Rate::from_str(text).ok());
     rate.ok_or_else(|| wrong(value, "a rate with `s`, `min` or `h`, as in `20/min`"))
+}
+
+fn scope(value: &Value) -> Result<LimitScope, SettingError> {
+    let word = value.as_str().unwrap_or_default();
+    let found = LimitScope::ALL.iter().find(|(known, _)| *known == word);
+    found.map(|(_, scope)| *scope).ok_or_else(|| {
+        wrong(value, "`controller`, for all runs of a state directory together, or `run`")
+    })
 }
 
 fn count(value: &Value) -> Result<u32, SettingError> {

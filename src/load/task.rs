@@ -1,5 +1,7 @@
 //! One task: its action, and the few words around it.
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -10,8 +12,11 @@ use super::templates::{self, Known};
 use super::yaml::{Entry, Kind, Node};
 use super::{LoadedInventory, flow, params, scalar};
 use crate::action::ActionKind;
-use crate::expression::RESERVED;
-use crate::model::{ActionCall, Cost, Draw, LimitName, Task, TaskFlow, TaskId};
+use crate::expression::{RESERVED, is_template};
+use crate::model::{ActionCall, Causes, Cost, Draw, LimitName, Task, TaskFlow, TaskId};
+
+/// How late load may fall due.
+const LATEST: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const TASK: Keys = Keys {
     what: "a task",
@@ -29,12 +34,12 @@ pub(super) const TASK: Keys = Keys {
         "delegate_to",
         "check",
         "uses",
+        "causes",
         "within",
     ],
     later: &[
         ("check_mode", "write `check: true` at the task, or run the playbook with `--check`"),
         ("notify", "write the task where it should run, with a `when`"),
-        ("causes", "`uses` takes what is drawn later as well: `{ now: 1, later: 2 }`"),
         ("vars", "put the variables into the `vars` of the play, or into a `set_fact` before"),
         ("throttle", "the play has a `throttle`, and limits hold for all hosts together"),
         ("loop_control", "the item is known as `item`"),
@@ -78,6 +83,7 @@ pub(super) fn read(
     let when = get("when").and_then(|node| condition(node, known, source));
     let params = params::read(call.0, call.1, known, source);
     let uses = get("uses").map_or_else(Cost::none, |node| uses(node, around, source));
+    let causes = get("causes").and_then(|node| causes(node, around, known, source));
     let within = get("within").and_then(|node| fields::span_of_time(node, source));
     let name = get("name").and_then(|node| fields::text(node, "a text", source));
     let register = get("register").and_then(|node| variable_name(node, source));
@@ -94,6 +100,7 @@ pub(super) fn read(
         when: inherited.condition(when),
         register,
         uses,
+        causes,
         line: source.line(node.span),
         flow: TaskFlow {
             file: inherited.file.clone(),
@@ -209,11 +216,7 @@ fn uses(node: &Node<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) -> 
     let Some(entries) = fields::entries(node, "`uses`", source) else { return cost };
     for entry in entries {
         let name = &*entry.key;
-        if !around.limits.iter().any(|limit| limit == name) {
-            source
-                .error("unknown-limit", entry.key_span, format!("there is no limit `{name}`"))
-                .nearest(name, around.limits.iter().map(String::as_str))
-                .help("declare it under `limits` of the play, or of a host in the inventory");
+        if !is_limit(entry, around, source) {
             continue;
         }
         let draw = match &entry.value.kind {
@@ -235,6 +238,57 @@ fn uses(node: &Node<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) -> 
         cost = cost.and(LimitName::new(name), draw);
     }
     cost
+}
+
+/// What the task sets off that falls due later: limits with units, and `after`.
+fn causes(
+    node: &Node<'_>,
+    around: &Surroundings<'_>,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Option<Causes> {
+    let entries = fields::entries(node, "`causes`", source)?;
+    let Some(after) = fields::get(entries, "after") else {
+        source
+            .error("no-after", node.span, "`causes` does not say when it falls due")
+            .help("as in `causes: { ns_iis: 40, after: 15 min }`; what is drawn at once is `uses`");
+        return None;
+    };
+    let after = fields::span_of_time(after, source);
+    if let Some(span) = after
+        && span > LATEST
+    {
+        let at = fields::get(entries, "after").map_or(node.span, |node| node.span);
+        source.error("after-too-late", at, "load falls due after a week at the latest");
+    }
+    let mut units = IndexMap::new();
+    for entry in entries.iter().filter(|entry| &*entry.key != "after") {
+        if !is_limit(entry, around, source) {
+            continue;
+        }
+        let value = match &entry.value.kind {
+            Kind::Scalar(scalar) if is_template(&scalar.text) => {
+                templates::template(&entry.value, &scalar.text, known, source);
+                Some(Value::String(scalar.text.clone().into_owned()))
+            }
+            _ => fields::whole(&entry.value, 0, 1_000_000, source).map(Value::from),
+        };
+        units.extend(value.map(|value| (LimitName::new(&*entry.key), value)));
+    }
+    Some(Causes { units, after: after? })
+}
+
+/// Whether a key is the name of a limit; if not, it is refused.
+fn is_limit(entry: &Entry<'_>, around: &Surroundings<'_>, source: &mut Source<'_>) -> bool {
+    let name = &*entry.key;
+    let is_limit = around.limits.iter().any(|limit| limit == name);
+    if !is_limit {
+        source
+            .error("unknown-limit", entry.key_span, format!("there is no limit `{name}`"))
+            .nearest(name, around.limits.iter().map(String::as_str))
+            .help("declare it under `limits` of the play, or of a host in the inventory");
+    }
+    is_limit
 }
 
 /// A name that an expression can use.

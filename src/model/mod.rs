@@ -27,7 +27,7 @@ mod work;
 mod zone;
 
 pub use calendar::{Hours, Odd, Oddity, Opening};
-pub use cost::{Cost, Draw, LimitName};
+pub use cost::{Cost, Draw, Due, LimitName};
 pub use gate::{Gate, GateAsk, GateQuery, GateVerdict, NsBounds};
 pub use guid::{Guid, ParseGuidError};
 pub use health::NsHealth;
@@ -39,10 +39,11 @@ pub use outcome::{FailureClass, Outcome, StepFailure};
 pub use parents::{Parents, is_same_server};
 pub use path::{ParsePathError, WindowsPath};
 pub use playbook::{
-    ActionCall, Block, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
+    ActionCall, Block, Causes, Oracle, Play, Playbook, Retry, Task, TaskFlow, Unmet, WorkQuery,
 };
 pub use policy::{
-    Adapt, Batch, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of, wave_sizes,
+    Adapt, Batch, LimitScope, LimitSpec, Limits, Order, ParsePolicyError, Rate, share_of,
+    wave_sizes,
 };
 pub use read_only_select::ReadOnlySelect;
 pub use rejection::{CredentialVersion, Rejection};

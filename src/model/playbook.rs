@@ -135,6 +135,9 @@ pub struct Task {
     pub register: Option<String>,
     /// What it draws from limits beyond what the action says of itself.
     pub uses: Cost,
+    /// What it sets off that falls due later, when it changes something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<Causes>,
     /// The longest a step may take, in the world's time; none means the action's own deadline.
     pub within: Option<Duration>,
     /// The line of its file where it starts, from 1.
@@ -142,6 +145,15 @@ pub struct Task {
     /// What else its author said about how it runs.
     #[serde(default, skip_serializing_if = "TaskFlow::is_plain")]
     pub flow: TaskFlow,
+}
+
+/// Load that a task sets off and that arrives later: clients that come for what it changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Causes {
+    /// Units of each limit, or a template that comes to a whole number.
+    pub units: IndexMap<LimitName, Value>,
+    /// How long after the change begins it falls due, in the world's time.
+    pub after: Duration,
 }
 
 /// How a task runs, where that is not once for each host.

@@ -244,6 +244,27 @@ impl fmt::Display for Rate {
     }
 }
 
+/// Among whom a limit is shared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitScope {
+    /// All runs of this state directory that work with the same Notification Server.
+    #[default]
+    Controller,
+    /// The hosts and tasks of one run.
+    Run,
+}
+
+impl LimitScope {
+    /// The words that inventories and playbooks use.
+    pub const ALL: [(&str, Self); 2] = [("controller", Self::Controller), ("run", Self::Run)];
+
+    /// Whether it is the one that nobody needs to write.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A named limit: how fast, how much at once, how many in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -263,6 +284,9 @@ pub struct LimitSpec {
     /// How the limit follows what the server bears; none means that it stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapt: Option<Adapt>,
+    /// Among whom it is shared.
+    #[serde(default, skip_serializing_if = "LimitScope::is_default")]
+    pub scope: LimitScope,
 }
 
 /// How far a limit goes below what is declared when its server is slow. It never goes above.
@@ -313,11 +337,19 @@ impl Default for Limits {
                     in_flight: Some(5),
                     by: None,
                     adapt: None,
+                    scope: LimitScope::Controller,
                 },
             ),
             (
                 LimitName::new(LimitName::CMDB),
-                LimitSpec { rate: None, burst: 1, in_flight: Some(2), by: None, adapt: None },
+                LimitSpec {
+                    rate: None,
+                    burst: 1,
+                    in_flight: Some(2),
+                    by: None,
+                    adapt: None,
+                    scope: LimitScope::Controller,
+                },
             ),
             (
                 LimitName::new(LimitName::SITE),
@@ -327,6 +359,7 @@ impl Default for Limits {
                     in_flight: Some(4),
                     by: Some("site".to_owned()),
                     adapt: None,
+                    scope: LimitScope::Controller,
                 },
             ),
         ]))

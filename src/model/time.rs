@@ -45,6 +45,12 @@ impl Elapsed {
     }
 }
 
+impl From<Elapsed> for Duration {
+    fn from(elapsed: Elapsed) -> Self {
+        elapsed.as_duration()
+    }
+}
+
 /// The present, as the pure layers are told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {

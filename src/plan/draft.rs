@@ -357,7 +357,15 @@ fn tighter(base: &LimitSpec, own: &LimitSpec) -> LimitSpec {
         (Some(a), Some(b)) => Some(a.stricter(b)),
         (one, other) => one.or(other),
     };
-    LimitSpec { rate, burst: burst.max(1), in_flight, by: base.by.clone(), adapt }
+    // What the owner of a server says holds for all runs stays so.
+    LimitSpec {
+        rate,
+        burst: burst.max(1),
+        in_flight,
+        by: base.by.clone(),
+        adapt,
+        scope: base.scope,
+    }
 }
 
 #[cfg(test)]
@@ -373,6 +381,7 @@ mod tests {
             in_flight: Some(2),
             by: Some("site".to_owned()),
             adapt: None,
+            scope: crate::model::LimitScope::Run,
         };
 
         let held = tighter(&base, &wide);

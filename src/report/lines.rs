@@ -22,12 +22,21 @@ pub struct PlainLines<W> {
     told_hosts: usize,
     told_ready: Option<u32>,
     told_soak: Option<Elapsed>,
+    /// Whether it was told that shared limits cannot be read, since they last could.
+    told_trouble: bool,
 }
 
 impl<W: Write + Send> PlainLines<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, told_at: Elapsed::ZERO, told_hosts: 0, told_ready: None, told_soak: None }
+        Self {
+            out,
+            told_at: Elapsed::ZERO,
+            told_hosts: 0,
+            told_ready: None,
+            told_soak: None,
+            told_trouble: false,
+        }
     }
 
     fn line(&mut self, elapsed: Elapsed, text: &str) {
@@ -231,6 +240,15 @@ impl<W: Write + Send> Observer for PlainLines<W> {
 
     fn tick(&mut self, now: Now, gauge: &Gauge, state: &RunState) {
         self.soaking(now, gauge);
+        let trouble = gauge.waiting.iter().find_map(|(why, _)| match why {
+            WaitReason::Ledger(why) => Some(clean_line(why, 300)),
+            _ => None,
+        });
+        if let Some(why) = trouble.as_ref().filter(|_| !self.told_trouble) {
+            let text = format!("nothing more starts: the limits of all runs cannot be read: {why}");
+            self.line(now.elapsed, &text);
+        }
+        self.told_trouble = trouble.is_some();
         if let Some((play, _)) =
             state.plays.iter().rfind(|(_, play)| play.started && !play.finished)
             && now.elapsed.since(self.told_at) >= PROGRESS_EVERY

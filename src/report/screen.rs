@@ -193,6 +193,16 @@ fn wait(why: &WaitReason, count: usize) -> String {
     match why {
         WaitReason::Limit(name, Some(value)) => format!("{count} on {name} {value}"),
         WaitReason::Limit(name, None) => format!("{count} on {name}"),
+        WaitReason::OtherRuns(name, Some(value)) => {
+            format!("{count} on {name} {value} of other runs")
+        }
+        WaitReason::OtherRuns(name, None) => format!("{count} on {name} of other runs"),
+        WaitReason::Ledger(why) => {
+            format!(
+                "{count} because the limits of all runs cannot be read: {}",
+                clean_line(why, 120)
+            )
+        }
         WaitReason::Throttle => format!("{count} on slow start"),
         WaitReason::Window => format!("{count} for their window"),
         WaitReason::Clock => format!("{count} because the wall clock jumped"),

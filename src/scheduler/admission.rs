@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use indexmap::IndexMap;
 
-use crate::model::{LimitName, LimitSpec, Limits};
+use super::sharing::Drawn;
+use crate::ledger::Load;
+use crate::model::{Draw, Elapsed, LimitName, LimitScope, LimitSpec, Limits};
 
 /// Whether hosts hold a unit of the limit for their whole stay, rather than changes for their own
 /// time: one that is split by a host variable and only caps what is in flight, like `site`.
@@ -17,8 +19,11 @@ pub(super) fn is_for_hosts(spec: &LimitSpec) -> bool {
 struct Pool {
     name: LimitName,
     value: String,
+    spec: LimitSpec,
     cap: u32,
     held: u32,
+    /// Until when nobody is admitted: other runs hold all that is there.
+    taken_until: Option<Elapsed>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +37,7 @@ struct Group {
 /// the play; the lowest place whose limits have room comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Admission {
-    limits: Vec<(LimitName, String, u32)>,
+    limits: Vec<(LimitName, String, LimitSpec)>,
     pools: IndexMap<(LimitName, String), Pool>,
     /// By the limits of their hosts, and by the site whose clocks they go by.
     groups: IndexMap<(Vec<usize>, usize), Group>,
@@ -51,7 +56,8 @@ impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         let for_hosts = limits.0.iter().filter(|(_, spec)| is_for_hosts(spec));
         let limits = for_hosts.filter_map(|(name, spec)| {
-            Some((name.clone(), spec.by.clone()?, spec.in_flight?.max(1)))
+            spec.in_flight?;
+            Some((name.clone(), spec.by.clone()?, spec.clone()))
         });
         Self { limits: limits.collect(), ..Self::default() }
     }
@@ -60,15 +66,17 @@ impl Admission {
     /// limited by it.
     pub(super) fn group(&mut self, values: &BTreeMap<String, String>, site: usize) -> usize {
         let mut key = Vec::new();
-        for (name, var, cap) in &self.limits {
+        for (name, var, spec) in &self.limits {
             if let Some(value) = values.get(var) {
                 let entry = self.pools.entry((name.clone(), value.clone()));
                 key.push(entry.index());
                 entry.or_insert_with(|| Pool {
                     name: name.clone(),
                     value: value.clone(),
-                    cap: *cap,
+                    spec: spec.clone(),
+                    cap: spec.in_flight.unwrap_or(u32::MAX).max(1),
                     held: 0,
+                    taken_until: None,
                 });
             }
         }
@@ -94,6 +102,11 @@ impl Admission {
         self.shut = sites;
     }
 
+    /// Whether hosts of a group are not taken because of their window.
+    pub(super) fn is_shut_for(&self, group: usize) -> bool {
+        self.groups.get_index(group).is_some_and(|(_, group)| self.is_shut(group))
+    }
+
     fn is_shut(&self, group: &Group) -> bool {
         self.shut.get(group.site).copied().unwrap_or_default()
     }
@@ -105,7 +118,10 @@ impl Admission {
     }
 
     /// Takes the next host whose window is open and whose limits have room, and holds them for it.
-    pub(super) fn admit(&mut self) -> Option<usize> {
+    pub(super) fn admit(&mut self, now: Elapsed) -> Option<usize> {
+        for pool in self.pools.values_mut() {
+            pool.taken_until = pool.taken_until.filter(|until| now < *until);
+        }
         let has_room = |group: &Group| {
             !self.is_shut(group) && group.pools.iter().all(|pool| self.has_room(*pool))
         };
@@ -136,6 +152,50 @@ impl Admission {
         }
     }
 
+    /// What a host of the group holds.
+    pub(super) fn drawn(&self, group: usize) -> impl Iterator<Item = Drawn<'_>> {
+        let pools = self.groups.get_index(group).into_iter().flat_map(|(_, group)| &group.pools);
+        let pools = pools.filter_map(|pool| self.pools.get_index(*pool));
+        pools.map(|(_, pool)| Drawn {
+            name: &pool.name,
+            by: Some(&pool.value),
+            spec: &pool.spec,
+            load: Load::from(Draw::default()),
+        })
+    }
+
+    /// Takes back an admission: other runs hold all of a limit, the one at a place among those that
+    /// the group shares with them, or of an unknown one. The host waits again.
+    pub(super) fn refuse(&mut self, group: usize, host: usize, by: Option<usize>, until: Elapsed) {
+        self.release(group);
+        let Some((_, places)) = self.groups.get_index(group) else { return };
+        let shared: Vec<usize> = places
+            .pools
+            .iter()
+            .copied()
+            .filter(|place| {
+                let pool = self.pools.get_index(*place);
+                pool.is_some_and(|(_, pool)| pool.spec.scope == LimitScope::Controller)
+            })
+            .collect();
+        for (number, place) in shared.into_iter().enumerate() {
+            if let Some((_, pool)) = self.pools.get_index_mut(place)
+                && by.is_none_or(|by| by == number)
+            {
+                pool.taken_until = Some(until);
+            }
+        }
+        self.wait(group, host);
+    }
+
+    /// When other runs may have given back what a host that waits would hold.
+    pub(super) fn next_wakeup(&self, now: Elapsed) -> Option<Elapsed> {
+        let waiting = self.groups.values().filter(|group| !group.waiting.is_empty());
+        let pools = waiting.flat_map(|group| &group.pools);
+        let pools = pools.filter_map(|pool| self.pools.get_index(*pool));
+        pools.filter_map(|(_, pool)| pool.taken_until.filter(|until| now < *until)).min()
+    }
+
     /// Nobody waits any more; `first` are the hosts of those to come that come before all others.
     pub(super) fn clear(&mut self, first: BTreeMap<usize, u16>) {
         self.first = first;
@@ -157,7 +217,9 @@ impl Admission {
     }
 
     fn has_room(&self, pool: usize) -> bool {
-        self.pools.get_index(pool).is_none_or(|(_, pool)| pool.held < pool.cap)
+        self.pools
+            .get_index(pool)
+            .is_none_or(|(_, pool)| pool.held < pool.cap && pool.taken_until.is_none())
     }
 }
 
@@ -180,14 +242,21 @@ mod tests {
         }
 
         assert_eq!(
-            [admission.admit(), admission.admit(), admission.admit()],
+            [
+                admission.admit(Elapsed::ZERO),
+                admission.admit(Elapsed::ZERO),
+                admission.admit(Elapsed::ZERO)
+            ],
             [Some(0), Some(2), None]
         );
         assert_eq!(admission.waiting()[0].1, 2);
 
         let london = admission.group(&at("LON"), 0);
         admission.release(london);
-        assert_eq!([admission.admit(), admission.admit()], [Some(1), None]);
+        assert_eq!(
+            [admission.admit(Elapsed::ZERO), admission.admit(Elapsed::ZERO)],
+            [Some(1), None]
+        );
     }
 
     #[test]
@@ -199,11 +268,14 @@ mod tests {
         }
         admission.shut(vec![true, false]);
 
-        assert_eq!([admission.admit(), admission.admit()], [Some(1), None]);
+        assert_eq!(
+            [admission.admit(Elapsed::ZERO), admission.admit(Elapsed::ZERO)],
+            [Some(1), None]
+        );
         assert_eq!((admission.waiting_outside(), admission.waiting()), (2, Vec::new()));
 
         admission.shut(Vec::new());
-        assert_eq!(admission.admit(), Some(0));
+        assert_eq!(admission.admit(Elapsed::ZERO), Some(0));
     }
 
     #[test]
@@ -212,6 +284,6 @@ mod tests {
         let group = admission.group(&BTreeMap::new(), 0);
         (0..9).for_each(|host| admission.wait(group, host));
 
-        assert_eq!(std::iter::from_fn(|| admission.admit()).count(), 9);
+        assert_eq!(std::iter::from_fn(|| admission.admit(Elapsed::ZERO)).count(), 9);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::{EventKind, OracleReport, Reply, RunResult, StopStage};
+use crate::ledger::{Answer, ClaimId, LimitKey, SharedDraw};
 use crate::model::{
     Cost, FailureClass, GateVerdict, HostName, MatchedWork, NsHealth, Outcome, PlayNo, StepFailure,
     StepId, WaveNo,
@@ -59,6 +60,13 @@ pub enum Input {
         step: StepId,
         /// The pause, in real time.
         pause: Duration,
+    },
+    /// The ledger answered a draw.
+    Drawn {
+        /// Who asked.
+        claim: ClaimId,
+        /// What it said.
+        answer: Answer,
     },
     /// A step ended. Sent once for each started step, after its `StepFinished` is written.
     Finished {
@@ -135,6 +143,21 @@ pub enum Command {
         /// The longest that reading may take, and then again the longest that changing may take
         /// once it is allowed, in real time. Waiting for limits does not count.
         deadline: Duration,
+    },
+    /// Ask the ledger for what other runs draw from too, then say `Drawn`. All that is asked between
+    /// two inputs is asked in one transaction. Never given when nothing is shared.
+    Draw {
+        /// Who asks.
+        claim: ClaimId,
+        /// What it would draw.
+        draws: Vec<SharedDraw>,
+    },
+    /// Give back to the ledger what a claim holds, or its place among those who wait. No answer.
+    GiveBack {
+        /// Which.
+        claim: ClaimId,
+        /// From where.
+        keys: Vec<LimitKey>,
     },
     /// The step's limits are drawn: make the change, or read, then say `Finished`.
     Apply {

@@ -1,7 +1,7 @@
 //! What holds a limit below what is declared.
 
-use super::bucket::Bucket;
-use crate::model::{Draw, Elapsed, LimitSpec, TimeScale};
+use crate::ledger::{Bucket, Load};
+use crate::model::{Elapsed, LimitSpec, TimeScale};
 
 /// A second, tighter limit beside the declared one, at a share of its rate and of its cap. A draw
 /// needs both: so the declared limit holds whatever the share does.
@@ -45,13 +45,14 @@ impl Curb {
         if self.is_closed { Some(0) } else { self.cap }
     }
 
-    pub(super) fn not_before(&self, draw: Draw, now: Elapsed) -> Elapsed {
-        self.bucket.as_ref().map_or(now, |bucket| bucket.not_before(draw, now))
+    pub(super) fn not_before(&self, load: Load, now: Elapsed) -> Elapsed {
+        let not_before = |bucket: &Bucket| Elapsed::ZERO.plus(bucket.not_before(load, now));
+        self.bucket.as_ref().map_or(now, not_before)
     }
 
-    pub(super) fn draw(&mut self, draw: Draw, now: Elapsed) {
+    pub(super) fn draw(&mut self, load: Load, now: Elapsed) {
         if let Some(bucket) = &mut self.bucket {
-            bucket.draw(draw, now);
+            bucket.draw(load, now);
         }
     }
 }

@@ -70,6 +70,8 @@ impl Scheduler {
     /// No host of the play is in flight and none will be: asks the CMDB, or ends the play.
     pub(super) fn end_waves(&mut self, now: Elapsed) {
         let is_last = self.is_halted();
+        self.give_back_hosts();
+        self.out.extend(self.sharing.give_up_turns());
         let Stage::Running(play) = std::mem::replace(&mut self.stage, Stage::Ended) else { return };
         let oracle = self.draft.plays[usize::from(play.number.0)].oracle;
         let is_asked = !self.draft.is_check()

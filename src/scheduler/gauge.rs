@@ -32,6 +32,12 @@ impl Scheduler {
         let limits = self.limiter.waiting(now.elapsed).into_iter();
         let mut waiting: Vec<(WaitReason, usize)> =
             limits.map(|((name, by), steps)| (WaitReason::Limit(name, by), steps)).collect();
+        for ((name, by), steps) in self.sharing.waiting() {
+            waiting.push((WaitReason::OtherRuns(name, by), steps));
+        }
+        if let Some((trouble, waiters)) = self.sharing.trouble() {
+            waiting.push((WaitReason::Ledger(trouble.to_owned()), waiters));
+        }
         let held = self.hold(now);
         let held_until = held.as_ref().and_then(|hold| hold.until);
         waiting.extend(waiting_hosts(play, held.map(|hold| hold.why)));
@@ -57,7 +63,7 @@ fn in_flight(play: &PlayRun) -> Vec<InFlight> {
                 since: running.since,
                 phase: running.phase,
             }),
-            Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
+            Stay::Pending | Stay::Entering | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
         })
         .collect();
     steps.sort_by_key(|step| step.since);

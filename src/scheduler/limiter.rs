@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use indexmap::IndexMap;
 
 use super::admission::is_for_hosts;
-use super::bucket::Bucket;
 use super::curb::Curb;
+use super::sharing::Drawn;
 use crate::event::LimitGauge;
-use crate::model::{Cost, Draw, Elapsed, LimitName, LimitSpec, Limits, StepId, TimeScale};
+use crate::ledger::{Bucket, Load};
+use crate::model::{
+    Cost, Draw, Elapsed, LimitName, LimitScope, LimitSpec, Limits, StepId, TimeScale,
+};
 
 /// A limit; for one that is split by a host variable, one of its values. Hosts without the
 /// variable share one.
@@ -32,9 +35,10 @@ impl Pool {
         !is_curbed && self.cap.is_none_or(|cap| self.in_flight < cap)
     }
 
-    fn not_before(&self, draw: Draw, now: Elapsed) -> Elapsed {
-        let declared = self.bucket.as_ref().map_or(now, |bucket| bucket.not_before(draw, now));
-        let curbed = self.curb.as_ref().map_or(now, |curb| curb.not_before(draw, now));
+    fn not_before(&self, load: Load, now: Elapsed) -> Elapsed {
+        let not_before = |bucket: &Bucket| Elapsed::ZERO.plus(bucket.not_before(load, now));
+        let declared = self.bucket.as_ref().map_or(now, not_before);
+        let curbed = self.curb.as_ref().map_or(now, |curb| curb.not_before(load, now));
         declared.max(curbed)
     }
 }
@@ -42,7 +46,7 @@ impl Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Waiter {
     step: StepId,
-    draws: Vec<(usize, Draw)>,
+    draws: Vec<(usize, Load)>,
 }
 
 /// All limits, and the steps that wait for them.
@@ -55,7 +59,7 @@ pub(super) struct Limiter {
     scale: TimeScale,
     pools: IndexMap<Key, Pool>,
     waiters: VecDeque<Waiter>,
-    held: HashMap<StepId, Vec<usize>>,
+    held: HashMap<StepId, Vec<(usize, Load)>>,
     /// The share of each limit that adapts.
     shares: BTreeMap<LimitName, f64>,
 }
@@ -109,7 +113,8 @@ impl Limiter {
     /// What was drawn from a limit since this was last asked.
     pub(super) fn take_drawn(&mut self, name: &LimitName) -> Draw {
         let own = self.pools.iter_mut().filter(|((own, _), _)| own == name);
-        own.map(|(_, pool)| std::mem::take(&mut pool.fresh)).fold(Draw::default(), plus)
+        own.map(|(_, pool)| std::mem::take(&mut pool.fresh))
+            .fold(Draw::default(), |a, b| plus(a, b.into()))
     }
 
     /// Lets a step wait for what it draws.
@@ -127,7 +132,7 @@ impl Limiter {
     /// Books what an earlier process drew.
     pub(super) fn book(&mut self, cost: &Cost, values: &BTreeMap<String, String>, at: Elapsed) {
         for (place, draw) in self.draws(cost, values, at) {
-            self.pools[place].booked += u64::from(draw.total());
+            self.pools[place].booked += draw.total();
             if let Some(bucket) = &mut self.pools[place].bucket {
                 bucket.draw(draw, at);
             }
@@ -148,7 +153,7 @@ impl Limiter {
                 let pool = &mut self.pools[*place];
                 // INVARIANT: in_flight <= cap
                 pool.in_flight += 1;
-                pool.booked += u64::from(draw.total());
+                pool.booked += draw.total();
                 pool.fresh = plus(pool.fresh, *draw);
                 if let Some(bucket) = &mut pool.bucket {
                     bucket.draw(*draw, now);
@@ -157,16 +162,42 @@ impl Limiter {
                     curb.draw(*draw, now);
                 }
             }
-            let places = waiter.draws.iter().map(|(place, _)| *place).collect();
-            self.held.insert(waiter.step.clone(), places);
+            self.held.insert(waiter.step.clone(), waiter.draws);
             granted.push(waiter.step);
         }
         granted
     }
 
+    /// What a step was granted.
+    pub(super) fn drawn(&self, step: &StepId) -> impl Iterator<Item = Drawn<'_>> {
+        let held = self.held.get(step).into_iter().flatten();
+        held.filter_map(|(place, load)| {
+            let ((name, by), _) = self.pools.get_index(*place)?;
+            let spec = self.limits.0.get(name)?;
+            Some(Drawn { name, by: by.as_ref(), spec, load: *load })
+        })
+    }
+
+    /// Takes in what the ledger said is left where a step drew from limits that are shared, in the
+    /// order of those: what other runs drew is missing here as well, and is not asked for in vain.
+    pub(super) fn learn(&mut self, step: &StepId, left: &[Option<f64>], now: Elapsed) {
+        let is_shared = |place: &usize| {
+            let name = self.pools.get_index(*place).map(|((name, _), _)| name);
+            let spec = name.and_then(|name| self.limits.0.get(name));
+            spec.is_some_and(|spec| spec.scope == LimitScope::Controller)
+        };
+        let places = self.held.get(step).into_iter().flatten().map(|(place, _)| *place);
+        let places: Vec<usize> = places.filter(is_shared).collect();
+        for (place, left) in places.into_iter().zip(left) {
+            if let (Some(bucket), Some(left)) = (&mut self.pools[place].bucket, left) {
+                bucket.lower_to(*left, now);
+            }
+        }
+    }
+
     /// Gives back what a step held, or stops its waiting.
     pub(super) fn release(&mut self, step: &StepId) {
-        for place in self.held.remove(step).unwrap_or_default() {
+        for (place, _) in self.held.remove(step).unwrap_or_default() {
             let pool = &mut self.pools[place];
             pool.in_flight = pool.in_flight.saturating_sub(1);
         }
@@ -229,7 +260,7 @@ impl Limiter {
 
     /// The first limit that holds a waiter up, if any.
     fn obstacle(&self, waiter: &Waiter, blocked: &HashSet<usize>, now: Elapsed) -> Option<usize> {
-        let is_free = |place: &usize, draw: Draw| {
+        let is_free = |place: &usize, draw: Load| {
             let pool = &self.pools[*place];
             !blocked.contains(place) && pool.has_slot() && pool.not_before(draw, now) <= now
         };
@@ -241,12 +272,14 @@ impl Limiter {
         cost: &Cost,
         values: &BTreeMap<String, String>,
         now: Elapsed,
-    ) -> Vec<(usize, Draw)> {
+    ) -> Vec<(usize, Load)> {
         let mut draws = Vec::new();
-        for (name, draw) in cost.draws().filter(|(_, draw)| draw.total() > 0) {
+        for (name, draw) in cost.draws() {
+            let due = cost.due(name).map(|due| (due.units, self.scale.to_real(due.after)));
+            let load = Load { draw, due };
             let spec = self.limits.0.get(name);
             // The host holds its unit already.
-            if spec.is_some_and(is_for_hosts) {
+            if load.total() == 0 || spec.is_some_and(is_for_hosts) {
                 continue;
             }
             let by = spec.and_then(|spec| values.get(spec.by.as_ref()?).cloned());
@@ -256,7 +289,7 @@ impl Limiter {
                 curb.set(spec, *share, self.scale, now);
             }
             let entry = self.pools.entry((name.clone(), by));
-            draws.push((entry.index(), draw));
+            draws.push((entry.index(), load));
             entry.or_insert(pool);
         }
         draws
@@ -271,14 +304,17 @@ fn pool(spec: &LimitSpec, scale: TimeScale, now: Elapsed) -> Pool {
     }
 }
 
-fn plus(a: Draw, b: Draw) -> Draw {
-    Draw { now: a.now.saturating_add(b.now), later: a.later.saturating_add(b.later) }
+/// What falls due later counts as caused later.
+fn plus(a: Draw, b: Load) -> Draw {
+    let due = b.due.map_or(0, |(units, _)| units);
+    let later = a.later.saturating_add(b.draw.later).saturating_add(due);
+    Draw { now: a.now.saturating_add(b.draw.now), later }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HostName, PlayNo, TaskId};
+    use crate::model::{Draw, HostName, PlayNo, TaskId};
 
     const NOW: Elapsed = Elapsed::ZERO;
 

@@ -13,7 +13,6 @@
 mod adapting;
 mod adaptive;
 mod admission;
-mod bucket;
 mod budget;
 mod budgets;
 mod contract;
@@ -31,6 +30,7 @@ mod ramp;
 mod resumed;
 #[expect(clippy::module_inception, reason = "the layer and its one type have the same name")]
 mod scheduler;
+mod sharing;
 mod wave_ready;
 mod window;
 

@@ -21,6 +21,8 @@ use crate::plan::{Course, DraftFlow, DraftHost, DraftPlay, Onward, Spot};
 pub(super) enum Stay {
     /// Waits for its wave, for the slow start or for its site.
     Pending,
+    /// Is admitted here; the ledger is asked whether other runs leave a place.
+    Entering,
     /// Is at a step.
     At(Running),
     /// Is between two steps, in flight, and waits for another host.
@@ -148,6 +150,10 @@ pub(super) struct PlayRun {
     delegate_values: BTreeMap<HostName, BTreeMap<String, String>>,
     /// Whether hosts that wait for another host may go on.
     pub(super) is_stirred: bool,
+    /// Hosts that have given back their places, of which the ledger was not told yet.
+    pub(super) freed: Vec<HostName>,
+    /// Hosts to which the ledger gave a place in flight and that have not started.
+    pub(super) entered: Vec<usize>,
 }
 
 impl PlayRun {
@@ -181,6 +187,8 @@ impl PlayRun {
             has_delegates: draft.hosts.iter().any(|host| !host.delegates.is_empty()),
             delegate_values: draft.delegate_values.clone(),
             is_stirred: false,
+            freed: Vec::new(),
+            entered: Vec::new(),
         };
         for (wave, names) in waves.iter().enumerate() {
             let first = play.hosts.len();
@@ -320,17 +328,39 @@ impl PlayRun {
     pub(super) fn at(&mut self, place: usize) -> Option<&mut Running> {
         match &mut self.hosts[place].stay {
             Stay::At(running) => Some(running),
-            Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
+            Stay::Pending | Stay::Entering | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
         }
     }
 
     /// Takes a host out of flight; it gives back what it held.
     pub(super) fn leave(&mut self, place: usize, stay: Stay) {
-        if matches!(self.hosts[place].stay, Stay::At(_) | Stay::Waits(_)) {
+        if matches!(self.hosts[place].stay, Stay::Entering | Stay::At(_) | Stay::Waits(_)) {
             self.admission.release(self.hosts[place].group);
+            self.freed.push(self.hosts[place].name.clone());
             self.active.retain(|active| *active != place);
         }
         self.hosts[place].stay = stay;
+    }
+
+    /// Puts a host back that was admitted: other runs hold all of a limit.
+    pub(super) fn refuse(&mut self, place: usize, by: Option<usize>, until: Elapsed) {
+        self.active.retain(|active| *active != place);
+        self.hosts[place].stay = Stay::Pending;
+        self.hosts[place].since = None;
+        self.admission.refuse(self.hosts[place].group, place, by, until);
+    }
+
+    /// Puts a host back that was admitted and may not be taken now.
+    pub(super) fn put_back(&mut self, place: usize) {
+        self.leave(place, Stay::Pending);
+        self.hosts[place].since = None;
+        self.admission.wait(self.hosts[place].group, place);
+    }
+
+    /// The place of a host that asks the ledger for its place in flight.
+    pub(super) fn entering(&self, host: &HostName) -> Option<usize> {
+        let place = *self.places.get(host)?;
+        (self.hosts.get(place)?.stay == Stay::Entering).then_some(place)
     }
 
     /// Books that a host is through, in its wave, in the slow start and in the budgets, and returns

@@ -39,14 +39,12 @@ impl Scheduler {
         if self.draft.is_check() {
             return;
         }
-        // When a change drew is not recorded, only when its step ended. Booking it then, which is
-        // later, leaves less in the bucket than there really was, never more.
         let mut draws: Vec<(Elapsed, StepId, Option<&HostName>, &Cost)> = state
             .steps()
             .flat_map(|(id, step)| {
-                let at = step.finished.unwrap_or(state.elapsed);
                 let on = step.on.as_ref();
-                step.changes.iter().map(move |(_, cost)| (at, id.clone(), on, cost))
+                let changes = step.changes.iter().zip(&step.decided_at);
+                changes.map(move |((_, cost), at)| (*at, id.clone(), on, cost))
             })
             .collect();
         draws.sort_by_key(|(at, ..)| *at);

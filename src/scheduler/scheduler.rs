@@ -9,9 +9,11 @@ use super::hours::PlayHours;
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
 use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
+use super::sharing::{Holder, Said, Sharing};
 use super::window::{Jump, is_untouched};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
+use crate::ledger::{Answer, ClaimId};
 use crate::model::{
     Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
@@ -46,6 +48,7 @@ pub struct Scheduler {
     pub(super) limiter: Limiter,
     /// Where `ns_iis` follows what the Notification Server bears.
     pub(super) adapting: Option<Adapting>,
+    pub(super) sharing: Sharing,
     pub(super) stage: Stage,
     pub(super) resumption: Option<Resumption>,
     pub(super) stopping: Option<StopStage>,
@@ -81,6 +84,7 @@ impl Scheduler {
         Self {
             limiter: Limiter::new(draft.scale),
             adapting: None,
+            sharing: Sharing::default(),
             draft,
             stage: Stage::Before(PlayNo(0)),
             resumption: None,
@@ -113,6 +117,12 @@ impl Scheduler {
         scheduler
     }
 
+    /// Lets the run share its limits with other runs that work with these Notification Servers. Said
+    /// before it begins; without it, the run's limits are its own.
+    pub fn share(&mut self, servers: Vec<String>) {
+        self.sharing = Sharing::with(servers);
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.is_settled = false;
@@ -122,6 +132,7 @@ impl Scheduler {
             Input::Work { play, matched } => self.on_work(play, matched, now),
             Input::WorkFailed { play, failure } => self.on_work_failed(play, failure),
             Input::Decided { step, cost } => self.on_decided(&step, &cost, now),
+            Input::Drawn { claim, answer } => self.on_drawn(claim, answer, now),
             Input::WentOn { step, pause } => self.on_went_on(&step, pause, now),
             Input::Finished { step, outcome, class } => {
                 self.on_finished(&step, outcome, class, now);
@@ -213,12 +224,32 @@ impl Scheduler {
         self.limiter.ask(step.clone(), cost, play.values(place), now);
     }
 
+    fn on_drawn(&mut self, claim: ClaimId, answer: Answer, now: Elapsed) {
+        let Some(said) = self.sharing.answered(claim, answer, now) else { return };
+        let Stage::Running(play) = &mut self.stage else { return };
+        match said {
+            Said::Granted(Holder::Step(step), left) => {
+                self.limiter.learn(&step, &left, now);
+                self.apply(step, now);
+            }
+            // What holds hosts up is looked at again first: the answer took its time.
+            Said::Granted(Holder::Host(host), _) => play.entered.extend(play.entering(&host)),
+            Said::Refused(Holder::Host(host), until, by) => {
+                if let Some(place) = play.entering(&host) {
+                    play.refuse(place, by, until);
+                }
+            }
+            Said::Refused(Holder::Step(_), ..) => {}
+        }
+    }
+
     fn on_went_on(&mut self, step: &StepId, pause: Duration, now: Elapsed) {
         let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
         let Some(running) = play.at(place) else { return };
         self.limiter.release(step);
+        self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
         if running.is_cancelled {
             return;
         }
@@ -251,6 +282,7 @@ impl Scheduler {
             !running.has_applied || (outcome == Outcome::Unreachable && !running.has_gone_on);
         let before_change = before_change && !play.once_begun.contains(&step.task.task);
         self.limiter.release(step);
+        self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
         play.free_target(place);
         self.tally.has_bug |= class == Some(FailureClass::Bug);
         if class == Some(FailureClass::Unconfirmed) {
@@ -351,6 +383,11 @@ impl Scheduler {
     /// Goes on until nothing more can be done now.
     fn settle(&mut self, now: Now) {
         self.watch_windows(now);
+        self.move_on(now);
+        self.give_back_hosts();
+    }
+
+    fn move_on(&mut self, now: Now) {
         loop {
             match &mut self.stage {
                 Stage::Before(play) => {
@@ -367,6 +404,7 @@ impl Scheduler {
                 }
                 Stage::Running(_) => {
                     self.end_outside(now);
+                    self.give_back_hosts();
                     self.adapt(now.elapsed);
                     self.ask_gates(now);
                     self.apply_granted(now.elapsed);
@@ -428,27 +466,81 @@ impl Scheduler {
         self.emit(EventKind::PlayStarted { play: number, waves });
     }
 
-    /// Makes the changes whose limits are drawn.
+    /// Makes the changes whose limits are drawn; those that other runs draw from too are asked for
+    /// first.
     fn apply_granted(&mut self, now: Elapsed) {
         let Stage::Running(play) = &mut self.stage else { return };
         if play.is_paused() {
             return;
         }
         for step in self.limiter.grant(now) {
-            if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
-                running.phase = Phase::Applying;
-                running.has_applied = true;
-                running.overdue = Some(now.plus(running.deadline).plus(GRACE));
-                self.out.push_back(Command::Apply { step });
+            let draws = self.sharing.draws(self.limiter.drawn(&step), self.draft.scale);
+            if draws.is_empty() {
+                self.apply(step, now);
+            } else {
+                self.out.push_back(self.sharing.ask(Holder::Step(step), draws));
             }
         }
         self.note_drawn(now);
+        self.out.extend(self.sharing.ask_again(now));
+    }
+
+    fn apply(&mut self, step: StepId, now: Elapsed) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
+            running.phase = Phase::Applying;
+            running.has_applied = true;
+            running.overdue = Some(now.plus(running.deadline).plus(GRACE));
+            self.out.push_back(Command::Apply { step });
+        }
+    }
+
+    /// Tells the ledger of hosts that are not in flight any more.
+    pub(super) fn give_back_hosts(&mut self) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        for host in std::mem::take(&mut play.freed) {
+            self.out.extend(self.sharing.give_back(&Holder::Host(host)));
+        }
+    }
+
+    /// Asks the ledger for a place in flight of a host that was admitted here; `false` when it
+    /// shares none with other runs.
+    fn enter(&mut self, place: usize) -> bool {
+        let Stage::Running(play) = &mut self.stage else { return false };
+        let host = &play.hosts[place];
+        let draws = self.sharing.draws(play.admission.drawn(host.group), self.draft.scale);
+        if draws.is_empty() {
+            return false;
+        }
+        let holder = Holder::Host(host.name.clone());
+        play.hosts[place].stay = Stay::Entering;
+        self.out.push_back(self.sharing.ask(holder, draws));
+        true
+    }
+
+    /// Starts hosts that the ledger gave a place in flight, or puts them back where they may not be
+    /// taken any more.
+    fn take_entered(&mut self, now: Now) {
+        let Stage::Running(play) = &mut self.stage else { return };
+        for place in std::mem::take(&mut play.entered) {
+            let may_enter = !self.is_halted() && self.hold(now).is_none();
+            let Stage::Running(play) = &mut self.stage else { return };
+            if !matches!(play.hosts[place].stay, Stay::Entering) {
+                continue;
+            }
+            if may_enter && !play.admission.is_shut_for(play.hosts[place].group) {
+                self.start_step(place, now.elapsed);
+            } else {
+                play.put_back(place);
+            }
+        }
     }
 
     /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
     /// Returns whether there is more to do at once.
     fn advance(&mut self, now: Now) -> bool {
         let is_halted = self.is_halted();
+        self.take_entered(now);
         self.stir(now);
         let Stage::Running(play) = &mut self.stage else { return true };
         let number = play.number;
@@ -523,11 +615,15 @@ impl Scheduler {
             let is_held = self.hold(now).is_some();
             let Stage::Running(play) = &mut self.stage else { return true };
             if is_held || play.active.len() >= play.ramp.window() as usize {
+                self.out.extend(self.sharing.give_up_turns());
                 return has_ended;
             }
-            let Some(place) = play.admission.admit() else { return has_ended };
+            let Some(place) = play.admission.admit(now.elapsed) else { return has_ended };
             play.active.push(place);
             play.hosts[place].since = Some(now.elapsed);
+            if self.enter(place) {
+                continue;
+            }
             self.start_step(place, now.elapsed);
             if let Stage::Running(play) = &mut self.stage {
                 has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
@@ -612,6 +708,9 @@ impl Scheduler {
                 running.is_cancelled = true;
                 running.overdue = None;
                 self.limiter.release_waiter(&step);
+                if running.phase == Phase::Waiting {
+                    self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
+                }
                 self.out.push_back(Command::Cancel { step });
             }
         }
@@ -636,8 +735,15 @@ impl Scheduler {
             Stage::Running(play) => {
                 let overdue = play.active.iter().filter_map(|p| match &play.hosts[*p].stay {
                     Stay::At(running) => running.overdue,
-                    Stay::Pending | Stay::Waits(_) | Stay::Left | Stay::Ended(_) => None,
+                    Stay::Pending
+                    | Stay::Entering
+                    | Stay::Waits(_)
+                    | Stay::Left
+                    | Stay::Ended(_) => None,
                 });
+                let shared = self.sharing.next_wakeup().into_iter();
+                let shared = shared.chain(play.admission.next_wakeup(now.elapsed));
+                let overdue = overdue.chain(shared);
                 let held = self.hold(now).and_then(|hold| hold.until);
                 let looks = self.next_look(now);
                 let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| !play.is_paused());

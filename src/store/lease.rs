@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction};
 
 use super::state_dir::{StateDir, StateDirError, run_of};
-use super::{JournalFileError, RunJournal};
+use super::{JournalFileError, RunJournal, SharedClock, SharedLedger};
 use crate::event::RunResult;
 use crate::model::{HostName, RunId};
 
@@ -47,6 +47,16 @@ impl LiveRun {
     /// Its journal. It must not outlive the run, whose lock protects it.
     pub fn journal(&self) -> Arc<RunJournal> {
         Arc::clone(&self.journal)
+    }
+
+    /// The ledger of limits, for this run. It must not outlive the run, whose lock says that what
+    /// it holds is held.
+    ///
+    /// # Errors
+    ///
+    /// Its thread cannot be started. A ledger that cannot be read is told with each draw.
+    pub fn limits(&self, clock: SharedClock) -> Result<SharedLedger, StateDirError> {
+        SharedLedger::start(self.dir.clone(), self.id, clock)
     }
 
     /// Writes the result into the index and gives the hosts free.

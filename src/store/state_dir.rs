@@ -146,7 +146,10 @@ impl StateDir {
             return Err(StateDirError::Network { path, kind });
         }
         let dir = Self { path };
-        dir.with_index(|index| index.execute_batch(SCHEMA))?;
+        dir.with_index(|index| {
+            index.execute_batch(SCHEMA)?;
+            index.execute_batch(super::shared::SCHEMA)
+        })?;
         Ok(dir)
     }
 
@@ -332,7 +335,7 @@ impl StateDir {
     }
 
     /// Whether a process holds the run's lock. A lock that cannot be looked at counts as held.
-    fn is_alive(&self, run: RunId) -> bool {
+    pub(super) fn is_alive(&self, run: RunId) -> bool {
         let path = self.lock_path(run);
         path.exists() && !matches!(lock(&path), Ok(Some(_)))
     }
@@ -341,7 +344,7 @@ impl StateDir {
         self.path.join("runs").join(format!("{}.lock", run.full()))
     }
 
-    fn index_path(&self) -> PathBuf {
+    pub(super) fn index_path(&self) -> PathBuf {
         self.database("state.db")
     }
 

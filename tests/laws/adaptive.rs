@@ -15,8 +15,8 @@ use std::time::Duration;
 use fleetmend::event::RunMode;
 use fleetmend::lab::world::{Cause, Iis, IisSpec, Verdict, WorldTime};
 use fleetmend::model::{
-    Adapt, Cost, Elapsed, HostName, LimitName, LimitSpec, Limits, Now, NsHealth, Order, Outcome,
-    PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale,
+    Adapt, Cost, Elapsed, HostName, LimitName, LimitScope, LimitSpec, Limits, Now, NsHealth, Order,
+    Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use fleetmend::scheduler::{Command, Input, Scheduler};
@@ -119,7 +119,8 @@ impl Ns {
         let queue = u32::try_from(u64::from(per_minute) * DEPTH / 60).expect("few");
         let rate = Rate { units: declared, per: Duration::from_secs(60) };
         let (burst, in_flight) = (3, Some(in_flight));
-        let spec = LimitSpec { rate: Some(rate), burst, in_flight, by: None, adapt };
+        let scope = LimitScope::Controller;
+        let spec = LimitSpec { rate: Some(rate), burst, in_flight, by: None, adapt, scope };
         let steps = u64::from(per_minute) * END / MINUTE;
         let draft = draft(usize::try_from(steps).expect("few"), spec);
         let world = Self {

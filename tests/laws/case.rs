@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use fleetmend::event::{Reply, RunMode, StopStage};
 use fleetmend::model::{
-    Adapt, Batch, Block, Cost, Draw, FailureClass, Gate, GateAsk, GateQuery, GateVerdict, HostName,
-    Hours, LimitName, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome, PlayNo, Rate, Safeguards,
-    StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window, WindowZone, WorkQuery, Zone,
+    Adapt, Batch, Block, Cost, Draw, Due, FailureClass, Gate, GateAsk, GateQuery, GateVerdict,
+    HostName, Hours, LimitName, LimitScope, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome,
+    PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window,
+    WindowZone, WorkQuery, Zone,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use proptest::prelude::*;
@@ -73,6 +74,17 @@ impl Case {
                 .and(LimitName::new("wan"), draw("wan")),
             _ => Cost::none().and(LimitName::new("ns_iis"), draw("iis")),
         };
+        let due = Due {
+            units: u32::try_from(roll("due") % 6).expect("small"),
+            after: Duration::from_secs(
+                [30, 30, 47][usize::try_from(roll("due") % 3).expect("three")],
+            ),
+        };
+        let cost = if !cost.is_none() && roll("falls due").is_multiple_of(4) {
+            cost.and_due(LimitName::new("ns_iis"), due)
+        } else {
+            cost
+        };
         let decision = match roll("decision") % 4 {
             _ if is_bad("probe fails") => Err((class.outcome(), Some(class))),
             0 => Err((Outcome::Unchanged, None)),
@@ -110,6 +122,11 @@ impl Case {
         } else {
             1
         }
+    }
+
+    /// How long the ledger takes for an answer, in milliseconds.
+    pub(crate) fn latency(&self, claim: u64) -> u64 {
+        self.roll(&(claim, "latency")) % 12
     }
 
     /// How long the step pauses between items, in milliseconds.
@@ -283,9 +300,16 @@ fn any_limits() -> impl Strategy<Value = Limits> {
             in_flight,
             by,
             adapt: None,
+            scope: LimitScope::Controller,
         };
-        let cap =
-            |cap, by| LimitSpec { rate: None, burst: 1, in_flight: Some(cap), by, adapt: None };
+        let cap = |cap, by| LimitSpec {
+            rate: None,
+            burst: 1,
+            in_flight: Some(cap),
+            by,
+            adapt: None,
+            scope: LimitScope::Controller,
+        };
         let by_site = || Some("site".to_owned());
         Limits(
             [

@@ -10,6 +10,7 @@ mod playbooks;
 mod procedures;
 mod resuming;
 mod scheduling;
+mod sharing;
 mod tables;
 mod windows;
 mod world;

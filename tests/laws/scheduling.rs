@@ -22,25 +22,7 @@ proptest! {
     fn every_law_of_a_run_holds(case in any_case()) {
         let world = World::new(&case).drive();
 
-        caps_are_never_exceeded(&case, &world);
-        draws_never_exceed_burst_and_rate(&case, &world);
-        limits_are_served_in_order(&case, &world);
-        waves_come_one_after_the_other(&world);
-        steps_of_a_host_come_one_after_the_other_and_end_once(&world);
-        nothing_starts_once_the_run_is_stopped(&world);
-        budgets_tolerate_exactly_what_they_say(&case, &RunState::default(), &world);
-        hosts_end_for_the_reason_of_a_step(&world);
-        nothing_starts_while_a_wave_soaks(&case, &world);
-        a_run_that_nothing_stopped_ends_every_host(&case, &world);
-        nothing_is_applied_in_check_mode(&case, &world);
-        blocks_are_walked_as_they_are_written(&case, &world);
-        nothing_starts_once_something_was_not_confirmed(&world);
-        two_steps_never_act_on_one_host(&case, &world);
-        what_one_host_does_for_all_is_done_once(&case, &world);
-        the_journal_holds_nothing_twice(&case, &world);
-        nothing_of_a_wave_starts_before_its_gates(&case, &world);
-        a_paused_play_starts_nothing(&world);
-        a_gate_that_is_ill_stops_the_play_when_it_is_too_often(&case, &world);
+        laws_of_one(&case, &world);
     }
 
     #[test]
@@ -49,6 +31,29 @@ proptest! {
 
         prop_assert_eq!(one.log, other.log);
     }
+}
+
+/// All laws of one run; those of several together are elsewhere.
+pub(crate) fn laws_of_one(case: &Case, world: &World<'_>) {
+    caps_are_never_exceeded(case, world);
+    draws_never_exceed_burst_and_rate(case, world);
+    limits_are_served_in_order(case, world);
+    waves_come_one_after_the_other(world);
+    steps_of_a_host_come_one_after_the_other_and_end_once(world);
+    nothing_starts_once_the_run_is_stopped(world);
+    budgets_tolerate_exactly_what_they_say(case, &RunState::default(), world);
+    hosts_end_for_the_reason_of_a_step(world);
+    nothing_starts_while_a_wave_soaks(case, world);
+    a_run_that_nothing_stopped_ends_every_host(case, world);
+    nothing_is_applied_in_check_mode(case, world);
+    blocks_are_walked_as_they_are_written(case, world);
+    nothing_starts_once_something_was_not_confirmed(world);
+    two_steps_never_act_on_one_host(case, world);
+    what_one_host_does_for_all_is_done_once(case, world);
+    the_journal_holds_nothing_twice(case, world);
+    nothing_of_a_wave_starts_before_its_gates(case, world);
+    a_paused_play_starts_nothing(world);
+    a_gate_that_is_ill_stops_the_play_when_it_is_too_often(case, world);
 }
 
 /// A limit, split by the value of its variable.

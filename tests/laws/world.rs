@@ -1,11 +1,16 @@
 //! A driver on a virtual clock: it jumps from one thing that happens to the next.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use fleetmend::event::{
     Answer, AnsweredBy, ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, Reply,
     RunMode, RunResult, RunStarted, RunState, StopStage, TaskHeader, Undo,
+};
+use fleetmend::ledger::{
+    Answer as LedgerAnswer, ClaimId, Ledger, LimitKey, Moment, SharedDraw, Word,
 };
 use fleetmend::model::{
     Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, Limits, MatchedWork, Now, NsHealth,
@@ -52,6 +57,37 @@ pub(crate) struct World<'a> {
     /// Every command with its instant, in milliseconds, between the inputs that led to it.
     pub(crate) log: Vec<(u64, Entry)>,
     pub(crate) result: Option<RunResult>,
+    /// What it shares with other runs.
+    party: Option<Party>,
+    /// When the ledger's latest answer comes.
+    answered: u64,
+}
+
+/// A run among others that draw from the same limits.
+#[derive(Clone)]
+pub(crate) struct Party {
+    pub(crate) run: RunId,
+    /// When it starts, in milliseconds of the ledger's clock.
+    pub(crate) start: u64,
+    /// The Notification Servers that it works with.
+    pub(crate) servers: Vec<String>,
+    pub(crate) shared: Rc<RefCell<Shared>>,
+}
+
+/// What runs have in common, and what became of it.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) ledger: Ledger,
+    pub(crate) log: Vec<(u64, RunId, Told)>,
+}
+
+/// A line of the ledger's log.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
+    Granted(ClaimId, Vec<SharedDraw>),
+    Refused,
+    GivenBack(ClaimId, Vec<LimitKey>),
+    Gone,
 }
 
 /// A line of the log.
@@ -113,7 +149,32 @@ impl<'a> World<'a> {
             state: RunState::default(),
             log: Vec::new(),
             result: None,
+            party: None,
+            answered: 0,
         }
+    }
+
+    /// Lets the run share its limits.
+    pub(crate) fn sharing(mut self, party: Party) -> Self {
+        self.scheduler.share(party.servers.clone());
+        self.party = Some(party);
+        self
+    }
+
+    /// When something happens next in the run, on the ledger's clock; none when it has ended.
+    pub(crate) fn next(&mut self) -> Option<u64> {
+        self.settle();
+        let start = self.party.as_ref().map_or(0, |party| party.start);
+        self.result.is_none().then(|| start + self.next_instant().max(self.now))
+    }
+
+    /// The process of the run is killed.
+    pub(crate) fn kill(self) {
+        let Some(Party { run, start, shared, .. }) = &self.party else { return };
+        let mut shared = shared.borrow_mut();
+        let now = moment(start + self.now);
+        shared.ledger.forget(&BTreeSet::from([*run]), &now);
+        shared.log.push((start + self.now, *run, Told::Gone));
     }
 
     fn plan_stops(&mut self) {
@@ -125,27 +186,39 @@ impl<'a> World<'a> {
     /// Drives the run to its end.
     pub(crate) fn drive(mut self) -> Self {
         for _ in 0..TURNS {
-            while let Some(command) = self.scheduler.poll(self.now()) {
-                assert_eq!(self.result, None, "a command after the end: {command:?}");
-                self.log.push((self.now, Entry::Out(command.clone())));
-                self.obey(command);
-            }
+            self.settle();
             if self.result.is_some() {
                 assert!(self.scheduler.poll(self.now()).is_none());
                 return self;
             }
-            let next = self.agenda.keys().next().map(|(at, _)| *at);
-            let wakeup = self.scheduler.next_wakeup().map(Elapsed::as_millis);
-            let next = next.into_iter().chain(wakeup).min();
-            let next = next.unwrap_or_else(|| panic!("the run hangs: {:#?}", self.scheduler));
-            self.now = self.now.max(next);
-            if let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now)
-            {
-                let happens = entry.remove();
-                self.happen(happens);
-            }
+            self.turn();
         }
         panic!("the run does not end");
+    }
+
+    /// Obeys until nothing is left to do.
+    fn settle(&mut self) {
+        while let Some(command) = self.scheduler.poll(self.now()) {
+            assert_eq!(self.result, None, "a command after the end: {command:?}");
+            self.log.push((self.now, Entry::Out(command.clone())));
+            self.obey(command);
+        }
+    }
+
+    fn next_instant(&self) -> u64 {
+        let next = self.agenda.keys().next().map(|(at, _)| *at);
+        let wakeup = self.scheduler.next_wakeup().map(Elapsed::as_millis);
+        let next = next.into_iter().chain(wakeup).min();
+        next.unwrap_or_else(|| panic!("the run hangs: {:#?}", self.scheduler))
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn turn(&mut self) {
+        self.now = self.now.max(self.next_instant());
+        if let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let happens = entry.remove();
+            self.happen(happens);
+        }
     }
 
     fn now(&self) -> Now {
@@ -175,6 +248,17 @@ impl<'a> World<'a> {
                 self.write_decided(&step, decision.expect("only what was decided is applied"));
                 self.plan_step(step, apply, Next::Goes(outcome, class));
             }
+            Command::Draw { claim, draws } => {
+                let answer = self.tell(Word::Draw { claim, draws });
+                let (_, answer) = answer.into_iter().next().expect("a draw is answered");
+                // The disk takes its time, and answers in order.
+                let at = self.now + self.case.latency(claim.0);
+                self.answered = self.answered.max(at);
+                self.plan(self.answered, Happens::Other(Input::Drawn { claim, answer }));
+            }
+            Command::GiveBack { claim, keys } => {
+                self.tell(Word::GiveBack { claim, keys });
+            }
             Command::CheckOracle { play } => self.ask_oracle(play),
             Command::CheckHealth { play } => {
                 // Every third look is slow, every fifth busy, every seventh not answered.
@@ -200,6 +284,23 @@ impl<'a> World<'a> {
             }
             Command::Finish(result) => self.result = Some(result),
         }
+    }
+
+    /// Tells the ledger and keeps what it said.
+    fn tell(&mut self, word: Word) -> Vec<(ClaimId, LedgerAnswer)> {
+        let party = self.party.as_ref().expect("nothing is asked where nothing is shared");
+        let at = party.start + self.now;
+        let mut shared = party.shared.borrow_mut();
+        let answers = shared.ledger.tell(party.run, std::slice::from_ref(&word), &moment(at));
+        let told = match (word, answers.first()) {
+            (Word::GiveBack { claim, keys }, _) => Told::GivenBack(claim, keys),
+            (Word::Draw { claim, draws }, Some((_, LedgerAnswer::Granted { .. }))) => {
+                Told::Granted(claim, draws)
+            }
+            (Word::Draw { .. } | Word::Renew, _) => Told::Refused,
+        };
+        shared.log.push((at, party.run, told));
+        answers
     }
 
     fn happen(&mut self, happens: Happens) {
@@ -375,6 +476,11 @@ impl<'a> World<'a> {
         self.events.push(event);
     }
 
+    /// What it depends on.
+    pub(crate) fn case(&self) -> &'a Case {
+        self.case
+    }
+
     /// How each host ended in each play; none for one that did not.
     pub(crate) fn outcomes(&self) -> Vec<(PlayNo, HostName, Option<Outcome>)> {
         let plays = self.state.plays.iter();
@@ -414,6 +520,11 @@ impl<'a> World<'a> {
                 matches!(entry, Entry::In(Input::Finished { class: told, .. }) if *told == class)
             })
     }
+}
+
+/// An instant of the ledger's clock.
+pub(crate) fn moment(millis: u64) -> Moment {
+    Moment { stretch: "a boot".to_owned(), at: Duration::from_millis(millis) }
 }
 
 fn row() -> WorkRow {

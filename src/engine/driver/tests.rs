@@ -123,6 +123,7 @@ pub(super) fn run_of(
         when: None,
         register: Some("result".to_owned()),
         uses: Cost::none(),
+        causes: None,
         within: None,
         line: 1,
         flow,

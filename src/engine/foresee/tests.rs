@@ -87,6 +87,7 @@ fn foreseen_on(
         when: None,
         register: None,
         uses: Cost::none(),
+        causes: None,
         within: None,
         line: 1,
         flow,

@@ -54,6 +54,7 @@ fn job(host: &Arc<ScriptedHost>, is_check: bool, inbox: mpsc::Sender<Message>) -
         when: None,
         register: None,
         uses: Cost::none(),
+        causes: None,
         within: None,
         line: 1,
         flow: TaskFlow::default(),

@@ -117,3 +117,25 @@ fn tags_of_play_and_task_are_chosen_together() {
     assert!(["play", "a", "b"].iter().all(|tag| choice(tag).takes(&play_.tasks[0].flow.tags)));
     assert!(!choice("c").takes(&play_.tasks[0].flow.tags));
 }
+
+#[test]
+fn what_a_task_causes_later_needs_a_limit_and_a_time() {
+    let text = "    - agent: update_configuration\n      causes: { ns_iis: \"{{ 2 * 20 }}\", cmdb: 2, after: 15 min }\n";
+    let causes = loaded(text, &[]).playbook.plays[0].tasks[0].causes.clone().expect("it says so");
+    assert_eq!(causes.after.as_secs(), 900);
+    let units: Vec<String> = causes.units.values().map(ToString::to_string).collect();
+    assert_eq!(units, ["\"{{ 2 * 20 }}\"", "2"]);
+
+    for (wrong, rule) in [
+        ("{ ns_iis: 40 }", "no-after"),
+        ("{ ns_iss: 40, after: 15 min }", "unknown-limit"),
+        ("{ ns_iis: 40, after: 30 days }", "after-too-late"),
+        ("{ ns_iis: many, after: 15 min }", "wrong-type"),
+        ("{ ns_iis: \"{{ work | length }}\", after: 15 min }", "no-work"),
+    ] {
+        let text = format!("    - agent: update_configuration\n      causes: {wrong}\n");
+        let found = load(&text, &[]).err().unwrap_or_else(|| panic!("{wrong} is taken"));
+        let rules: Vec<&str> = found.iter().map(|one| one.rule).collect();
+        assert_eq!(rules, [rule], "{wrong}");
+    }
+}
