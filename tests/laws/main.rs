@@ -4,6 +4,7 @@ mod adaptive;
 mod budgets;
 mod case;
 mod dependencies;
+mod formats;
 mod journal;
 mod layering;
 mod playbooks;

@@ -15,6 +15,7 @@ mod evidence;
 mod first_run;
 mod flow;
 mod gates;
+mod journal_fixtures;
 mod loop_in_doubt;
 mod past;
 mod procedures;
