@@ -132,3 +132,17 @@ fn only_the_owner_can_read_the_state() {
     let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_so_and_the_look_leaves_nothing() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = StateDir::open(temp.path()).expect("a state directory");
+    let runs = temp.path().join("runs");
+
+    dir.expect_writable().expect("there is room");
+    assert_eq!(std::fs::read_dir(&runs).expect("a folder").count(), 0);
+
+    std::fs::remove_dir(&runs).expect("it is empty");
+    let error = dir.expect_writable().expect_err("nothing can be made there");
+    assert!(matches!(error, StateDirError::NotWritable { .. }), "{error}");
+}
