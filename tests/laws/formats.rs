@@ -75,6 +75,8 @@ impl Kept {
             inventory: fleet,
             inventory_sha256: &header.inventory_sha256,
             limit: limit.as_ref(),
+            // These runs began without one; windows have a law of their own.
+            window: None,
             limits: &header.limits,
             tags: &header.tags,
             delegates: &delegates,
