@@ -6,7 +6,7 @@ use super::Command;
 use super::adaptive::{Adaptive, STEPS};
 use super::scheduler::{Scheduler, Stage};
 use crate::event::EventKind;
-use crate::model::{Adapt, Elapsed, LimitName, LimitSpec, NsHealth, PlayNo, TimeScale};
+use crate::model::{Adapt, Elapsed, LimitName, LimitSpec, Now, NsHealth, PlayNo, TimeScale};
 
 /// People are not told more often than this, in the world's time, unless nothing is drawn any more.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -100,13 +100,13 @@ impl Scheduler {
     }
 
     /// Asks for the next look when it is due.
-    pub(super) fn adapt(&mut self, now: Elapsed) {
-        let is_halted = self.is_halted();
-        let Stage::Running(play) = &self.stage else { return };
-        let Some(adapting) = &mut self.adapting else { return };
-        if is_halted || now < adapting.due {
+    pub(super) fn adapt(&mut self, now: Now) {
+        if self.next_health_look(now).is_none_or(|due| now.elapsed < due) {
             return;
         }
+        let now = now.elapsed;
+        let Stage::Running(play) = &self.stage else { return };
+        let Some(adapting) = &mut self.adapting else { return };
         match adapting.since {
             Some(since) => adapting.rule.waits(since, now),
             None => {
@@ -127,9 +127,13 @@ impl Scheduler {
         }
     }
 
-    /// When the next look is due.
-    pub(super) fn next_health_look(&self) -> Option<Elapsed> {
-        self.adapting.as_ref().filter(|_| !self.is_halted()).map(|adapting| adapting.due)
+    /// When the next look is due. Nobody looks while nothing is under way and a window is awaited,
+    /// which may take hours.
+    pub(super) fn next_health_look(&self, now: Now) -> Option<Elapsed> {
+        let Stage::Running(play) = &self.stage else { return None };
+        let rests = play.active.is_empty() && self.outside(now).is_some();
+        let adapting = self.adapting.as_ref().filter(|_| !self.is_halted() && !rests);
+        adapting.map(|adapting| adapting.due)
     }
 
     /// Whether the server has not answered for so long that nothing more is started.

@@ -28,6 +28,15 @@ impl Scheduler {
             .or_else(|| self.unanswered())
     }
 
+    /// What holds up a host that was admitted and has its place in flight already: it counts among
+    /// those in flight for the budgets.
+    pub(super) fn hold_of_admitted(&self, now: Now) -> Option<Hold> {
+        self.outside(now)
+            .or_else(|| self.soaking(now.elapsed))
+            .or_else(|| self.unanswered())
+            .or_else(|| self.gated())
+    }
+
     /// Nobody knows what the Notification Server bears; it ends with the next look that is answered.
     fn unanswered(&self) -> Option<Hold> {
         self.is_server_lost().then_some(Hold { why: WaitReason::NotificationServer, until: None })

@@ -405,7 +405,7 @@ impl Scheduler {
                 Stage::Running(_) => {
                     self.end_outside(now);
                     self.give_back_hosts();
-                    self.adapt(now.elapsed);
+                    self.adapt(now);
                     self.ask_gates(now);
                     self.apply_granted(now.elapsed);
                     self.cancel_overdue(now.elapsed);
@@ -523,7 +523,7 @@ impl Scheduler {
     fn take_entered(&mut self, now: Now) {
         let Stage::Running(play) = &mut self.stage else { return };
         for place in std::mem::take(&mut play.entered) {
-            let may_enter = !self.is_halted() && self.hold(now).is_none();
+            let may_enter = !self.is_halted() && self.hold_of_admitted(now).is_none();
             let Stage::Running(play) = &mut self.stage else { return };
             if !matches!(play.hosts[place].stay, Stay::Entering) {
                 continue;
@@ -747,8 +747,11 @@ impl Scheduler {
                 let held = self.hold(now).and_then(|hold| hold.until);
                 let looks = self.next_look(now);
                 let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| !play.is_paused());
-                let instants =
-                    overdue.chain(granted).chain(held).chain(looks).chain(self.next_health_look());
+                let instants = overdue
+                    .chain(granted)
+                    .chain(held)
+                    .chain(looks)
+                    .chain(self.next_health_look(now));
                 instants.chain(self.next_gate(now)).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),
