@@ -308,7 +308,11 @@ fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> 
         tasks: play
             .tasks
             .iter()
-            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.action.clone() })
+            .map(|task| TaskHeader {
+                notify: task.flow.notify,
+                is_handler: task.flow.is_handler,
+                ..TaskHeader::new(&task.name, &task.action.action)
+            })
             .collect(),
     });
     RunStarted {

@@ -62,11 +62,7 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
     let run = RunId::new(uuid::Uuid::new_v4());
     let plays = draft.plays.iter().map(|play| PlayHeader {
         name: play.name.clone(),
-        tasks: play
-            .tasks
-            .iter()
-            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.clone() })
-            .collect(),
+        tasks: play.tasks.iter().map(|task| TaskHeader::new(&task.name, &task.action)).collect(),
     });
     let header = RunStarted {
         run,

@@ -501,7 +501,7 @@ impl Driver {
                     value,
                 };
                 self.record(went_on)?;
-                self.tell(Input::WentOn { step, pause });
+                self.tell(Input::WentOn { step, pause, has_changed: outcome == Outcome::Changed });
             }
             Message::Asks { step, question, reply } => self.wants_to_ask(step, question, reply)?,
             Message::WouldChange { step, record, cost } => {

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{Answer, ChangeRecord, Question, RunResult, WindowClosed, WindowTime};
 use crate::model::{
-    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, LimitName, Limits,
-    MatchedWork, Outcome, PlayNo, RunId, SourcedServer, StepFailure, StepId, TagChoice, TimeScale,
-    Vars, WaveNo,
+    BudgetKind, Cost, Elapsed, FailureClass, GateVerdict, Guid, HandlerSet, HostName, LimitName,
+    Limits, MatchedWork, Outcome, PlayNo, RunId, SourcedServer, StepFailure, StepId, TagChoice,
+    TimeScale, Vars, WaveNo,
 };
 
 /// One fact, numbered and stamped by the driver.
@@ -91,12 +91,25 @@ pub struct PlayHeader {
 }
 
 /// A task's name and action.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskHeader {
     /// What it is for.
     pub name: String,
     /// Its action.
     pub action: String,
+    /// The handlers that a host owes once it changed something there.
+    #[serde(default, skip_serializing_if = "HandlerSet::is_empty")]
+    pub notify: HandlerSet,
+    /// Whether it is a handler; handlers are the last tasks of a play.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_handler: bool,
+}
+
+impl TaskHeader {
+    /// That of a task which notifies nothing and is no handler.
+    pub fn new(name: &str, action: &str) -> Self {
+        Self { name: name.to_owned(), action: action.to_owned(), ..Self::default() }
+    }
 }
 
 /// How a run is being stopped.

@@ -46,6 +46,8 @@ pub struct StepState {
     pub parts: Vec<StepPart>,
     /// How many of the changes belong to those.
     pub settled: usize,
+    /// Whether it changed its host, with an attempt, with an item, or before it was taken up again.
+    pub has_changed: bool,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it ended.
@@ -320,6 +322,7 @@ impl StepState {
             decided: before.decided,
             decided_at: before.decided_at,
             settled: before.settled,
+            has_changed: before.has_changed,
             parts: before.parts,
             on: before.on,
             ..Self::default()
@@ -525,6 +528,7 @@ impl RunState {
                 let state = self.open_step(step)?;
                 state.open = false;
                 state.settled = state.changes.len();
+                state.has_changed |= *outcome == Outcome::Changed;
                 state.parts.push(StepPart {
                     item: *item,
                     attempt: *attempt,
@@ -549,6 +553,7 @@ impl RunState {
                 let state = self.open_step(step)?;
                 state.open = false;
                 state.outcome = Some(*outcome);
+                state.has_changed |= *outcome == Outcome::Changed;
                 state.finished = Some(elapsed);
                 state.failure.clone_from(failure);
                 state.note.clone_from(note);

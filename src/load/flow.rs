@@ -10,7 +10,7 @@ use super::source::Source;
 use super::task;
 use super::tasks::{Inherited, Reading, Shared};
 use super::templates::{self, Known};
-use super::yaml::{Entry, Kind, Node};
+use super::yaml::{Entry, Kind, Node, Span};
 use crate::action::{ActionKind, Replay};
 use crate::expression::{check_template, is_template};
 use crate::model::{HostName, Retry, Task, parse_span};
@@ -193,7 +193,47 @@ pub(super) fn check(
             )
             .help("Ansible repeats whatever failed; here only attempts that changed nothing are");
     }
-    let _ = reading;
+    if let Some(at) = place("notify").filter(|_| !action.needs_host() || task.flow.only_checks) {
+        let verb = format!("`{name}`");
+        let what = if action.needs_host() { "a task that only reads" } else { &verb };
+        source
+            .error("nothing-to-notify", at, format!("{what} never changes a host"))
+            .help("a handler runs where a task changed something: leave out `notify`");
+    }
+    if reading.is_in_handlers {
+        refuse_in_handler(action, &place, source);
+    }
+}
+
+/// Refuses what a handler cannot say.
+fn refuse_in_handler(
+    action: &dyn ActionKind,
+    place: &dyn Fn(&str) -> Option<Span>,
+    source: &mut Source<'_>,
+) {
+    let reasons = [
+        (
+            "notify",
+            "handlers run in the order in which they are written: write the other one after it",
+        ),
+        ("tags", "a handler runs wherever a task that notifies it changed something"),
+        (
+            "run_once",
+            "each host runs the handlers that it owes: write the task into a play after this",
+        ),
+    ];
+    for (key, why) in reasons {
+        if let Some(at) = place(key) {
+            source
+                .error("not-in-a-handler", at, format!("`{key}` has no meaning at a handler"))
+                .help(why);
+        }
+    }
+    if let Some(at) = place(action.name()).filter(|_| action.is_once()) {
+        source
+            .error("not-in-a-handler", at, format!("`{}` cannot be a handler", action.name()))
+            .help("write it among the tasks");
+    }
 }
 
 /// Checks a confirmation's name: a plain word, given once.

@@ -9,6 +9,7 @@ mod diagnostic;
 mod fields;
 mod flow;
 mod gates;
+mod handlers;
 mod inventory;
 mod lint;
 mod params;

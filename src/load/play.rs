@@ -11,7 +11,7 @@ use super::task::{self, Surroundings};
 use super::tasks::{self, Inherited, Reading, Shared};
 use super::templates::Known;
 use super::yaml::{Kind, Node};
-use super::{LoadedInventory, budgets, flow, gates, lint, variables, window};
+use super::{LoadedInventory, budgets, flow, gates, handlers, lint, variables, window};
 use crate::action::ActionKind;
 use crate::model::{
     Adapt, Batch, LimitName, LimitScope, LimitSpec, Limits, MaxFail, Oracle, Order, Play, PlayNo,
@@ -37,8 +37,9 @@ const PLAY: Keys = Keys {
         "vars",
         "tags",
         "tasks",
+        "handlers",
     ],
-    later: &[("handlers", "write the task where it should run, with a `when`")],
+    later: &[],
     foreign: &[
         ("loop", "it is a key of a task"),
         ("run_once", "it is a key of a task"),
@@ -119,8 +120,16 @@ pub(super) fn read(
         inventory: against.inventory,
     };
     let has_work = known.has_work;
-    let mut reading =
-        Reading { play: number, around: &around, known, tasks: Vec::new(), blocks: Vec::new() };
+    let named = get("handlers").map_or_else(Vec::new, |node| handlers::named(node, source));
+    let mut reading = Reading {
+        play: number,
+        around: &around,
+        known,
+        tasks: Vec::new(),
+        blocks: Vec::new(),
+        handlers: named,
+        is_in_handlers: false,
+    };
     let inherited = Inherited {
         tags: get("tags").into_iter().flat_map(|node| flow::tags(node, source)).collect(),
         ..Inherited::default()
@@ -132,6 +141,9 @@ pub(super) fn read(
             let help = "a play has at least one task: `tasks:` and a list";
             fields::missing(start, "this play", "tasks", help, source);
         }
+    }
+    if let Some(node) = get("handlers") {
+        handlers::read(node, &mut reading, shared, source);
     }
     let Reading { tasks, blocks, .. } = reading;
 

@@ -10,10 +10,10 @@ use super::source::{Source, nearest};
 use super::tasks::{Inherited, Reading};
 use super::templates::{self, Known};
 use super::yaml::{Entry, Kind, Node};
-use super::{LoadedInventory, flow, params, scalar};
+use super::{LoadedInventory, flow, handlers, params, scalar};
 use crate::action::ActionKind;
 use crate::expression::{RESERVED, is_template};
-use crate::model::{ActionCall, Causes, Cost, Draw, LimitName, Task, TaskFlow, TaskId};
+use crate::model::{ActionCall, Causes, Cost, Draw, HandlerSet, LimitName, Task, TaskFlow, TaskId};
 
 /// How late load may fall due.
 const LATEST: Duration = Duration::from_secs(7 * 86_400);
@@ -33,19 +33,20 @@ pub(super) const TASK: Keys = Keys {
         "run_once",
         "delegate_to",
         "check",
+        "notify",
         "uses",
         "causes",
         "within",
     ],
     later: &[
         ("check_mode", "write `check: true` at the task, or run the playbook with `--check`"),
-        ("notify", "write the task where it should run, with a `when`"),
         ("vars", "put the variables into the `vars` of the play, or into a `set_fact` before"),
         ("throttle", "the play has a `throttle`, and limits hold for all hosts together"),
         ("loop_control", "the item is known as `item`"),
     ],
     foreign: &[
         ("timeout", "write `within: 15 min`"),
+        ("listen", "it is a key of a handler: those stand under `handlers` of the play"),
         ("changed_when", "an action knows itself whether it changed something"),
         ("failed_when", "write an `assert` after it, over what it registers"),
         ("with_items", "write `loop`"),
@@ -116,6 +117,10 @@ pub(super) fn read(
             only_checks: get("check")
                 .and_then(|node| fields::flag(node, source))
                 .unwrap_or_default(),
+            notify: get("notify").map_or_else(HandlerSet::default, |node| {
+                handlers::notified(node, &reading.handlers, source)
+            }),
+            is_handler: reading.is_in_handlers,
         },
     };
     flow::check(&task, call.1, entries, inherited, reading, source);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::fields::{self, Keys};
 use super::flow;
+use super::handlers::Handler;
 use super::source::Source;
 use super::task::{self, Surroundings, TASK};
 use super::templates::Known;
@@ -25,9 +26,9 @@ const BLOCK: Keys = Keys {
     later: &[
         ("vars", "put the variables into the `vars` of the play, or into a `set_fact` before"),
         ("throttle", "the play has a `throttle`, and limits hold for all hosts together"),
-        ("notify", "write the task where it should run, with a `when`"),
     ],
     foreign: &[
+        ("notify", "write it at each task whose change is meant"),
         ("loop", "write it at each task: a block is not repeated"),
         ("until", "write it at the task that is to be repeated"),
         ("retries", "write it at the task that is to be repeated"),
@@ -79,6 +80,10 @@ pub(super) struct Reading<'c> {
     pub(super) known: Known<'c>,
     pub(super) tasks: Vec<Task>,
     pub(super) blocks: Vec<Block>,
+    /// The handlers of the play, by the names that `notify` may use.
+    pub(super) handlers: Vec<Handler>,
+    /// Whether the tasks that are read now are handlers.
+    pub(super) is_in_handlers: bool,
 }
 
 /// What the play, blocks and includes around a task say about it.
@@ -160,7 +165,7 @@ pub(super) fn list(
     }
 }
 
-fn one(
+pub(super) fn one(
     item: &Node<'_>,
     entries: &[Entry<'_>],
     inherited: &Inherited,

@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Batch, Cost, LimitName, LimitSpec, Order, Safeguards, Selector, TaskId, Vars};
+use super::{
+    Batch, Cost, HandlerSet, LimitName, LimitSpec, Order, Safeguards, Selector, TaskId, Vars,
+};
 
 /// A playbook: its plays, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,6 +178,13 @@ pub struct TaskFlow {
     /// Whether it only reads and says what it would change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_checks: bool,
+    /// The handlers that a host owes once this task changed something there.
+    #[serde(default, skip_serializing_if = "HandlerSet::is_empty")]
+    pub notify: HandlerSet,
+    /// Whether it is a handler: it runs after the host's other tasks, and only where it is owed.
+    /// Handlers are the last tasks of a play.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_handler: bool,
 }
 
 impl TaskFlow {

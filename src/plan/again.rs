@@ -42,6 +42,9 @@ fn failed_at(play: &DraftPlay, host: &HostState) -> Option<u16> {
             // It is still under way, in an `always` perhaps.
             return counts_anyway;
         };
+        if step.has_changed {
+            course.changed(&mut spot);
+        }
         let class = step.failure.as_ref().map(|failure| failure.class);
         let is_rescuable =
             outcome == Outcome::Failed && class.is_none_or(FailureClass::is_rescuable);

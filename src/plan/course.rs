@@ -1,7 +1,8 @@
 //! Where a host goes from task to task: through blocks, into `rescue` and `always`, past tasks that
-//! the run does not take. Pure; the scheduler and a resume walk the same way.
+//! the run does not take, and at last to the handlers that it owes. Pure; the scheduler and a resume
+//! walk the same way.
 
-use crate::model::Block;
+use crate::model::{Block, HandlerSet};
 
 /// The tasks of a play, as far as their order goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,6 +10,10 @@ pub struct Course {
     blocks: Vec<Block>,
     /// Whether the run takes the task, by its place.
     is_taken: Vec<bool>,
+    /// The handlers that a task notifies, by its place.
+    notify: Vec<HandlerSet>,
+    /// How many of the tasks are handlers, the last ones.
+    handlers: usize,
 }
 
 /// Where a host is.
@@ -17,12 +22,16 @@ pub struct Spot {
     task: u16,
     /// Blocks that failed and whose `always` is under way: the failure goes on after it.
     failing: Vec<usize>,
+    /// Whether the host failed: what it still does are handlers.
+    has_failed: bool,
+    /// The handlers that it owes.
+    owed: HandlerSet,
 }
 
 impl Spot {
-    /// Whether a failure goes on after an `always` that is under way.
+    /// Whether a failure goes on after an `always` or a handler that is under way.
     pub fn is_failing(&self) -> bool {
-        !self.failing.is_empty()
+        self.has_failed || !self.failing.is_empty()
     }
 }
 
@@ -40,7 +49,33 @@ pub enum Onward {
 impl Course {
     /// `blocks` as the playbook has them: outer ones before those inside of them.
     pub fn new(blocks: Vec<Block>, is_taken: Vec<bool>) -> Self {
-        Self { blocks, is_taken }
+        Self { blocks, is_taken, notify: Vec::new(), handlers: 0 }
+    }
+
+    /// With the last tasks as handlers, and what each task notifies.
+    #[must_use]
+    pub fn with_handlers(self, handlers: usize, notify: Vec<HandlerSet>) -> Self {
+        Self { handlers: handlers.min(self.is_taken.len()), notify, ..self }
+    }
+
+    /// Notes that the task at which the host is changed something there: from now on the host owes
+    /// the handlers that it notifies.
+    pub fn changed(&self, spot: &mut Spot) {
+        if let Some(notified) = self.notify.get(usize::from(spot.task)) {
+            spot.owed.extend(*notified);
+        }
+    }
+
+    /// Whether a host at a spot does the task at a place when it comes there.
+    pub fn takes(&self, spot: &Spot, task: u16) -> bool {
+        let task = usize::from(task);
+        let is_owed =
+            task.checked_sub(self.first_handler()).is_none_or(|number| spot.owed.contains(number));
+        is_owed && self.is_taken.get(task).is_some_and(|is_taken| *is_taken)
+    }
+
+    fn first_handler(&self) -> usize {
+        self.is_taken.len() - self.handlers
     }
 
     /// The first task.
@@ -56,7 +91,8 @@ impl Course {
         self.arrive(spot, next)
     }
 
-    /// Where the host goes on after the task at which it is failed.
+    /// Where the host goes on after the task at which it is failed. A host that failed still does
+    /// the handlers that it owes, as one that failed at a handler does the others.
     pub fn after_failure(&self, spot: &mut Spot) -> Onward {
         let next = self.failed(spot, spot.task, self.blocks.len());
         self.arrive(spot, next)
@@ -69,17 +105,21 @@ impl Course {
 
     /// Goes on from a place until a task is there that the run takes; `None` is a failure.
     fn arrive(&self, spot: &mut Spot, mut next: Option<u16>) -> Onward {
-        while let Some(task) = next {
-            match self.is_taken.get(usize::from(task)) {
-                None => return Onward::Through,
-                Some(true) => {
-                    spot.task = task;
-                    return Onward::At(task);
-                }
-                Some(false) => next = self.past(spot, task),
+        loop {
+            let task = next.unwrap_or_else(|| {
+                spot.has_failed = true;
+                let after = usize::from(spot.task) + 1;
+                u16::try_from(after.max(self.first_handler())).unwrap_or(u16::MAX)
+            });
+            if usize::from(task) >= self.is_taken.len() {
+                return if spot.has_failed { Onward::Failed } else { Onward::Through };
             }
+            if self.takes(spot, task) {
+                spot.task = task;
+                return Onward::At(task);
+            }
+            next = self.past(spot, task);
         }
-        Onward::Failed
     }
 
     /// The place after a task that did not fail.
@@ -136,10 +176,18 @@ mod tests {
 
     /// Walks a course and says which tasks were done; those named fail.
     fn walk(course: &Course, fails: &[u16]) -> (Vec<u16>, Onward) {
+        walk_changing(course, fails, &[])
+    }
+
+    /// The same, where tasks change something, before they fail perhaps.
+    fn walk_changing(course: &Course, fails: &[u16], changes: &[u16]) -> (Vec<u16>, Onward) {
         let (mut spot, mut done) = (Spot::default(), Vec::new());
         let mut onward = course.begin(&mut spot);
         while let Onward::At(task) = onward {
             done.push(task);
+            if changes.contains(&task) {
+                course.changed(&mut spot);
+            }
             onward = if fails.contains(&task) {
                 course.after_failure(&mut spot)
             } else {
@@ -210,5 +258,51 @@ mod tests {
         // A rescue of which nothing is taken rescues nothing.
         assert_eq!(walk(&course, &[1]), (vec![1, 3], Onward::Failed));
         assert_eq!(walk(&Course::new(Vec::new(), vec![false; 3]), &[]).1, Onward::Through);
+    }
+
+    /// Tasks 0 to 2, of which 0 notifies both handlers and 1 the second one, 4; 3 is the first.
+    fn with_handlers(blocks: &[Block]) -> Course {
+        let set = |numbers: &[usize]| numbers.iter().copied().collect::<HandlerSet>();
+        let notify = vec![set(&[0, 1]), set(&[1]), set(&[]), set(&[]), set(&[])];
+        course(blocks, 5).with_handlers(2, notify)
+    }
+
+    #[test]
+    fn a_handler_runs_once_after_the_last_task_where_something_changed() {
+        let course = with_handlers(&[]);
+
+        assert_eq!(walk(&course, &[]), (vec![0, 1, 2], Onward::Through));
+        assert_eq!(walk_changing(&course, &[], &[1]), (vec![0, 1, 2, 4], Onward::Through));
+        assert_eq!(walk_changing(&course, &[], &[0, 1]), (vec![0, 1, 2, 3, 4], Onward::Through));
+        assert_eq!(walk_changing(&course, &[], &[2]), (vec![0, 1, 2], Onward::Through));
+    }
+
+    #[test]
+    fn a_host_that_failed_does_the_handlers_that_it_owes_and_has_failed() {
+        let course = with_handlers(&[]);
+
+        assert_eq!(walk_changing(&course, &[2], &[0]), (vec![0, 1, 2, 3, 4], Onward::Failed));
+        assert_eq!(walk_changing(&course, &[1], &[0]), (vec![0, 1, 3, 4], Onward::Failed));
+        // Of a loop, the first items changed something.
+        assert_eq!(walk_changing(&course, &[1], &[1]), (vec![0, 1, 4], Onward::Failed));
+        assert_eq!(walk_changing(&course, &[0], &[]), (vec![0], Onward::Failed));
+    }
+
+    #[test]
+    fn a_handler_that_fails_keeps_no_other_from_running() {
+        let course = with_handlers(&[]);
+
+        assert_eq!(walk_changing(&course, &[3], &[0]), (vec![0, 1, 2, 3, 4], Onward::Failed));
+        assert_eq!(walk_changing(&course, &[4], &[0]), (vec![0, 1, 2, 3, 4], Onward::Failed));
+    }
+
+    #[test]
+    fn handlers_come_after_rescue_and_always() {
+        // Body 0, rescue 1, always 2.
+        let course = with_handlers(&[block(0, 1, 2, 3)]);
+
+        assert_eq!(walk_changing(&course, &[], &[0]), (vec![0, 2, 3, 4], Onward::Through));
+        assert_eq!(walk_changing(&course, &[0], &[1]), (vec![0, 1, 2, 4], Onward::Through));
+        assert_eq!(walk_changing(&course, &[0, 1], &[0]), (vec![0, 1, 2, 3, 4], Onward::Failed));
     }
 }

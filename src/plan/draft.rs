@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::{Course, Delegates, cut, hours, in_order};
 use crate::event::RunMode;
 use crate::model::{
-    Batch, Block, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork, Oracle,
-    Order, Play, PlayNo, Playbook, Safeguards, Selector, TagChoice, TaskId, TimeScale, WaveNo,
-    Window, WindowZone, WorkQuery, share_of,
+    Batch, Block, HandlerSet, Host, HostName, Inventory, LimitName, LimitSpec, Limits, MatchedWork,
+    Oracle, Order, Play, PlayNo, Playbook, Safeguards, Selector, TagChoice, TaskId, TimeScale,
+    WaveNo, Window, WindowZone, WorkQuery, share_of,
 };
 
 /// What the planner must know of an action, without importing actions.
@@ -93,6 +93,11 @@ pub struct DraftFlow {
     pub goes_on_failed: bool,
     /// Whether it is done for items, one after the other.
     pub is_loop: bool,
+    /// The handlers that a host owes once it changed something there.
+    pub notify: HandlerSet,
+    /// Whether it runs only where it is owed, after the host's other tasks. Such tasks are the last
+    /// ones of their play.
+    pub is_handler: bool,
 }
 
 impl Default for DraftFlow {
@@ -105,6 +110,8 @@ impl Default for DraftFlow {
             ignores_errors: false,
             goes_on_failed: false,
             is_loop: false,
+            notify: HandlerSet::default(),
+            is_handler: false,
         }
     }
 }
@@ -219,7 +226,9 @@ impl DraftPlay {
     /// The way through its tasks.
     pub fn course(&self) -> Course {
         let is_taken = self.tasks.iter().map(|task| task.flow.is_taken).collect();
-        Course::new(self.blocks.clone(), is_taken)
+        let notify = self.tasks.iter().map(|task| task.flow.notify).collect();
+        let handlers = self.tasks.iter().filter(|task| task.flow.is_handler).count();
+        Course::new(self.blocks.clone(), is_taken).with_handlers(handlers, notify)
     }
 
     /// Bad hosts that a wave of this size tolerates, rounded down; the next one stops the play.
@@ -281,6 +290,17 @@ fn draft_play(
         .collect();
     let hours = hours::hours(windows, &hosts);
     let safeguards = Safeguards { hours, ..play.safeguards.clone() };
+    // A handler is not chosen by tags: it belongs to the tasks that notify it.
+    let chosen = play.tasks.iter().filter(|task| request.tags.takes(&task.flow.tags));
+    let mut notified = HandlerSet::default();
+    chosen.for_each(|task| notified.extend(task.flow.notify));
+    let first_handler = play.tasks.iter().position(|task| task.flow.is_handler);
+    let is_taken = |task: &crate::model::Task| match first_handler {
+        Some(first) if task.flow.is_handler => {
+            notified.contains(usize::from(task.id.task).saturating_sub(first))
+        }
+        Some(_) | None => request.tags.takes(&task.flow.tags),
+    };
     let tasks = play.tasks.iter().map(|task| {
         let traits = traits(&task.action.action);
         DraftTask {
@@ -290,12 +310,14 @@ fn draft_play(
             within: task.within.unwrap_or(traits.within),
             replay_is_safe: traits.replay_is_safe,
             flow: DraftFlow {
-                is_taken: request.tags.takes(&task.flow.tags),
+                is_taken: is_taken(task),
                 is_once: traits.is_once || task.flow.run_once,
                 is_idle: traits.is_idle,
                 goes_on_failed: false,
                 ignores_errors: task.flow.ignore_errors,
                 is_loop: task.flow.each.is_some(),
+                notify: task.flow.notify,
+                is_handler: task.flow.is_handler,
             },
         }
     });

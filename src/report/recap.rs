@@ -177,6 +177,11 @@ fn one_play(
     for (name, gate) in &play.gates {
         gate_lines(text, name, gate, play, paint);
     }
+    for (handler, hosts) in owed(play, header, number) {
+        let hosts = fold_hosts(hosts.iter().map(|host| host.as_str()));
+        let what = format!("{} was not run on {hosts}", clean_line(&handler, 120));
+        line(text, "owed", &paint.bad(&clean_line(&what, 300)));
+    }
     for confirmation in play.confirmations.values() {
         confirmed(text, &confirmation.question, confirmation.answer.as_ref(), paint);
     }
@@ -184,6 +189,30 @@ fn one_play(
         would_change(text, number, state);
     }
     oracle(text, play, number, state, paint);
+}
+
+/// The handlers that hosts owe and did not run, each with those hosts: they were lost or left before.
+fn owed<'a>(
+    play: &'a PlayState,
+    header: &RunStarted,
+    number: PlayNo,
+) -> IndexMap<String, Vec<&'a HostName>> {
+    let mut owed: IndexMap<String, Vec<&HostName>> = IndexMap::new();
+    let Some(header) = header.plays.get(usize::from(number.0)) else { return owed };
+    let handlers = (0..).zip(&header.tasks).filter(|(_, task)| task.is_handler);
+    for (nth, (place, handler)) in handlers.enumerate() {
+        let notifies = |task: &u16| {
+            header.tasks.get(usize::from(*task)).is_some_and(|task| task.notify.contains(nth))
+        };
+        for (name, host) in &play.hosts {
+            let is_owed = host.steps.iter().any(|(task, step)| step.has_changed && notifies(task));
+            let was_run = host.steps.get(&place).is_some_and(|step| step.outcome.is_some());
+            if is_owed && !was_run {
+                owed.entry(handler.name.clone()).or_default().push(name);
+            }
+        }
+    }
+    owed
 }
 
 /// What an operator was asked, and what he said when.

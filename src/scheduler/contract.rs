@@ -60,6 +60,8 @@ pub enum Input {
         step: StepId,
         /// The pause, in real time.
         pause: Duration,
+        /// Whether it changed its host.
+        has_changed: bool,
     },
     /// The ledger answered a draw.
     Drawn {

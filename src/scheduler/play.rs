@@ -424,6 +424,17 @@ impl PlayRun {
         host.arrive(onward)
     }
 
+    /// Whether a host does the task that it is at.
+    pub(super) fn takes(&self, place: usize) -> bool {
+        let host = &self.hosts[place];
+        self.course.takes(&host.spot, host.task)
+    }
+
+    /// The step at a place changed something: its host owes the handlers that it notifies.
+    pub(super) fn changed(&mut self, place: usize) {
+        self.course.changed(&mut self.hosts[place].spot);
+    }
+
     /// Takes in how a step ended and says where its host goes on; `Err` is how a host ends that no
     /// block may go on with.
     pub(super) fn pass(
@@ -434,6 +445,9 @@ impl PlayRun {
         flow: DraftFlow,
     ) -> Result<Onward, Outcome> {
         let host = &mut self.hosts[place];
+        if outcome == Outcome::Changed {
+            self.course.changed(&mut host.spot);
+        }
         if outcome.is_well() {
             host.add(outcome);
             return Ok(self.after(place));

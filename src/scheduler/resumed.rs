@@ -183,6 +183,9 @@ impl Scheduler {
                 }
                 return GoesOn::At;
             };
+            if step.has_changed {
+                run.changed(place);
+            }
             let class = step.failure.as_ref().map(|failure| failure.class);
             let id = || StepId {
                 task: TaskId { play: run.number, task },

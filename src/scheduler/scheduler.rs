@@ -133,7 +133,9 @@ impl Scheduler {
             Input::WorkFailed { play, failure } => self.on_work_failed(play, failure),
             Input::Decided { step, cost } => self.on_decided(&step, &cost, now),
             Input::Drawn { claim, answer } => self.on_drawn(claim, answer, now),
-            Input::WentOn { step, pause } => self.on_went_on(&step, pause, now),
+            Input::WentOn { step, pause, has_changed } => {
+                self.on_went_on(&step, pause, has_changed, now);
+            }
             Input::Finished { step, outcome, class } => {
                 self.on_finished(&step, outcome, class, now);
             }
@@ -243,10 +245,13 @@ impl Scheduler {
         }
     }
 
-    fn on_went_on(&mut self, step: &StepId, pause: Duration, now: Elapsed) {
+    fn on_went_on(&mut self, step: &StepId, pause: Duration, has_changed: bool, now: Elapsed) {
         let is_halted = self.is_halted();
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
+        if has_changed {
+            play.changed(place);
+        }
         let Some(running) = play.at(place) else { return };
         self.limiter.release(step);
         self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
@@ -637,8 +642,8 @@ impl Scheduler {
         let Stage::Running(play) = &mut self.stage else { return };
         let draft = &self.draft.plays[usize::from(play.number.0)];
         let mut onward = match draft.tasks.get(usize::from(play.hosts[place].task)) {
-            Some(task) if task.flow.is_taken => Onward::At(task.id.task),
-            // The first task is not one that the run takes, or there is none.
+            Some(task) if play.takes(place) => Onward::At(task.id.task),
+            // The first task is not one that the host does, or there is none.
             Some(_) | None => play.begin(place),
         };
         while let Onward::At(task) = onward {

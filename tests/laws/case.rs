@@ -7,8 +7,8 @@ use std::time::Duration;
 use fleetmend::event::{Reply, RunMode, StopStage};
 use fleetmend::model::{
     Adapt, Batch, Block, Cost, Draw, Due, FailureClass, Gate, GateAsk, GateQuery, GateVerdict,
-    HostName, Hours, LimitName, LimitScope, LimitSpec, Limits, MaxFail, Oracle, Order, Outcome,
-    PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window,
+    HandlerSet, HostName, Hours, LimitName, LimitScope, LimitSpec, Limits, MaxFail, Oracle, Order,
+    Outcome, PlayNo, Rate, Safeguards, StepId, TaskId, TimeScale, Tolerance, Unmet, WaveNo, Window,
     WindowZone, WorkQuery, Zone,
 };
 use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
@@ -347,7 +347,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
         1..12_u32,
         any::<bool>(),
         prop::option::of(60..300_u64),
-        any_flow(),
+        (any_flow(), any_handlers()),
         any_safeguards(),
         any_gates(),
     )
@@ -361,19 +361,28 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                 throttle,
                 has_work,
                 oracle,
-                flow,
+                (flow, handlers),
                 safeguards,
                 gates,
             )| {
+                let count = u16::try_from(tasks.len()).expect("few tasks");
+                let flow_of = |number: u16| match number.checked_sub(count) {
+                    None => DraftFlow {
+                        notify: handlers.1[usize::from(number)],
+                        ..flow.0[usize::from(number)]
+                    },
+                    Some(handler) => handlers.0[usize::from(handler)],
+                };
                 let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
                     id: TaskId { play: PlayNo(0), task: number },
                     name: format!("Task {number}"),
                     action: "agent".to_owned(),
                     within: Duration::from_secs(600),
                     replay_is_safe,
-                    flow: flow.0[usize::from(number)],
+                    flow: flow_of(number),
                 };
-                let count = u16::try_from(tasks.len()).expect("few tasks");
+                let safe = handlers.0.iter().map(|handler| !handler.is_loop);
+                let tasks: Vec<bool> = tasks.into_iter().chain(safe).collect();
                 let blocks: Vec<Block> =
                     flow.1.iter().filter(|block| block.end <= count).copied().collect();
                 let host = |(number, site): (usize, u8)| DraftHost {
@@ -514,4 +523,26 @@ fn any_flow() -> impl Strategy<Value = (Vec<DraftFlow>, Vec<Block>, Vec<u16>)> {
             (flows, blocks, delegated)
         },
     )
+}
+
+/// Up to three handlers, and which of them each of seven tasks notifies.
+fn any_handlers() -> impl Strategy<Value = (Vec<DraftFlow>, Vec<HandlerSet>)> {
+    let handler = DraftFlow { is_handler: true, ..DraftFlow::default() };
+    let handler = prop_oneof![
+        4 => Just(handler),
+        1 => Just(DraftFlow { ignores_errors: true, ..handler }),
+        1 => Just(DraftFlow { is_loop: true, ..handler }),
+        1 => Just(DraftFlow { is_taken: false, ..handler }),
+    ];
+    let handlers = prop_oneof![
+        2 => Just(Vec::new()).boxed(),
+        1 => prop::collection::vec(handler, 1..4).boxed(),
+    ];
+    (handlers, prop::collection::vec(0..8_usize, 7)).prop_map(|(handlers, notify)| {
+        let set = |bits: usize| (0..3).filter(|n| bits & (1 << n) != 0).collect::<HandlerSet>();
+        let notify =
+            notify.into_iter().map(|bits| if handlers.is_empty() { set(0) } else { set(bits) });
+        let notify = notify.collect();
+        (handlers, notify)
+    })
 }

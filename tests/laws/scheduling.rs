@@ -401,6 +401,32 @@ impl Reader<'_> {
         }
     }
 
+    /// The tasks but for handlers, then those handlers of which a task that is done changed something.
+    fn play(&mut self) -> Walked {
+        let tasks = self.play.tasks.iter().filter(|task| !task.flow.is_handler).count();
+        let tasks = u16::try_from(tasks).expect("few");
+        let mut walked = self.list(0, tasks, &self.play.blocks);
+        let changed = |task: &&fleetmend::plan::DraftTask| {
+            self.host.steps.get(&task.id.task).is_some_and(|step| {
+                let ends = step.parts.iter().map(|part| part.outcome).chain(step.outcome);
+                ends.into_iter().any(|outcome| outcome == Outcome::Changed)
+            })
+        };
+        let changed: Vec<_> =
+            self.play.tasks.iter().filter(changed).map(|task| task.flow.notify).collect();
+        for (number, handler) in (tasks..).zip(&self.play.tasks[usize::from(tasks)..]).enumerate() {
+            if !matches!(walked, Walked::Well | Walked::Failed) {
+                break;
+            }
+            let is_owed = changed.iter().any(|notified| notified.contains(number));
+            if is_owed && handler.1.flow.is_taken {
+                let ended = self.task(handler.0);
+                walked = if ended == Walked::Well { walked } else { ended };
+            }
+        }
+        walked
+    }
+
     /// Whether the host is through, or has a step after this one.
     fn goes_further(&self, task: u16) -> bool {
         self.host.outcome.is_some() || self.host.steps.keys().any(|other| *other > task)
@@ -412,8 +438,7 @@ pub(crate) fn blocks_are_walked_as_they_are_written(case: &Case, world: &World<'
         let play = &case.draft.plays[usize::from(number.0)];
         for (name, host) in &state.hosts {
             let mut reader = Reader { play, host, done: Vec::new(), has_failed: false };
-            let tasks = u16::try_from(play.tasks.len()).expect("few");
-            let walked = reader.list(0, tasks, &play.blocks);
+            let walked = reader.play();
             let steps: Vec<u16> = host.steps.keys().copied().collect();
             assert_eq!(reader.done, steps, "{name}: {:?}", play.blocks);
             let Some(outcome) = host.outcome else { continue };

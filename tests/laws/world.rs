@@ -344,7 +344,8 @@ impl<'a> World<'a> {
                     Err((outcome, class)) => Next::Goes(outcome, class),
                 };
                 self.plan_step(step.clone(), pause + fate.probe, next);
-                Input::WentOn { step, pause: Duration::from_millis(pause) }
+                let pause = Duration::from_millis(pause);
+                Input::WentOn { step, pause, has_changed: outcome == Outcome::Changed }
             }
             Happens::Step(step, Next::Ends(outcome, class) | Next::Goes(outcome, class)) => {
                 self.steps.remove(&step);
@@ -540,8 +541,9 @@ fn row() -> WorkRow {
 
 fn header(case: &Case) -> RunStarted {
     let task = |task: &fleetmend::plan::DraftTask| TaskHeader {
-        name: task.name.clone(),
-        action: task.action.clone(),
+        notify: task.flow.notify,
+        is_handler: task.flow.is_handler,
+        ..TaskHeader::new(&task.name, &task.action)
     };
     let plays = case.draft.plays.iter().map(|play| PlayHeader {
         name: play.name.clone(),

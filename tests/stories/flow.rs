@@ -400,3 +400,59 @@ fn a_run_is_not_resumed_when_a_file_that_it_included_has_changed() {
     assert_eq!(resumed.code, Some(7));
     assert!(resumed.stderr.contains("has changed"), "{}", resumed.stderr);
 }
+
+#[test]
+fn handlers_run_once_per_host_after_its_last_task_where_something_changed() {
+    let lab = SmallLab::start(3, 38, 400.0, "faults: []", 38);
+    let world = World::new();
+    let playbook = write(
+        &world,
+        "handlers.yml",
+        "- hosts: package_servers
+  max_fail_percentage: 100
+  tasks:
+    - name: It changes something
+      agent: update_configuration
+      notify: [second, both]
+    - name: Again
+      agent: update_configuration
+      notify: second
+      loop: [1, 2]
+    - name: It only looks
+      agent: update_configuration
+      check: true
+    - name: It fails
+      assert: { that: 'false' }
+      tags: [fails]
+  handlers:
+    - name: never
+      assert: { that: 'true' }
+      listen: nothing
+    - name: first
+      assert: { that: 'true' }
+      listen: both
+    - name: second
+      agent: update_configuration
+",
+    );
+
+    let inventory = lab.inventory();
+    let run = ["run", "--yes", "--json", &playbook, "-i", &inventory];
+
+    for (extra, code, outcome) in
+        [(&[][..], 2, "failed"), (&["--skip-tags", "fails"], 0, "changed")]
+    {
+        let (events, ended) = world.events(&[&run, extra].concat());
+
+        assert_eq!(ended.code, Some(code), "{}\n{events:#?}", ended.stderr);
+        let ends = of(&events, "host_finished");
+        assert_eq!(ends.len(), 3);
+        for end in ends {
+            let host = text(end, "host");
+            assert_eq!(text(end, "outcome"), outcome, "{host}");
+            let tasks = tasks_of(&events, 0, host);
+            let done = tasks.strip_suffix(&[5, 6]).expect("both handlers, last, in their order");
+            assert!(done.iter().all(|task| *task < 4), "{host}: {tasks:?}");
+        }
+    }
+}

@@ -130,11 +130,7 @@ pub(crate) async fn undo(world: &Arc<LiveWorld>, past: &RunState) -> Option<RunS
         back.draft(past, &loaded.inventory, &of.limits, of.scale, &traits).expect("an undo");
     let plays = draft.plays.iter().map(|play| PlayHeader {
         name: play.name.clone(),
-        tasks: play
-            .tasks
-            .iter()
-            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.clone() })
-            .collect(),
+        tasks: play.tasks.iter().map(|task| TaskHeader::new(&task.name, &task.action)).collect(),
     });
     let header = RunStarted {
         run: RunId::new(uuid::Uuid::new_v4()),
@@ -211,7 +207,7 @@ fn headers(playbook: &Playbook) -> Vec<PlayHeader> {
         tasks: play
             .tasks
             .iter()
-            .map(|task| TaskHeader { name: task.name.clone(), action: task.action.action.clone() })
+            .map(|task| TaskHeader::new(&task.name, &task.action.action))
             .collect(),
     };
     playbook.plays.iter().map(header).collect()

@@ -183,7 +183,7 @@ pub(super) fn run_of(
         limits: limits.clone(),
         plays: vec![PlayHeader {
             name: "Read".to_owned(),
-            tasks: vec![TaskHeader { name: "Read".to_owned(), action: "cmdb_query".to_owned() }],
+            tasks: vec![TaskHeader::new("Read", "cmdb_query")],
         }],
     };
     let endpoint = |name: &HostName| {

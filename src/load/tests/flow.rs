@@ -139,3 +139,81 @@ fn what_a_task_causes_later_needs_a_limit_and_a_time() {
         assert_eq!(rules, [rule], "{wrong}");
     }
 }
+
+#[test]
+fn handlers_are_the_last_tasks_and_are_notified_by_name_or_by_what_they_listen_to() {
+    let text = "    - agent: update_configuration
+      notify: [second, after a change]
+      tags: [early]
+    - agent: update_configuration
+      notify: first
+    - agent: update_configuration
+  handlers:
+    - name: first
+      agent: resend_package_status
+      listen: after a change
+    - name: second
+      agent: resend_package_status
+    - name: third
+      agent: resend_package_status
+      listen: [after a change, something else]
+      when: site == 'LON'
+    - name: fourth
+      agent: resend_package_status
+";
+    let found = loaded(text, &[]);
+
+    let tasks = &found.playbook.plays[0].tasks;
+    let is_handler: Vec<bool> = tasks.iter().map(|task| task.flow.is_handler).collect();
+    assert_eq!(is_handler, [false, false, false, true, true, true, true]);
+    let notified = |task: usize| {
+        (0..4).filter(|n| tasks[task].flow.notify.contains(*n)).collect::<Vec<usize>>()
+    };
+    assert_eq!([notified(0), notified(1), notified(2)], [vec![0, 1, 2], vec![0], vec![]]);
+    assert_eq!(tasks[5].when.as_deref(), Some("site == 'LON'"));
+    assert_eq!(rules(&found.notes), ["handler-not-notified"]);
+    assert!(render(&found.notes, false).contains("`fourth`"));
+}
+
+#[test]
+fn handlers_follow_the_tags_of_the_tasks_that_notify_them() {
+    let text = "    - agent: update_configuration
+      notify: first
+      tags: [early]
+    - agent: update_configuration
+      notify: second
+  handlers:
+    - name: first
+      agent: resend_package_status
+    - name: second
+      agent: resend_package_status
+";
+    let playbook = loaded(text, &[]).playbook;
+    let inventory = example();
+    let taken = |tags: TagChoice| {
+        let request = crate::plan::DraftRequest {
+            playbook: &playbook,
+            inventory: &inventory.inventory,
+            inventory_sha256: "i",
+            limit: None,
+            limits: &Limits::default(),
+            tags: &tags,
+            delegates: &crate::plan::Delegates::default(),
+            mode: crate::event::RunMode::Run,
+            seed: 1,
+            scale: crate::model::TimeScale::REAL,
+        };
+        let traits =
+            |_: &str| crate::plan::ActionTraits::of_host(std::time::Duration::from_secs(60), true);
+        let draft = crate::plan::Draft::new(&request, &traits);
+        draft.plays[0].tasks.iter().map(|task| task.flow.is_taken).collect::<Vec<bool>>()
+    };
+    let only = |tags: &[&str], skip: &[&str]| TagChoice {
+        only: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        skip: skip.iter().map(|tag| (*tag).to_owned()).collect(),
+    };
+
+    assert_eq!(taken(only(&[], &[])), [true; 4]);
+    assert_eq!(taken(only(&["early"], &[])), [true, false, true, false]);
+    assert_eq!(taken(only(&[], &["early"])), [false, true, false, true]);
+}

@@ -45,8 +45,7 @@ fn draft(replay_is_safe: bool) -> Draft {
 }
 
 fn header() -> RunStarted {
-    let tasks = (0..2)
-        .map(|number| TaskHeader { name: format!("Task {number}"), action: "service".to_owned() });
+    let tasks = (0..2).map(|number| TaskHeader::new(&format!("Task {number}"), "service"));
     RunStarted {
         window: None,
         run: RunId::new(uuid::Uuid::from_u128(1)),

@@ -343,8 +343,7 @@ fn once_failed() -> (Draft, RunState) {
     let mut draft = draft(3, 2, Some(100.0));
     draft.plays[0].tasks[0].flow.is_once = true;
     draft.plays[0].tasks[0].replay_is_safe = false;
-    let told =
-        |task: &DraftTask| TaskHeader { name: task.name.clone(), action: task.action.clone() };
+    let told = |task: &DraftTask| TaskHeader::new(&task.name, &task.action);
     let header = RunStarted {
         window: None,
         run: RunId::new(uuid::Uuid::from_u128(1)),
