@@ -130,12 +130,14 @@ impl Operator for Approvals {
         output::talk(&told(question));
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map(|_| line)
+            std::io::stdin().read_line(&mut line).map(|read| (read, line))
         });
         // A terminal that has gone away has nobody at it.
         match line.await {
-            Ok(Ok(line)) => self.answer(reply(question, &line), AnsweredBy::Terminal),
-            Ok(Err(_)) | Err(_) => self.answer(Reply::NobodyThere, AnsweredBy::Terminal),
+            Ok(Ok((1.., line))) => self.answer(reply(question, &line), AnsweredBy::Terminal),
+            Ok(Ok((0, _)) | Err(_)) | Err(_) => {
+                self.answer(Reply::NobodyThere, AnsweredBy::Terminal)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment;
-use super::error::Failure;
+use super::error::{Failure, FailureKind};
 use crate::model::{Credential, CredentialName};
 use crate::secret::Secret;
 
@@ -77,9 +77,20 @@ fn ask_password(name: &CredentialName, prefix: &str, user: String) -> Result<Cre
     if !environment::can_ask() {
         return Err(missing(name, prefix));
     }
-    let password = rpassword::prompt_password(format!("password of {user}: "))
-        .map_err(|error| Failure::internal("could not read the terminal", &error))?;
+    #[cfg(unix)]
+    super::terminal::keep();
+    let password =
+        rpassword::prompt_password(format!("password of {user}: ")).map_err(unanswered)?;
     Ok(Credential { user, password: Secret::new(password) })
+}
+
+/// No password was typed: Ctrl-C is a key there, and ends the program as it does elsewhere.
+fn unanswered(error: std::io::Error) -> Failure {
+    let failure = Failure::internal("could not read the terminal", &error);
+    if error.kind() != std::io::ErrorKind::Interrupted {
+        return failure;
+    }
+    Failure { kind: FailureKind::Stopped, message: "nothing was changed".to_owned(), ..failure }
 }
 
 /// Reads the file that a lab wrote for itself: a JSON object of `name: {user, password}`. It must

@@ -13,11 +13,11 @@ pub(super) fn install() {
     let Some(wanted) = environment::variable("FLEETMEND_LOG") else { return };
     let Ok(cap) = SSPI_TRACING_CAP.parse() else { return };
     let filter = EnvFilter::new(cap_sspi(&wanted)).add_directive(cap);
+    // A terminal that has gone must not end the program, as a complaint about it there would.
+    let layer =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     // A second subscriber would be a mistake of a test; the first one stays.
-    let _first_stays = tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
-        .with(filter)
-        .try_init();
+    let _first_stays = tracing_subscriber::registry().with(layer).with(filter).try_init();
 }
 
 /// Takes out every directive that speaks of `sspi`, so that a more specific one cannot win over

@@ -25,6 +25,8 @@ mod runs;
 mod show;
 mod signals;
 mod sources;
+#[cfg(unix)]
+mod terminal;
 mod undo;
 mod window;
 

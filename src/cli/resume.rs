@@ -20,9 +20,9 @@ use crate::scheduler::Scheduler;
 pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::writable_state_dir(cli)?;
     let run = past::find(&state_dir, &args.run)?;
-    if matches!(run.header.mode, RunMode::Undo { .. }) {
+    if let RunMode::Undo { of } = run.header.mode {
         return Err(Failure::input(format!("run {} takes another one back", run.id))
-            .hint("run the undo again: what is back is left alone"));
+            .hint(format!("run the undo again, what is back is left alone: fleetmend undo {of}")));
     }
     if run.header.playbook == super::diagnose::PLAYBOOK_NAME {
         return Err(Failure::input(format!(

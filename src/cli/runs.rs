@@ -48,7 +48,7 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
         let verdict = match (run.result, run.is_alive) {
             (Some(result), _) => result.phrase().to_owned(),
             (None, true) => "under way".to_owned(),
-            (None, false) => format!("was cut off: fleetmend resume {}", run.id),
+            (None, false) => format!("was cut off: {}", advice(run)),
         };
         let _infallible = writeln!(
             text,
@@ -64,6 +64,18 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
     }
     output::result(&text);
     Ok(RunResult::Done)
+}
+
+/// How to go on with a run that was cut off. One that takes another back is begun anew: what is back
+/// is left alone.
+fn advice(run: &RunSummary) -> String {
+    match run.mode.strip_prefix(StateDir::UNDO_OF) {
+        Some(of) => format!("fleetmend undo {of}"),
+        None if run.playbook == super::diagnose::PLAYBOOK_NAME => {
+            format!("fleetmend diagnose -i {}", clean_line(&run.inventory, 300))
+        }
+        None => format!("fleetmend resume {}", run.id),
+    }
 }
 
 /// Proves that journals are what was written.

@@ -343,6 +343,13 @@ fn plain_style() -> ProgressStyle {
     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+impl Drop for Screen {
+    /// Whoever leaves at once finds the terminal as it was.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Observer for Screen {
     fn observe(&mut self, event: &Event, _state: &RunState) {
         match &event.kind {

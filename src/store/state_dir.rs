@@ -132,6 +132,9 @@ pub struct StateDir {
 }
 
 impl StateDir {
+    /// How the mode of a run begins that takes another one back; that one's short number follows.
+    pub const UNDO_OF: &str = "undo ";
+
     /// Opens the directory, and makes it if it is not there, readable by its owner only.
     ///
     /// # Errors
@@ -193,7 +196,7 @@ impl StateDir {
         let mode = match header.mode {
             RunMode::Run => "run".to_owned(),
             RunMode::Check => "check".to_owned(),
-            RunMode::Undo { of } => format!("undo {of}"),
+            RunMode::Undo { of } => format!("{}{of}", Self::UNDO_OF),
         };
         let row = (run.full(), at.to_string(), mode, &header.playbook, &header.inventory);
         let lock = self.claim(run, hosts, at, |transaction| {

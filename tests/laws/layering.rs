@@ -84,6 +84,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("miette", &["cli/", "load/"]),
     ("rpassword", &["cli/"]),
+    ("rustix", &["cli/"]),
     ("rlimit", &["cli/", "lab/"]),
     ("rustix", &["engine/"]),
     ("tracing_subscriber", &["cli/"]),
@@ -358,7 +359,12 @@ fn heads(rest: &str) -> Vec<String> {
 /// The dependencies of the manifest, as paths name them.
 fn external_crates(root: &Path) -> BTreeSet<String> {
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
-    let sections = manifest.split("\n[").filter(|s| s.starts_with("dependencies]"));
+    let is_list = |section: &&str| {
+        let (title, _) = section.split_once(']').unwrap_or_default();
+        title == "dependencies"
+            || (title.starts_with("target.") && title.ends_with(".dependencies"))
+    };
+    let sections = manifest.split("\n[").filter(is_list);
     let lines = sections.flat_map(str::lines);
     let names = lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim());
     let crates: BTreeSet<String> =

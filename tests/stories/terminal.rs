@@ -1,5 +1,5 @@
-//! A question at a real terminal: `script` of util-linux has the program talk to a pseudo-terminal,
-//! where it asks, is answered by keys, and can be left.
+//! A run at a real terminal: `script` of util-linux has the program talk to a pseudo-terminal,
+//! where it asks, is answered by keys, is stopped and left, and which can go away.
 
 #![cfg(target_os = "linux")]
 
@@ -33,18 +33,28 @@ struct AtTerminal {
 
 impl AtTerminal {
     fn start(world: &World, args: &[&str]) -> Self {
+        Self::start_within(world, args, |program| format!("exec {program}"))
+    }
+
+    /// In a shell that outlives the program: it tells the number of its process first, and at the end
+    /// how it left the terminal.
+    fn start_in_shell(world: &World, args: &[&str]) -> Self {
+        Self::start_within(world, args, |program| {
+            format!(
+                "trap : INT TERM HUP; (/bin/sh -c 'echo pid=$PPID.'; exec {program}); code=$?; \
+                 stty -a; exit $code"
+            )
+        })
+    }
+
+    fn start_within(world: &World, args: &[&str], shell: impl Fn(&str) -> String) -> Self {
         let program = world.command(args);
         let quoted = std::iter::once(program.get_program()).chain(program.get_args());
         let quoted: Vec<String> =
             quoted.map(|word| format!("'{}'", word.to_str().expect("text"))).collect();
+        let line = shell(&quoted.join(" "));
         let mut command = Command::new("/usr/bin/script");
-        command.args([
-            "--quiet",
-            "--return",
-            "--command",
-            &format!("exec {}", quoted.join(" ")),
-            "/dev/null",
-        ]);
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         command
             .env_clear()
             .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -71,6 +81,16 @@ impl AtTerminal {
                 Ok(piece) => self.seen.push_str(&String::from_utf8_lossy(&piece)),
                 Err(error) => panic!("no `{expected}` ({error}): {}", self.seen),
             }
+        }
+    }
+
+    /// Sends signals to the program itself.
+    fn signal(&self, signals: &[&str]) {
+        let (_, rest) = self.seen.split_once("pid=").expect("it told its number");
+        let (pid, _) = rest.split_once('.').expect("a number");
+        for signal in signals {
+            let sent = Command::new("/bin/kill").args([&format!("-{signal}"), pid]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "{signal} to {pid}");
         }
     }
 
@@ -153,4 +173,148 @@ fn a_question_at_a_terminal_can_be_left_by_ctrl_c_and_the_run_goes_on_later() {
     assert_eq!(said, [], "nobody answered");
     let resumed = world.run(&["resume", &run, "--approve", "acc-restored=REPLACE"]);
     assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);
+}
+
+/// Asks for the configuration again and again: there is always something under way.
+const LONG: &str = "\
+- hosts: package_servers
+  tasks:
+    - name: Again and again
+      agent: update_configuration
+      loop: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+";
+
+/// A lab of one server, and a playbook that changes it for a long time.
+fn long_ground(network: u8, speed: f64) -> (SmallLab, World, String) {
+    let lab = SmallLab::start(1, u64::from(network), speed, "faults: []", network);
+    let world = World::new();
+    let path = world.path().join("long.yml").display().to_string();
+    std::fs::write(&path, LONG).expect("written");
+    (lab, world, path)
+}
+
+/// A run that changes one server for a long time, shown on the live screen.
+fn long_run(network: u8, speed: f64) -> (SmallLab, World, AtTerminal) {
+    let (lab, world, path) = long_ground(network, speed);
+    let args = ["run", "--yes", &path, "-i", &lab.inventory()];
+    let mut program = AtTerminal::start_in_shell(&world, &args);
+    program.wait_for("changing");
+    (lab, world, program)
+}
+
+/// The terminal takes keys as before, and its cursor is seen.
+fn assert_usable(screen: &str) {
+    let words: Vec<&str> = screen.split_whitespace().collect();
+    for mode in ["echo", "icanon", "isig"] {
+        assert!(words.contains(&mode), "{mode}: {screen}");
+    }
+    let (hidden, shown) = (screen.rfind("\u{1b}[?25l"), screen.rfind("\u{1b}[?25h"));
+    assert!(hidden <= shown, "the cursor stays hidden: {screen}");
+    assert!(!screen.contains("panicked"), "{screen}");
+}
+
+/// The only run of a world: its number, how it ended, and what it wrote.
+fn told(world: &World) -> (String, Value, Vec<Value>) {
+    let listed = world.run(&["runs", "--json"]).stdout;
+    let runs: Value = serde_json::from_str(&listed).expect("a list");
+    let run = text(&runs[0], "run").to_owned();
+    let verified = world.run(&["runs", "verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stdout);
+    let (events, _) = world.events(&["show", "--json", &run]);
+    (run, runs[0]["result"].clone(), events)
+}
+
+/// The run ended by itself after what was under way, and goes on later.
+fn assert_drained(world: &World) {
+    let (run, result, events) = told(world);
+    assert_eq!(result, "stopped");
+    let stages = events.iter().filter(|event| text(event, "event") == "stopping");
+    let stages: Vec<&str> = stages.map(|event| text(event, "stage")).collect();
+    assert_eq!(stages, ["drain"]);
+    let resumed = world.run(&["resume", &run]);
+    assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);
+}
+
+#[test]
+fn ctrl_c_once_at_a_terminal_drains_and_leaves_it_usable() {
+    let (_lab, world, mut program) = long_run(68, 400.0);
+
+    program.press("\u{3}");
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(6), "{screen}");
+    assert!(screen.contains("STOPPED BY THE OPERATOR"), "{screen}");
+    assert_usable(&screen);
+    assert_drained(&world);
+}
+
+#[test]
+fn a_polite_request_to_end_drains_as_ctrl_c_does() {
+    let (_lab, world, program) = long_run(69, 400.0);
+
+    program.signal(&["TERM"]);
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(6), "{screen}");
+    assert_usable(&screen);
+    assert_drained(&world);
+}
+
+#[test]
+fn ctrl_c_twice_cancels_what_is_under_way_and_says_that_its_end_is_unknown() {
+    let (_lab, world, mut program) = long_run(70, 1.0);
+
+    program.press("\u{3}");
+    program.wait_for("stopping");
+    program.press("\u{3}");
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(6), "{screen}");
+    assert!(screen.contains("unknown 1"), "{screen}");
+    assert_usable(&screen);
+    let (_, result, events) = told(&world);
+    assert_eq!(result, "stopped");
+    assert!(events.iter().any(|event| text(event, "stage") == "cancel"), "{events:?}");
+}
+
+#[test]
+fn the_third_request_leaves_at_once_and_the_run_can_go_on() {
+    let (_lab, world, mut program) = long_run(71, 1.0);
+
+    program.press("\u{3}");
+    program.wait_for("stopping");
+    // The second and the third one reach it together.
+    program.signal(&["STOP", "INT", "TERM", "CONT"]);
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(6), "{screen}");
+    assert!(screen.contains("left at once"), "{screen}");
+    assert_usable(&screen);
+    let (run, result, events) = told(&world);
+    assert_eq!(result, Value::Null);
+    assert_eq!(events.iter().filter(|event| text(event, "event") == "run_finished").count(), 0);
+    let listed = world.run(&["runs"]).stdout;
+    assert!(listed.contains(&format!("fleetmend resume {}", &run[..8])), "{listed}");
+}
+
+#[test]
+fn a_terminal_that_goes_away_drains_the_run_and_ends_nothing_else() {
+    let (lab, world, path) = long_ground(72, 400.0);
+    let pipe = world.path().join("ended").display().to_string();
+    assert!(Command::new("/usr/bin/mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()));
+    // It has this pipe open as long as it lives, and never writes to it.
+    let ended = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read_to_string(pipe).expect("its end"))
+    };
+    let args = ["run", "--yes", &path, "-i", &lab.inventory()];
+    let mut program =
+        AtTerminal::start_within(&world, &args, |program| format!("exec {program} 9> '{pipe}'"));
+    program.wait_for("changing");
+
+    program.child.kill().expect("the terminal can be closed");
+    program.child.wait().expect("it is gone");
+    ended.join().expect("the program has ended");
+
+    assert_drained(&world);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleetmend::lab::MachineId;
 
-use crate::world::{SmallLab, World, resync, text};
+use crate::world::{SmallLab, UnderWay, World, resync, text};
 
 const FAULTS: &str = "faults: [{ kind: stale, hosts: 3 }, { kind: missing_ace, hosts: 1 }]";
 
@@ -184,4 +184,36 @@ fn touched(events: &[serde_json::Value]) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[test]
+fn an_undo_that_was_killed_is_begun_anew_as_the_list_of_runs_says() {
+    let lab = SmallLab::start(6, 14, 200.0, FAULTS, 73);
+    let world = World::new();
+    let playbook = resync().display().to_string();
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let run = text(&events[0], "run").to_owned();
+
+    let mut undo = UnderWay::start(world.command(&["undo", "--yes", "--json", &run]));
+    let mut seen = undo.read(1);
+    while !seen.iter().any(|event| text(event, "event") == "step_decided") {
+        seen.extend(undo.read(1));
+    }
+    undo.kill();
+
+    let listed = world.run(&["runs"]).stdout;
+    let advice = format!("was cut off: fleetmend undo {}", &run[..8]);
+    assert!(listed.contains(&advice), "{listed}");
+    let killed = text(&seen[0], "run").to_owned();
+    let refused = world.run(&["resume", &killed]);
+    assert_eq!(refused.code, Some(7));
+    assert!(
+        refused.stderr.contains(&format!("fleetmend undo {}", &run[..8])),
+        "{}",
+        refused.stderr
+    );
+    let again = world.run(&["undo", "--yes", &run]);
+    assert_eq!(again.code, Some(0), "{}{}", again.stdout, again.stderr);
 }
