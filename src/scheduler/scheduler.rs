@@ -561,7 +561,9 @@ impl Scheduler {
                 play.wave += 1;
                 let soak = self.draft.plays[usize::from(number.0)].safeguards.soak;
                 let soak = soak.map(|soak| self.draft.scale.to_real(soak));
-                play.soak_until = finished_at.zip(soak).map(|(at, soak)| at.plus(soak));
+                // After a resume an earlier wave can end later than this one did.
+                let until = finished_at.zip(soak).map(|(at, soak)| at.plus(soak));
+                play.soak_until = play.soak_until.max(until);
                 if is_news {
                     self.emit(EventKind::WaveFinished { play: number, wave });
                 }
