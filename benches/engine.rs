@@ -116,6 +116,7 @@ fn prepare(hosts: usize, journal: Arc<RunJournal>) -> (Driver, EventKind) {
             inventory_sha256: "",
             limit: None,
             limits: &limits,
+            window: None,
             tags: &TagChoice::default(),
             delegates: &Delegates::default(),
             mode: RunMode::Run,
@@ -139,6 +140,7 @@ fn prepare(hosts: usize, journal: Arc<RunJournal>) -> (Driver, EventKind) {
         seed: 1,
         scale: TimeScale::REAL,
         limits,
+        window: None,
         plays: vec![PlayHeader {
             name: "Services".to_owned(),
             tasks: vec![TaskHeader::new("service", "service"); TASKS],

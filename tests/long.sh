@@ -33,6 +33,12 @@ case "${1:-}" in
     inventory-10000)
         cargo bench --locked --bench load
         ;;
+    benches)
+        # What docs/performance.md quotes. Let the machine be calm: look at `uptime` first.
+        uptime
+        cargo bench --locked --bench scheduler --bench store --bench engine
+        uptime
+        ;;
     fuzz)
         # Findings go to fuzz/artifacts, new inputs to fuzz/target: the corpus stays small and made by hand.
         if [ -z "${2:-}" ]; then

@@ -406,6 +406,8 @@ fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{HostState, PlayHeader, TaskHeader};
+    use crate::model::{Limits, RunId, TagChoice, TimeScale, Vars, WaveNo};
 
     #[test]
     fn a_long_line_is_folded_at_blanks_and_a_long_word_is_not_cut() {
@@ -416,5 +418,56 @@ mod tests {
         );
         assert_eq!(fold("a  b", 9), ["a  b"]);
         assert_eq!(fold("", 9), [""]);
+    }
+
+    #[test]
+    fn a_host_that_was_lost_owes_the_handlers_of_what_it_changed() {
+        let notify = |numbers: &[usize]| numbers.iter().copied().collect();
+        let tasks = vec![
+            TaskHeader { notify: notify(&[1]), ..TaskHeader::new("Change", "agent") },
+            TaskHeader { notify: notify(&[0]), ..TaskHeader::new("Look", "agent") },
+            TaskHeader { is_handler: true, ..TaskHeader::new("First", "service") },
+            TaskHeader { is_handler: true, ..TaskHeader::new("Second", "service") },
+        ];
+        let header = RunStarted {
+            run: RunId::new(uuid::Uuid::from_u128(1)),
+            mode: RunMode::Run,
+            program: String::new(),
+            playbook: String::new(),
+            playbook_sha256: String::new(),
+            inventory: String::new(),
+            inventory_sha256: String::new(),
+            sourced: Vec::new(),
+            limit: None,
+            extra_vars: Vars::new(),
+            tags: TagChoice::default(),
+            seed: 0,
+            scale: TimeScale::REAL,
+            limits: Limits::default(),
+            window: None,
+            plays: vec![PlayHeader { name: String::new(), tasks }],
+        };
+        let step = |outcome| StepState {
+            has_changed: outcome == Outcome::Changed,
+            outcome: Some(outcome),
+            ..StepState::default()
+        };
+        let mut play = PlayState::default();
+        let hosts = [
+            ("lost", vec![(0, Outcome::Changed), (1, Outcome::Unreachable)]),
+            ("handled", vec![(0, Outcome::Changed), (1, Outcome::Unchanged), (3, Outcome::Failed)]),
+            ("unchanged", vec![(0, Outcome::Unchanged), (1, Outcome::Unreachable)]),
+        ];
+        for (name, ends) in hosts {
+            let steps = ends.into_iter().map(|(task, outcome)| (task, step(outcome))).collect();
+            let host = HostState { wave: WaveNo(0), steps, outcome: None, class: None };
+            play.hosts.insert(HostName::new(name), host);
+        }
+
+        let owed = owed(&play, &header, PlayNo(0));
+
+        let owed: Vec<_> =
+            owed.iter().map(|(handler, hosts)| (handler.as_str(), &hosts[..])).collect();
+        assert_eq!(owed, [("Second", &[&HostName::new("lost")][..])]);
     }
 }

@@ -1,5 +1,30 @@
 //! Laws: what must hold for every playbook, fleet and timing, on a virtual clock.
 
+/// Laws over random cases, 10,000 each, in four parts that run side by side.
+macro_rules! laws {
+    ($($(#[$meta:meta])* fn $law:ident($($arg:ident in $strategy:expr),+ $(,)?) $body:block)+) => {$(
+        mod $law {
+            use super::*;
+
+            proptest! {
+                #![proptest_config($crate::quarter())]
+
+                $(#[$meta])*
+                fn first_quarter($($arg in $strategy),+) $body
+
+                $(#[$meta])*
+                fn second_quarter($($arg in $strategy),+) $body
+
+                $(#[$meta])*
+                fn third_quarter($($arg in $strategy),+) $body
+
+                $(#[$meta])*
+                fn fourth_quarter($($arg in $strategy),+) $body
+            }
+        }
+    )+};
+}
+
 mod adaptive;
 mod budgets;
 mod case;
@@ -15,3 +40,8 @@ mod sharing;
 mod tables;
 mod windows;
 mod world;
+
+/// A quarter of the cases of a law.
+fn quarter() -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases: 2_500, ..Default::default() }
+}

@@ -12,11 +12,13 @@ use crate::budgets::{
     nothing_starts_while_a_wave_soaks,
 };
 use crate::case::{Case, any_case};
+use crate::windows::{
+    a_closed_window_ends_what_it_says, hosts_are_taken_only_in_their_window,
+    the_result_says_that_the_window_closed,
+};
 use crate::world::{Entry, World};
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
+laws! {
     /// `drive` itself proves that every run ends and that every event is legal.
     #[test]
     fn every_law_of_a_run_holds(case in any_case()) {
@@ -54,6 +56,9 @@ pub(crate) fn laws_of_one(case: &Case, world: &World<'_>) {
     nothing_of_a_wave_starts_before_its_gates(case, world);
     a_paused_play_starts_nothing(world);
     a_gate_that_is_ill_stops_the_play_when_it_is_too_often(case, world);
+    hosts_are_taken_only_in_their_window(case, world);
+    a_closed_window_ends_what_it_says(case, world);
+    the_result_says_that_the_window_closed(world);
 }
 
 /// A limit, split by the value of its variable.

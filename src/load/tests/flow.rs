@@ -197,6 +197,7 @@ fn handlers_follow_the_tags_of_the_tasks_that_notify_them() {
             inventory_sha256: "i",
             limit: None,
             limits: &Limits::default(),
+            window: None,
             tags: &tags,
             delegates: &crate::plan::Delegates::default(),
             mode: crate::event::RunMode::Run,

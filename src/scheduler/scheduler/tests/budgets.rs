@@ -101,7 +101,7 @@ fn journal_of(draft: &Draft, classes: &[Option<FailureClass>]) -> RunState {
         playbook_sha256: draft.playbook_sha256.clone(),
         plays: vec![PlayHeader {
             name: "A play".to_owned(),
-            tasks: vec![TaskHeader { name: "A task".to_owned(), action: "agent".to_owned() }],
+            tasks: vec![TaskHeader::new("A task", "agent")],
         }],
         ..*header
     };
