@@ -204,8 +204,7 @@ fn handlers_follow_the_tags_of_the_tasks_that_notify_them() {
             seed: 1,
             scale: crate::model::TimeScale::REAL,
         };
-        let traits =
-            |_: &str| crate::plan::ActionTraits::of_host(std::time::Duration::from_secs(60), true);
+        let traits = |_: &str| crate::plan::ActionTraits::of_host(Duration::from_secs(60), true);
         let draft = crate::plan::Draft::new(&request, &traits);
         draft.plays[0].tasks.iter().map(|task| task.flow.is_taken).collect::<Vec<bool>>()
     };
