@@ -51,6 +51,10 @@ impl ReadShell for Willing {
 
 #[async_trait]
 impl ChangeShell for Willing {
+    fn as_read(&self) -> &dyn ReadShell {
+        self
+    }
+
     async fn change(
         &self,
         _: &ChangeScript,

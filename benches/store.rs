@@ -74,7 +74,8 @@ fn folder() -> PathBuf {
 
 /// Writes all events and waits until the last one is on disk. Returns the commits.
 fn write(events: Vec<Event>, journal: &RunJournal) -> u64 {
-    futures::executor::block_on(async {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
         let mut unwritten = FuturesOrdered::new();
         for event in events {
             unwritten.push_back(journal.append(event));
