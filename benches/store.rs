@@ -66,7 +66,6 @@ fn events() -> Vec<Event> {
     (0..).zip(kinds).map(event).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a bench is no part of the program")]
 fn folder() -> PathBuf {
     std::env::var_os("FLEETMEND_BENCH_DIR")
         .map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), Into::into)

@@ -278,8 +278,10 @@ async fn run(
     let Decision::Change(record, cost) = decide(session, prior, action, params).await? else {
         panic!("{action} changes nothing");
     };
+    let action = find(action).expect(action);
+    action.wait_before(&record.change, &session.reader(soon(), Arc::clone(prior))).await?;
     let changer = session.changer(soon(), Arc::clone(prior));
-    Ok((find(action).expect(action).apply(&record.change, &changer).await?, cost))
+    Ok((action.apply(&record.change, &changer).await?, cost))
 }
 
 fn nothing_before() -> Arc<[PriorChange]> {

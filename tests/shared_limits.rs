@@ -202,6 +202,7 @@ fn seconds_between(from: u128, to: u128) -> f64 {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures are what the long form is for")]
 fn two_processes_keep_one_limit_and_the_one_that_is_killed_gives_back_what_it_held() {
     if variable(WORKER).is_some() {
         return;

@@ -79,7 +79,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     let next = (0..)
         .map(PlayNo)
         .zip(&playbook.plays)
-        .find(|(number, _)| run.state.plays.get(number).is_none_or(|play| !play.finished));
+        .find(|(number, _)| resumption.state.plays.get(number).is_none_or(|play| !play.finished));
     let windows = next.filter(|_| run.header.mode == RunMode::Run).and_then(|(_, play)| {
         PlayWindows::of(play, of_run.as_ref(), &inventory.loaded.inventory, limit.as_ref())
     });

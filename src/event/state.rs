@@ -248,8 +248,7 @@ impl PlayState {
             BudgetKind::OF_PLAY.into_iter().map(|budget| (budget, self.bad(budget))).collect();
         let bad: Vec<usize> = self.waves.iter().map(WaveState::bad).collect();
         let once_failed = self.once_failed.take();
-        // Gates are asked anew.
-        self.gate_failed = None;
+        let gate_failed = self.gate_failed.take();
         for (name, host) in &mut self.hosts {
             let is_through = host.outcome.is_some();
             let mut is_doubted = host.outcome == Some(Outcome::Unknown);
@@ -272,6 +271,8 @@ impl PlayState {
         }
         self.oracle_done &= self.finished;
         let has_hosts_left = self.hosts.values().any(|host| host.outcome.is_none());
+        // Gates are asked anew where there is something to ask them for.
+        self.gate_failed = gate_failed.filter(|_| !has_hosts_left);
         if has_hosts_left && self.tripped.take().is_some() {
             for (wave, bad) in self.waves.iter_mut().zip(bad) {
                 wave.forgiven = bad;
@@ -295,7 +296,9 @@ fn reopen_wave(waves: &mut [WaveState], wave: WaveNo, outcome: Outcome) {
 impl HostState {
     /// Puts the host before a step; nothing from there on is in doubt, for its end is known.
     fn rewind(&mut self, from: u16) {
-        for (_, step) in self.steps.iter_mut().filter(|(task, _)| **task >= from) {
+        for (task, step) in self.steps.iter_mut().filter(|(task, _)| **task >= from) {
+            // Tries are counted anew; items of a loop that are through stay so at the step itself.
+            step.parts.retain(|part| *task == from && part.settled);
             step.settled = step.changes.len();
             step.doubt(false);
         }

@@ -102,11 +102,6 @@ impl Admission {
         self.shut = sites;
     }
 
-    /// Whether hosts of a group are not taken because of their window.
-    pub(super) fn is_shut_for(&self, group: usize) -> bool {
-        self.groups.get_index(group).is_some_and(|(_, group)| self.is_shut(group))
-    }
-
     fn is_shut(&self, group: &Group) -> bool {
         self.shut.get(group.site).copied().unwrap_or_default()
     }

@@ -338,6 +338,8 @@ impl PlayRun {
             self.admission.release(self.hosts[place].group);
             self.freed.push(self.hosts[place].name.clone());
             self.active.retain(|active| *active != place);
+            // Those that wait for it look again.
+            self.is_stirred |= self.once.values().any(|once| *once == Once::Taken(place));
         }
         self.hosts[place].stay = stay;
     }

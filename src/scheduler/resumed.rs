@@ -225,6 +225,7 @@ impl Scheduler {
                         }
                         Some(Resolution::Accept) if flow.is_loop => {
                             self.accept_item(id, step);
+                            run.changed(place);
                             if flow.is_once {
                                 run.keep_once(task, place, replay_is_safe);
                             }

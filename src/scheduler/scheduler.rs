@@ -474,8 +474,7 @@ impl Scheduler {
     /// Makes the changes whose limits are drawn; those that other runs draw from too are asked for
     /// first.
     fn apply_granted(&mut self, now: Elapsed) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        if play.is_paused() {
+        if self.draws_nothing() {
             return;
         }
         for step in self.limiter.grant(now) {
@@ -490,9 +489,16 @@ impl Scheduler {
         self.out.extend(self.sharing.ask_again(now));
     }
 
+    /// Whether a gate pauses the play, or the Notification Server does not answer.
+    fn draws_nothing(&self) -> bool {
+        let Stage::Running(play) = &self.stage else { return true };
+        play.is_paused() || self.is_server_lost()
+    }
+
     fn apply(&mut self, step: StepId, now: Elapsed) {
         let Stage::Running(play) = &mut self.stage else { return };
-        if let Some(running) = play.running(&step).and_then(|place| play.at(place)) {
+        let running = play.running(&step).and_then(|place| play.at(place));
+        if let Some(running) = running.filter(|running| !running.is_cancelled) {
             running.phase = Phase::Applying;
             running.has_applied = true;
             running.overdue = Some(now.plus(running.deadline).plus(GRACE));
@@ -533,12 +539,14 @@ impl Scheduler {
             if !matches!(play.hosts[place].stay, Stay::Entering) {
                 continue;
             }
-            if may_enter && !play.admission.is_shut_for(play.hosts[place].group) {
+            if may_enter && !self.comes_too_late(place, now) {
                 self.start_step(place, now.elapsed);
-            } else {
+            } else if let Stage::Running(play) = &mut self.stage {
                 play.put_back(place);
             }
         }
+        // A host that is put back may be taken again at once, with a claim of its own.
+        self.give_back_hosts();
     }
 
     /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
@@ -600,6 +608,7 @@ impl Scheduler {
     /// once, which happens in a play without tasks.
     fn fill_wave(&mut self, now: Now) -> bool {
         if self.hold(now).is_some() {
+            self.out.extend(self.sharing.give_up_turns());
             return false;
         }
         self.note_gates_passed();
@@ -659,6 +668,14 @@ impl Scheduler {
                     Some(Once::Done) => {
                         onward = play.after(place);
                         continue;
+                    }
+                    // The host that took it is gone from flight: another one does it.
+                    Some(Once::Taken(by))
+                        if *by != place
+                            && !play.active.contains(by)
+                            && !play.once_begun.contains(&at) =>
+                    {
+                        play.once.insert(at, Once::Taken(place));
                     }
                     Some(Once::Taken(by)) if *by != place => {
                         play.hosts[place].has_waited = true;
@@ -748,18 +765,21 @@ impl Scheduler {
                     | Stay::Left
                     | Stay::Ended(_) => None,
                 });
-                let shared = self.sharing.next_wakeup().into_iter();
+                // What waits for more than time is not awaited: a look at it would be in vain.
+                let draws = !self.draws_nothing();
+                let shared = self.sharing.next_wakeup().filter(|_| draws).into_iter();
                 let shared = shared.chain(play.admission.next_wakeup(now.elapsed));
                 let overdue = overdue.chain(shared);
                 let held = self.hold(now).and_then(|hold| hold.until);
                 let looks = self.next_look(now);
-                let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| !play.is_paused());
+                let granted = self.limiter.next_wakeup(now.elapsed).filter(|_| draws);
                 let instants = overdue
                     .chain(granted)
                     .chain(held)
                     .chain(looks)
                     .chain(self.next_health_look(now));
-                instants.chain(self.next_gate(now)).min()
+                // All that was due now was done, or waits for something that will be told.
+                instants.chain(self.next_gate(now)).filter(|at| *at > now.elapsed).min()
             }
             Stage::Asking(_, watch) => watch.next_wakeup(),
             Stage::Before(_) => self.next_look(now),

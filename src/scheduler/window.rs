@@ -10,6 +10,7 @@ use super::hold::Hold;
 use super::hours::{PlayHours, Standing, end_of_grace};
 use super::play::{Once, PlayRun, Stay};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
+use super::sharing::Holder;
 use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
 use crate::model::{AtClose, Elapsed, FailureClass, Now, Outcome, PlayNo};
 
@@ -241,6 +242,10 @@ impl Scheduler {
 
     /// Whether a host between two steps goes no further because its window is closed.
     pub(super) fn ends_here(&self, place: usize) -> bool {
+        // A clock that jumped says nothing of windows until somebody confirmed it.
+        if self.jump.is_some() {
+            return false;
+        }
         let Stage::Running(play) = &self.stage else { return false };
         let host = &play.hosts[place];
         let over = self.hours.as_ref().and_then(|hours| hours.over(host.site));
@@ -254,6 +259,9 @@ impl Scheduler {
     /// Ends what a closed window ends: steps that have changed nothing, and changes whose grace is
     /// over.
     pub(super) fn end_outside(&mut self, now: Now) {
+        if self.jump.is_some() {
+            return;
+        }
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(hours) = &self.hours else { return };
         let mut left = Vec::new();
@@ -285,6 +293,9 @@ impl Scheduler {
                 running.is_shut = true;
                 running.overdue = None;
                 self.limiter.release_waiter(&step);
+                if running.phase == Phase::Waiting {
+                    self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
+                }
                 self.out.push_back(Command::Cancel { step });
             }
         }

@@ -132,7 +132,9 @@ impl<'c> Tally<'c> {
         if self.in_flight.contains(host) {
             return;
         }
-        if self.draft.safeguards.max_fail.strict {
+        // Nothing says of a host that it was left when its site's window closed: it is out of flight.
+        let safeguards = &self.draft.safeguards;
+        if safeguards.max_fail.strict && !safeguards.hours.differ_by_site() {
             let in_flight = u32::try_from(self.in_flight.len()).expect("few hosts");
             for (kind, count) in self.counts_of(self.waves[host]) {
                 let used = count.bad.saturating_sub(count.forgiven) + in_flight;

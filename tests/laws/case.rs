@@ -292,7 +292,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
     let rate = (1..40_u32, prop_oneof![Just(1_u64), Just(60)])
         .prop_map(|(units, per)| Rate { units, per: Duration::from_secs(per) });
     let spec = (rate, 1..6_u32, prop::option::of(1..5_u32));
-    let adapt = prop_oneof![3 => Just(None), 1 => Just(Some(Adapt::default()))];
+    let adapt = prop_oneof![7 => Just(None), 1 => Just(Some(Adapt::default()))];
     (spec.clone(), spec, 1..4_u32, 1..4_u32, adapt).prop_map(|(iis, wan, cmdb, site, adapt)| {
         let limit = |(rate, burst, in_flight), by| LimitSpec {
             rate: Some(rate),

@@ -28,5 +28,6 @@ mod terminal;
 mod undo;
 mod windows;
 #[path = "../sql_repair/wire.rs"]
+#[expect(clippy::unwrap_used, reason = "a wire that cannot go on panics")]
 mod wire;
 mod world;

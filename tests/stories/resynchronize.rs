@@ -281,6 +281,11 @@ fn with_every_fault_mixed_in_only_what_a_person_must_do_is_left_and_named() {
     let opened = events.iter().find(|event| event["event"] == "breaker_opened").expect("a breaker");
     assert!(text(opened, "host").starts_with(LEFT_OUT), "{opened}");
 
+    // It is not used again before somebody proved it, elsewhere.
+    let test = ["credential", "test", "lab-admin", "-i", &story.inventory];
+    let proven = story.world.run(&test);
+    assert_eq!(proven.code, Some(0), "{}{}", proven.stdout, proven.stderr);
+
     let (events, ended) = story.run(&["--limit", &format!("!{LEFT_OUT}*")]);
     let took = began.elapsed();
     let (mut left, tally) = lab.lab().world().with(|world| (world.not_ready(), world.report()));

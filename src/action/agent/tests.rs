@@ -183,6 +183,7 @@ async fn downloads_that_do_not_end_are_waited_for_half_of_the_time_and_then_said
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how long it waits is what is tested")]
 async fn downloads_that_the_agent_put_off_are_not_waited_for_once_nothing_happens() {
     let looks = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&looks);

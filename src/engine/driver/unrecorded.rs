@@ -85,7 +85,11 @@ impl Driver {
                     Some(StopStage::Drain) => {}
                     None => operator_is_there = false,
                 },
-                _ = tick.tick() => self.show(),
+                _ = tick.tick() => {
+                    self.show();
+                    // What is under way holds its places until it ends.
+                    self.tell_ledger();
+                }
             }
         }
         ends.0.into_values().collect()

@@ -243,7 +243,7 @@ async fn an_operator_need_not_await_what_is_under_way_when_the_journal_breaks() 
         }
         _ => None,
     };
-    let (seq, host) = whole.on_disk.iter().filter_map(begun).last().expect("a change");
+    let (seq, host) = whole.on_disk.iter().rev().find_map(begun).expect("a change");
 
     let broken = broken_at(seq + 1, Some(host.clone()), Some(StopStage::Cancel)).await;
 
