@@ -20,7 +20,7 @@ pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Where runs are kept [default: the user's state directory]
+    /// Where runs are kept [default: $FLEETMEND_STATE_DIR, else ~/.local/state/fleetmend]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

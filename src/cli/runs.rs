@@ -112,6 +112,9 @@ fn verify(
         };
         output::result(&format!("{}  {}\n", run.id, clean_line(&said, 300)));
     }
+    if all == 0 {
+        output::result("no runs yet\n");
+    }
     if wrong == 0 {
         return Ok(RunResult::Done);
     }
@@ -152,7 +155,13 @@ fn prune(
     }
     output::result(&text);
     let sum = format!("{} of {} runs, {:.1} MiB", old.len(), runs.len(), mebibytes(bytes));
-    if args.check || old.is_empty() {
+    if old.is_empty() {
+        let kept =
+            format!("none beyond the newest {} is older than {}", args.keep, args.older_than);
+        output::talk(&format!("nothing to forget: of {} runs {kept}\n", runs.len()));
+        return Ok(RunResult::Done);
+    }
+    if args.check {
         output::talk(&format!("{sum} would be forgotten\n"));
         return Ok(RunResult::Done);
     }

@@ -666,6 +666,7 @@ fn a_gate_that_is_ill_stops_the_play_when_it_is_too_often(case: &Case, world: &W
     let mut fails: BTreeMap<GateOf, u32> = BTreeMap::new();
     let mut due: Option<(PlayNo, u16)> = None;
     let mut is_over = false;
+    let mut opened = None;
     for (_, entry) in &world.log {
         let wave = match entry {
             Entry::In(Input::GateSaid { play, gate, .. }) => {
@@ -684,13 +685,20 @@ fn a_gate_that_is_ill_stops_the_play_when_it_is_too_often(case: &Case, world: &W
                 EventKind::BudgetTripped { .. }
                 | EventKind::BreakerOpened { .. }
                 | EventKind::OnceFailed { .. }
+                | EventKind::WindowClosed(_)
                 | EventKind::Stopping { .. },
             )) => is_over = true,
+            Entry::Out(Command::Emit(EventKind::WaveStarted { play, wave })) => {
+                opened = Some((*play, wave.0));
+            }
             Entry::In(Input::GateSaid { play, gate, .. }) if !case.draft.is_check() => {
                 assert_eq!(due, None, "a gate was ill too often, and the play went on");
                 let wave = wave.expect("it was asked");
                 let key = (*play, *gate, wave);
-                let fail_limit = case.gates(*play)[usize::from(*gate)].fail_limit;
+                let declared = &case.gates(*play)[usize::from(*gate)];
+                let fail_limit = declared.fail_limit;
+                // One that does not watch has no say once its wave is open.
+                let has_a_say = declared.watch || opened != Some((*play, wave));
                 let count = fails.entry(key).or_default();
                 match heard.latest[&key] {
                     GateVerdict::Fail => *count += 1,
@@ -698,7 +706,8 @@ fn a_gate_that_is_ill_stops_the_play_when_it_is_too_often(case: &Case, world: &W
                     _ => {}
                 }
                 let is_too_often = heard.latest[&key] == GateVerdict::Fail && *count > fail_limit;
-                let is_heeded = wave == heard.wave && !is_over && !world.is_unconfirmed();
+                let is_heeded =
+                    wave == heard.wave && has_a_say && !is_over && !world.is_unconfirmed();
                 if is_too_often && is_heeded {
                     due = Some((*play, *gate));
                 }

@@ -173,8 +173,10 @@ impl Proposal {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// Every pair is well.
+    /// No pair was looked at: the CMDB has none, or could not be read.
     #[default]
+    Unread,
+    /// Every pair is well.
     AllWell,
     /// What is not well are packages that are well nowhere: look at the package and the Notification
     /// Server.

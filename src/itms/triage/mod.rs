@@ -174,7 +174,7 @@ fn place_rank(place: Place, pattern: &Pattern, pair: Option<&Pair<'_>>) -> usize
         }
         (Shape::PackageEverywhere, _) => ["package", "server", "pair", "ns"],
         (Shape::ServerForEverything, _) => ["server", "package", "pair", "ns"],
-        (Shape::AllWell | Shape::Mixed, _) => ["pair", "package", "server", "ns"],
+        (Shape::Unread | Shape::AllWell | Shape::Mixed, _) => ["pair", "package", "server", "ns"],
     };
     let word = match place {
         Place::NotificationServer(_) => "ns",

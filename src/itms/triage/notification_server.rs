@@ -127,7 +127,8 @@ fn unread(ns: usize, seen: &NotificationServerEvidence) -> Option<Cause> {
         return None;
     }
     let answer = Answer::Person(
-        "let the account read the CMDB, then diagnose again: without the rows only half is seen"
+        "see that the CMDB can be reached (server, port, tunnel) and that the account may read it, then \
+         diagnose again: without the rows only half is seen"
             .to_owned(),
         None,
     );

@@ -45,7 +45,9 @@ impl Pattern {
         };
         let mut bad_pairs = fleet.pairs.iter().filter(|pair| !pair.is_gone() && is_bad(pair));
         let mut again = bad_pairs.clone();
-        let shape = if bad == 0 {
+        let shape = if all == 0 {
+            Shape::Unread
+        } else if bad == 0 {
             Shape::AllWell
         } else if is_wide && bad * 10 >= all * 9 {
             Shape::AllBad

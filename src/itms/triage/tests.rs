@@ -40,6 +40,15 @@ fn diagnose(evidence: &FleetEvidence) -> Diagnosis {
 }
 
 #[test]
+fn a_fleet_of_which_no_pair_was_seen_is_not_called_well() {
+    let mut evidence = well();
+    evidence.notification_servers.iter_mut().for_each(|server| server.rows = Seen::NotAsked);
+    evidence.servers.clear();
+
+    assert_eq!(diagnose(&evidence).shape, Shape::Unread);
+}
+
+#[test]
 fn a_fleet_that_is_well_has_no_findings() {
     let diagnosis = diagnose(&well());
 

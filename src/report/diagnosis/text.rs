@@ -46,6 +46,7 @@ pub(super) fn pairs(diagnosis: &Diagnosis) -> (usize, usize) {
 /// What the shape of the matrix says of where to look.
 pub(super) fn shape(shape: Shape) -> &'static str {
     match shape {
+        Shape::Unread => "nothing can be said: no pair was looked at",
         Shape::AllWell => "every pair is well",
         Shape::PackageEverywhere => {
             "packages that are well nowhere: look at the package and the Notification Server"
@@ -85,7 +86,9 @@ fn headline(text: &mut String, seen: &Examination<'_>, groups: &[Group<'_>], pai
     let servers = count(diagnosis.matrix.servers.len() as u64, "server");
     let packages = count(diagnosis.matrix.packages.len() as u64, "package");
     let is_well = groups.iter().all(|group| group.severity == Severity::Note);
-    let verdict = if is_well {
+    let verdict = if all == 0 {
+        paint.bad("NO PAIR WAS LOOKED AT: THE CMDB HAS NONE, OR COULD NOT BE READ")
+    } else if is_well {
         paint.good(&format!("ALL IS WELL: {all} PAIRS ON {}", servers.to_uppercase()))
     } else {
         let of = groups.iter().map(|group| group.verdict).collect::<IndexSet<_>>().len();
