@@ -20,6 +20,7 @@ mod curb;
 mod ending;
 mod gates;
 mod gauge;
+mod granting;
 mod health_gate;
 mod hold;
 mod hours;
@@ -31,6 +32,8 @@ mod resumed;
 #[expect(clippy::module_inception, reason = "the layer and its one type have the same name")]
 mod scheduler;
 mod sharing;
+mod stopping;
+mod taking;
 mod wave_ready;
 mod window;
 

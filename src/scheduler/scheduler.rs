@@ -8,12 +8,11 @@ use super::ending::Tally;
 use super::hours::PlayHours;
 use super::limiter::Limiter;
 use super::oracle::{OracleWatch, is_satisfied};
-use super::play::{Once, PlayRun, Stay, WaitsFor, is_rescuable};
-use super::sharing::{Holder, Said, Sharing};
+use super::play::{Once, PlayRun, Stay, is_rescuable};
+use super::sharing::{Holder, Sharing};
 use super::window::{Jump, is_untouched};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
-use crate::ledger::{Answer, ClaimId};
 use crate::model::{
     Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
@@ -22,7 +21,7 @@ use crate::plan::{Draft, DraftTask, Onward, Resumption};
 /// The shortest real deadline of a step, however fast the world runs: networks do not run faster.
 pub(super) const STEP_FLOOR: Duration = Duration::from_secs(10);
 /// How long after a step's deadline the driver may be silent before it is told to cancel it.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Where the run stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,30 +218,9 @@ impl Scheduler {
         running.phase = Phase::Waiting;
         running.overdue = None;
         if is_halted {
-            running.is_cancelled = true;
-            self.out.push_back(Command::Cancel { step: step.clone() });
-            return;
+            return self.cancel_step(place);
         }
         self.limiter.ask(step.clone(), cost, play.values(place), now);
-    }
-
-    fn on_drawn(&mut self, claim: ClaimId, answer: Answer, now: Elapsed) {
-        let Some(said) = self.sharing.answered(claim, answer, now) else { return };
-        let Stage::Running(play) = &mut self.stage else { return };
-        match said {
-            Said::Granted(Holder::Step(step), left) => {
-                self.limiter.learn(&step, &left, now);
-                self.apply(step, now);
-            }
-            // What holds hosts up is looked at again first: the answer took its time.
-            Said::Granted(Holder::Host(host), _) => play.entered.extend(play.entering(&host)),
-            Said::Refused(Holder::Host(host), until, by) => {
-                if let Some(place) = play.entering(&host) {
-                    play.refuse(place, by, until);
-                }
-            }
-            Said::Refused(Holder::Step(_), ..) => {}
-        }
     }
 
     fn on_went_on(&mut self, step: &StepId, pause: Duration, has_changed: bool, now: Elapsed) {
@@ -262,9 +240,7 @@ impl Scheduler {
         running.phase = if pause.is_zero() { Phase::Probing } else { Phase::Pausing };
         running.overdue = Some(now.plus(pause).plus(running.deadline).plus(GRACE));
         if is_halted {
-            running.is_cancelled = true;
-            running.overdue = None;
-            self.out.push_back(Command::Cancel { step: step.clone() });
+            self.cancel_step(place);
         }
     }
 
@@ -298,10 +274,7 @@ impl Scheduler {
         }
         let is_left = matches!(class, Some(FailureClass::Cancelled | FailureClass::Unconfirmed));
         if is_left && self.is_halted() {
-            if let Stage::Running(play) = &mut self.stage {
-                play.leave(place, Stay::Left);
-            }
-            return;
+            return self.leave(place);
         }
         let task = self.task(place).map(|task| task.flow).unwrap_or_default();
         let is_ignored = is_rescuable(outcome, class) && task.ignores_errors;
@@ -328,12 +301,6 @@ impl Scheduler {
             }
             Ok(Onward::Failed) => self.end_host(place, Outcome::Failed, now),
             Err(outcome) => self.end_host(place, outcome, now),
-        }
-    }
-
-    fn leave(&mut self, place: usize) {
-        if let Stage::Running(play) = &mut self.stage {
-            play.leave(place, Stay::Left);
         }
     }
 
@@ -369,20 +336,6 @@ impl Scheduler {
         let Stage::Running(play) = &self.stage else { return None };
         let draft = self.draft.plays.get(usize::from(play.number.0))?;
         draft.tasks.get(usize::from(play.hosts[place].task))
-    }
-
-    fn on_stop(&mut self, stage: StopStage, now: Elapsed) {
-        if self.stage == Stage::Ended || self.stopping.is_some_and(|before| before >= stage) {
-            return;
-        }
-        self.stopping = Some(stage);
-        self.emit(EventKind::Stopping { stage });
-        self.cancel(|phase| {
-            stage == StopStage::Cancel || matches!(phase, Phase::Waiting | Phase::Pausing)
-        });
-        if let Stage::Asking(_, watch) = &mut self.stage {
-            watch.hurry(now);
-        }
     }
 
     /// Goes on until nothing more can be done now.
@@ -471,289 +424,6 @@ impl Scheduler {
         self.emit(EventKind::PlayStarted { play: number, waves });
     }
 
-    /// Makes the changes whose limits are drawn; those that other runs draw from too are asked for
-    /// first.
-    fn apply_granted(&mut self, now: Elapsed) {
-        if self.draws_nothing() {
-            return;
-        }
-        for step in self.limiter.grant(now) {
-            let draws = self.sharing.draws(self.limiter.drawn(&step), self.draft.scale);
-            if draws.is_empty() {
-                self.apply(step, now);
-            } else {
-                self.out.push_back(self.sharing.ask(Holder::Step(step), draws));
-            }
-        }
-        self.note_drawn(now);
-        self.out.extend(self.sharing.ask_again(now));
-    }
-
-    /// Whether a gate pauses the play, or the Notification Server does not answer.
-    fn draws_nothing(&self) -> bool {
-        let Stage::Running(play) = &self.stage else { return true };
-        play.is_paused() || self.is_server_lost()
-    }
-
-    fn apply(&mut self, step: StepId, now: Elapsed) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        let running = play.running(&step).and_then(|place| play.at(place));
-        if let Some(running) = running.filter(|running| !running.is_cancelled) {
-            running.phase = Phase::Applying;
-            running.has_applied = true;
-            running.overdue = Some(now.plus(running.deadline).plus(GRACE));
-            self.out.push_back(Command::Apply { step });
-        }
-    }
-
-    /// Tells the ledger of hosts that are not in flight any more.
-    pub(super) fn give_back_hosts(&mut self) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        for host in std::mem::take(&mut play.freed) {
-            self.out.extend(self.sharing.give_back(&Holder::Host(host)));
-        }
-    }
-
-    /// Asks the ledger for a place in flight of a host that was admitted here; `false` when it
-    /// shares none with other runs.
-    fn enter(&mut self, place: usize) -> bool {
-        let Stage::Running(play) = &mut self.stage else { return false };
-        let host = &play.hosts[place];
-        let draws = self.sharing.draws(play.admission.drawn(host.group), self.draft.scale);
-        if draws.is_empty() {
-            return false;
-        }
-        let holder = Holder::Host(host.name.clone());
-        play.hosts[place].stay = Stay::Entering;
-        self.out.push_back(self.sharing.ask(holder, draws));
-        true
-    }
-
-    /// Starts hosts that the ledger gave a place in flight, or puts them back where they may not be
-    /// taken any more.
-    fn take_entered(&mut self, now: Now) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        for place in std::mem::take(&mut play.entered) {
-            let may_enter = !self.is_halted() && self.hold_of_admitted(now).is_none();
-            let Stage::Running(play) = &mut self.stage else { return };
-            if !matches!(play.hosts[place].stay, Stay::Entering) {
-                continue;
-            }
-            if may_enter && !self.comes_too_late(place, now) {
-                self.start_step(place, now.elapsed);
-            } else if let Stage::Running(play) = &mut self.stage {
-                play.put_back(place);
-            }
-        }
-        // A host that is put back may be taken again at once, with a claim of its own.
-        self.give_back_hosts();
-    }
-
-    /// Moves the play on: hosts into the wave, waves one after the other, the play to its end.
-    /// Returns whether there is more to do at once.
-    fn advance(&mut self, now: Now) -> bool {
-        let is_halted = self.is_halted();
-        self.take_entered(now);
-        self.stir(now);
-        let Stage::Running(play) = &mut self.stage else { return true };
-        let number = play.number;
-        if let Some(wave) = play.waves.get_mut(play.wave) {
-            if wave.open == 0 {
-                let is_news = wave.is_started && !wave.is_finished;
-                wave.is_finished = true;
-                if is_news {
-                    wave.finished_at = Some(now.elapsed);
-                }
-                let finished_at = wave.finished_at;
-                let wave = PlayRun::wave_no(play.wave);
-                play.wave += 1;
-                let soak = self.draft.plays[usize::from(number.0)].safeguards.soak;
-                let soak = soak.map(|soak| self.draft.scale.to_real(soak));
-                // After a resume an earlier wave can end later than this one did.
-                let until = finished_at.zip(soak).map(|(at, soak)| at.plus(soak));
-                play.soak_until = play.soak_until.max(until);
-                if is_news {
-                    self.emit(EventKind::WaveFinished { play: number, wave });
-                }
-                return true;
-            }
-            if !is_halted {
-                return self.close_when_over(now) || self.fill_wave(now);
-            }
-        }
-        if !play.active.is_empty() {
-            return false;
-        }
-        self.end_waves(now.elapsed);
-        true
-    }
-
-    /// Lets hosts go on that waited for another one, or leaves them when nothing new starts.
-    fn stir(&mut self, now: Now) {
-        let is_halted = self.is_halted();
-        let Stage::Running(play) = &mut self.stage else { return };
-        if !is_halted && !std::mem::take(&mut play.is_stirred) {
-            return;
-        }
-        for place in play.waiters() {
-            if self.is_halted() || self.comes_too_late(place, now) {
-                self.leave(place);
-            } else {
-                self.start_step(place, now.elapsed);
-            }
-        }
-    }
-
-    /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through at
-    /// once, which happens in a play without tasks.
-    fn fill_wave(&mut self, now: Now) -> bool {
-        if self.hold(now).is_some() {
-            self.out.extend(self.sharing.give_up_turns());
-            return false;
-        }
-        self.note_gates_passed();
-        let Stage::Running(play) = &mut self.stage else { return true };
-        let (number, at) = (play.number, play.wave);
-        let wave = &mut play.waves[at];
-        if !wave.is_started {
-            wave.is_started = true;
-            let wave = PlayRun::wave_no(at);
-            self.out.push_back(Command::Emit(EventKind::WaveStarted { play: number, wave }));
-        }
-        play.queue_wave(at);
-        let shut = self.shut_sites(now);
-        if let Stage::Running(play) = &mut self.stage {
-            play.admission.shut(shut);
-        }
-        let mut has_ended = false;
-        loop {
-            // Each host that is taken may be what holds up the next one.
-            let is_held = self.hold(now).is_some();
-            let Stage::Running(play) = &mut self.stage else { return true };
-            if is_held || play.active.len() >= play.ramp.window() as usize {
-                self.out.extend(self.sharing.give_up_turns());
-                return has_ended;
-            }
-            let Some(place) = play.admission.admit(now.elapsed) else { return has_ended };
-            play.active.push(place);
-            play.hosts[place].since = Some(now.elapsed);
-            if self.enter(place) {
-                continue;
-            }
-            self.start_step(place, now.elapsed);
-            if let Stage::Running(play) = &mut self.stage {
-                has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
-            }
-        }
-    }
-
-    /// Starts the step of the task that a host is at, lets it wait for another host, or ends it
-    /// when all that is left is done for it.
-    fn start_step(&mut self, place: usize, now: Elapsed) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        let draft = &self.draft.plays[usize::from(play.number.0)];
-        let mut onward = match draft.tasks.get(usize::from(play.hosts[place].task)) {
-            Some(task) if play.takes(place) => Onward::At(task.id.task),
-            // The first task is not one that the host does, or there is none.
-            Some(_) | None => play.begin(place),
-        };
-        while let Onward::At(task) = onward {
-            if play.is_paused() {
-                return play.wait(place, WaitsFor::Gate);
-            }
-            let Some(task) = draft.tasks.get(usize::from(task)) else { break };
-            let at = task.id.task;
-            if task.flow.is_once {
-                match play.once.get(&at) {
-                    Some(Once::Done) => {
-                        onward = play.after(place);
-                        continue;
-                    }
-                    // The host that took it is gone from flight: another one does it.
-                    Some(Once::Taken(by))
-                        if *by != place
-                            && !play.active.contains(by)
-                            && !play.once_begun.contains(&at) =>
-                    {
-                        play.once.insert(at, Once::Taken(place));
-                    }
-                    Some(Once::Taken(by)) if *by != place => {
-                        play.hosts[place].has_waited = true;
-                        return play.wait(place, WaitsFor::Once);
-                    }
-                    Some(Once::Taken(_)) | None => {
-                        play.once.insert(at, Once::Taken(place));
-                    }
-                }
-            }
-            if play.is_busy(place) {
-                play.hosts[place].has_waited = true;
-                return play.wait(place, WaitsFor::Delegate);
-            }
-            let deadline = self.draft.scale.to_real(task.within).max(STEP_FLOOR);
-            let phase = if task.flow.is_idle { Phase::Pausing } else { Phase::Probing };
-            // A person takes the time that he needs.
-            let is_bounded = !(task.flow.is_idle && task.flow.is_once);
-            play.hosts[place].has_waited |= !is_bounded;
-            let overdue = is_bounded.then(|| now.plus(deadline).plus(GRACE));
-            play.start(place, phase, now, deadline, overdue);
-            let (step, on) = (play.step(place), play.delegate(place).cloned());
-            self.out.push_back(Command::Start { step, on, deadline });
-            return;
-        }
-        let outcome = match onward {
-            Onward::Failed => Outcome::Failed,
-            Onward::At(_) | Onward::Through => play.hosts[place].outcome(),
-        };
-        // Its place in flight is given back when it ends.
-        play.wait(place, WaitsFor::Once);
-        self.end_host(place, outcome, now);
-    }
-
-    /// Nothing new starts; what reads goes on to its decision, what waits for a limit or for time to
-    /// pass is cancelled, because its host is untouched, and what changes a host ends.
-    pub(super) fn trip(&mut self) {
-        self.is_tripped = true;
-        self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
-    }
-
-    /// What was asked was not confirmed: nothing new starts, and what waits is cancelled.
-    pub(super) fn leave_unconfirmed(&mut self) {
-        self.is_unconfirmed = true;
-        self.cancel(|phase| matches!(phase, Phase::Waiting | Phase::Pausing));
-    }
-
-    fn cancel(&mut self, is_meant: impl Fn(Phase) -> bool) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        for place in play.active.clone() {
-            let step = play.step(place);
-            let Some(running) = play.at(place) else { continue };
-            if !running.is_cancelled && is_meant(running.phase) {
-                running.is_cancelled = true;
-                running.overdue = None;
-                self.limiter.release_waiter(&step);
-                if running.phase == Phase::Waiting {
-                    self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
-                }
-                self.out.push_back(Command::Cancel { step });
-            }
-        }
-    }
-
-    fn cancel_overdue(&mut self, now: Elapsed) {
-        let Stage::Running(play) = &mut self.stage else { return };
-        let is_overdue = |stay: &Stay| matches!(stay, Stay::At(running) if running.overdue.is_some_and(|at| at <= now));
-        let places = play.active.iter().copied();
-        let overdue: Vec<usize> = places.filter(|p| is_overdue(&play.hosts[*p].stay)).collect();
-        for place in overdue {
-            if let Some(running) = play.at(place) {
-                running.overdue = None;
-                running.is_cancelled = true;
-            }
-            self.out.push_back(Command::Cancel { step: play.step(place) });
-        }
-    }
-
     fn find_wakeup(&self, now: Now) -> Option<Elapsed> {
         match &self.stage {
             Stage::Running(play) => {
@@ -785,11 +455,6 @@ impl Scheduler {
             Stage::Before(_) => self.next_look(now),
             Stage::FindingWork(_) | Stage::Ended => None,
         }
-    }
-
-    /// Whether nothing new starts.
-    pub(super) fn is_halted(&self) -> bool {
-        self.is_tripped || self.is_unconfirmed || self.is_window_closed || self.stopping.is_some()
     }
 
     pub(super) fn emit(&mut self, event: EventKind) {

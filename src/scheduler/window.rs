@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Command;
 use super::hold::Hold;
 use super::hours::{PlayHours, Standing, end_of_grace};
 use super::play::{Once, PlayRun, Stay};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
-use super::sharing::Holder;
 use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
 use crate::model::{AtClose, Elapsed, FailureClass, Now, Outcome, PlayNo};
 
@@ -264,13 +262,12 @@ impl Scheduler {
         }
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(hours) = &self.hours else { return };
-        let mut left = Vec::new();
+        let (mut left, mut ended) = (Vec::new(), Vec::new());
         for place in play.active.clone() {
             let Some(over) = hours.over(play.hosts[place].site) else { continue };
             let is_overtime = end_of_grace(&over).is_some_and(|end| end <= now.wall);
             let opens_block = play.opens_block(place);
             let has_begun = play.hosts[place].last.is_some();
-            let step = play.step(place);
             let Some(running) = play.at(place) else {
                 // It waits for another host.
                 let is_left = match over.at_close {
@@ -289,18 +286,15 @@ impl Scheduler {
                 AtClose::Terminate => running.phase != Phase::Applying || is_overtime,
             };
             if is_ended && !running.is_cancelled {
-                running.is_cancelled = true;
                 running.is_shut = true;
-                running.overdue = None;
-                self.limiter.release_waiter(&step);
-                if running.phase == Phase::Waiting {
-                    self.out.extend(self.sharing.give_back(&Holder::Step(step.clone())));
-                }
-                self.out.push_back(Command::Cancel { step });
+                ended.push(place);
             }
         }
+        for place in ended {
+            self.cancel_step(place);
+        }
         for place in left {
-            play.leave(place, Stay::Left);
+            self.leave(place);
         }
     }
 

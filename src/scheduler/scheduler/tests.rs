@@ -9,6 +9,7 @@ use crate::event::{
     ChangeRecord, Event, OracleReport, PlayHeader, RunMode, RunResult, RunStarted, RunState,
     TaskHeader, Undo, WaitReason,
 };
+use crate::ledger::{Answer, ClaimId};
 use crate::model::{
     Adapt, Batch, Block, HostName, LimitName, Limits, NsHealth, Oracle, Order, RunId, Safeguards,
     TagChoice, TaskId, TimeScale, Unmet, Vars, WaveNo,

@@ -6,7 +6,7 @@ use crate::model::{
     HostName, Hours, Limits, Order, Safeguards, StepId, TaskId, TimeScale, WindowZone, Zone,
 };
 use crate::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
-use crate::scheduler::Input;
+use crate::scheduler::{Command, Input};
 
 /// A play of some tasks on hosts, each at a site; two at once.
 fn draft(window: &str, sites: &[&str], tasks: u16) -> Draft {
