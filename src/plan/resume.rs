@@ -90,6 +90,18 @@ pub enum ResumeError {
         /// How it ended.
         result: Option<RunResult>,
     },
+    /// Failed hosts would wait for a task that a host of a later wave is in the middle of.
+    #[error(
+        "could not take up the failed hosts of run {run}: {host}, of a later wave, is in the middle of \"{task}\", which it does for all"
+    )]
+    AwaitsTask {
+        /// The run.
+        run: RunId,
+        /// The host that does the task.
+        host: HostName,
+        /// The task's name.
+        task: String,
+    },
     /// An answer names a host that is not in doubt, or a host is named in both answers.
     #[error("could not resume run {run}: {reason} host {host}")]
     Answer {
@@ -123,6 +135,12 @@ pub fn resume(
     let result = state.result;
     let mut state = state.clone();
     let again = if answers.failed { again::steps(draft, &state) } else { Vec::new() };
+    if let Some(step) = again::awaited(draft, &state, &again) {
+        let task = draft.plays[usize::from(step.task.play.0)].tasks[usize::from(step.task.task)]
+            .name
+            .clone();
+        return Err(ResumeError::AwaitsTask { run, host: step.host, task });
+    }
     state.reopen(&again);
     if state.is_through() {
         return Err(ResumeError::NothingLeft { run, result });

@@ -112,8 +112,9 @@ impl Admission {
         shut.map(|group| group.waiting.len()).sum()
     }
 
-    /// Takes the next host whose window is open and whose limits have room, and holds them for it.
-    pub(super) fn admit(&mut self, now: Elapsed) -> Option<usize> {
+    /// Takes the next host whose window is open and whose limits have room, and holds them for it; one
+    /// of `only`, if there are any.
+    pub(super) fn admit(&mut self, now: Elapsed, only: &[usize]) -> Option<usize> {
         for pool in self.pools.values_mut() {
             pool.taken_until = pool.taken_until.filter(|until| now < *until);
         }
@@ -126,6 +127,7 @@ impl Admission {
             .enumerate()
             .filter(|(_, group)| has_room(group))
             .filter_map(|(place, group)| Some((place, *group.waiting.front()?)))
+            .filter(|(_, host)| only.is_empty() || only.contains(host))
             .min_by_key(|(_, host)| rank(&self.first, *host))?;
         let (_, group) = self.groups.get_index_mut(place)?;
         let host = group.waiting.pop_front();
@@ -238,9 +240,9 @@ mod tests {
 
         assert_eq!(
             [
-                admission.admit(Elapsed::ZERO),
-                admission.admit(Elapsed::ZERO),
-                admission.admit(Elapsed::ZERO)
+                admission.admit(Elapsed::ZERO, &[]),
+                admission.admit(Elapsed::ZERO, &[]),
+                admission.admit(Elapsed::ZERO, &[])
             ],
             [Some(0), Some(2), None]
         );
@@ -249,7 +251,7 @@ mod tests {
         let london = admission.group(&at("LON"), 0);
         admission.release(london);
         assert_eq!(
-            [admission.admit(Elapsed::ZERO), admission.admit(Elapsed::ZERO)],
+            [admission.admit(Elapsed::ZERO, &[]), admission.admit(Elapsed::ZERO, &[])],
             [Some(1), None]
         );
     }
@@ -264,13 +266,13 @@ mod tests {
         admission.shut(vec![true, false]);
 
         assert_eq!(
-            [admission.admit(Elapsed::ZERO), admission.admit(Elapsed::ZERO)],
+            [admission.admit(Elapsed::ZERO, &[]), admission.admit(Elapsed::ZERO, &[])],
             [Some(1), None]
         );
         assert_eq!((admission.waiting_outside(), admission.waiting()), (2, Vec::new()));
 
         admission.shut(Vec::new());
-        assert_eq!(admission.admit(Elapsed::ZERO), Some(0));
+        assert_eq!(admission.admit(Elapsed::ZERO, &[]), Some(0));
     }
 
     #[test]
@@ -279,6 +281,6 @@ mod tests {
         let group = admission.group(&BTreeMap::new(), 0);
         (0..9).for_each(|host| admission.wait(group, host));
 
-        assert_eq!(std::iter::from_fn(|| admission.admit(Elapsed::ZERO)).count(), 9);
+        assert_eq!(std::iter::from_fn(|| admission.admit(Elapsed::ZERO, &[])).count(), 9);
     }
 }

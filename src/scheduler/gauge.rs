@@ -97,7 +97,10 @@ fn waiting_hosts(play: &PlayRun, held: Option<WaitReason>) -> Vec<(WaitReason, u
         waiting.push((held.clone(), count(WaitsFor::Gate)));
     }
     let later = play.waves.iter().skip(play.wave + 1).map(|wave| wave.open).sum();
-    let here = held.unwrap_or(WaitReason::Throttle);
+    let here = held.unwrap_or(match play.come_first().is_empty() {
+        true => WaitReason::Throttle,
+        false => WaitReason::Once,
+    });
     match waiting.iter_mut().find(|(why, _)| *why == here) {
         Some((_, hosts)) => *hosts += throttled,
         None => waiting.push((here, throttled)),

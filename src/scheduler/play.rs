@@ -236,6 +236,21 @@ impl PlayRun {
         }
     }
 
+    /// The hosts before which no other one is taken: each was in the middle of a task for all when an
+    /// earlier process ended, so that only it can go on with it, and all others would wait for it.
+    pub(super) fn come_first(&self) -> Vec<usize> {
+        let begun = self.once_begun.iter().filter_map(|task| match self.once.get(task) {
+            Some(Once::Taken(place)) => Some(*place),
+            Some(Once::Done) | None => None,
+        });
+        let is_awaited = |place: &usize| {
+            let host = &self.hosts[*place];
+            host.wave == self.wave
+                && matches!(host.stay, Stay::Pending | Stay::Entering | Stay::Left)
+        };
+        begun.filter(is_awaited).collect()
+    }
+
     /// The place of the host that is at this very step.
     pub(super) fn running(&self, step: &StepId) -> Option<usize> {
         if step.task.play != self.number {
@@ -339,14 +354,19 @@ impl PlayRun {
             self.freed.push(self.hosts[place].name.clone());
             self.active.retain(|active| *active != place);
             // Those that wait for it look again.
-            self.is_stirred |= self.once.values().any(|once| *once == Once::Taken(place));
+            self.is_stirred |= self.has_taken_once(place);
         }
         self.hosts[place].stay = stay;
+    }
+
+    fn has_taken_once(&self, place: usize) -> bool {
+        self.once.values().any(|once| *once == Once::Taken(place))
     }
 
     /// Puts a host back that was admitted: other runs hold all of a limit.
     pub(super) fn refuse(&mut self, place: usize, by: Option<usize>, until: Elapsed) {
         self.active.retain(|active| *active != place);
+        self.is_stirred |= self.has_taken_once(place);
         self.hosts[place].stay = Stay::Pending;
         self.hosts[place].since = None;
         self.admission.refuse(self.hosts[place].group, place, by, until);

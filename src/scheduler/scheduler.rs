@@ -270,7 +270,7 @@ impl Scheduler {
             self.leave_unconfirmed();
         }
         if is_shut && is_untouched(class) && !self.is_halted() {
-            return self.left_by_window(place);
+            return self.left_by_window(place, before_change);
         }
         let is_left = matches!(class, Some(FailureClass::Cancelled | FailureClass::Unconfirmed));
         if is_left && self.is_halted() {
@@ -321,6 +321,7 @@ impl Scheduler {
         }
         // Another host takes it over: this one was skipped, or failed untouched.
         play.once.remove(&task);
+        play.once_begun.remove(&task);
         if !outcome.is_well() && !before_change {
             self.tell_once_failed(step.clone());
         }
@@ -332,7 +333,7 @@ impl Scheduler {
     }
 
     /// The task that a host is at.
-    fn task(&self, place: usize) -> Option<&DraftTask> {
+    pub(super) fn task(&self, place: usize) -> Option<&DraftTask> {
         let Stage::Running(play) = &self.stage else { return None };
         let draft = self.draft.plays.get(usize::from(play.number.0))?;
         draft.tasks.get(usize::from(play.hosts[place].task))

@@ -78,7 +78,8 @@ impl Scheduler {
                 self.out.extend(self.sharing.give_up_turns());
                 return has_ended;
             }
-            let Some(place) = play.admission.admit(now.elapsed) else { return has_ended };
+            let only = play.come_first();
+            let Some(place) = play.admission.admit(now.elapsed, &only) else { return has_ended };
             play.active.push(place);
             play.hosts[place].since = Some(now.elapsed);
             if self.enter(place) {
@@ -171,6 +172,10 @@ impl Scheduler {
                             && !play.once_begun.contains(&at) =>
                     {
                         play.once.insert(at, Once::Taken(place));
+                    }
+                    // It does not go on with it in this run.
+                    Some(Once::Taken(by)) if *by != place && play.hosts[*by].stay == Stay::Left => {
+                        return play.leave(place, Stay::Left);
                     }
                     Some(Once::Taken(by)) if *by != place => {
                         play.hosts[place].has_waited = true;

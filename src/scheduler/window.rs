@@ -155,7 +155,10 @@ impl Scheduler {
             return false;
         }
         let Some(wave) = play.waves.get(play.wave) else { return false };
+        let first = play.come_first();
         let pending = wave.hosts.iter().filter(|place| play.hosts[**place].stay == Stay::Pending);
+        // While a host comes before all others, its window is the one that counts.
+        let pending = pending.filter(|place| first.is_empty() || first.contains(*place));
         let mut sites: Vec<usize> = pending.map(|place| play.hosts[*place].site).collect();
         sites.sort_unstable();
         sites.dedup();
@@ -298,13 +301,18 @@ impl Scheduler {
         }
     }
 
-    /// A step ended because its window closed, and changed nothing: a task that one host does for
-    /// all is another one's to do.
-    pub(super) fn left_by_window(&mut self, place: usize) {
+    /// A step was cancelled because its window closed. A task that one host does for all is another
+    /// one's to do, unless an item or attempt before had begun to change something.
+    pub(super) fn left_by_window(&mut self, place: usize, before_change: bool) {
+        let may_be_repeated = before_change || self.task(place).is_some_and(|it| it.replay_is_safe);
         let Stage::Running(play) = &mut self.stage else { return };
         let task = play.hosts[place].task;
-        if play.once.get(&task) == Some(&Once::Taken(place)) && !play.once_begun.contains(&task) {
-            play.once.remove(&task);
+        if play.once.get(&task) == Some(&Once::Taken(place)) {
+            if may_be_repeated && !play.once_begun.contains(&task) {
+                play.once.remove(&task);
+            } else {
+                play.once_begun.insert(task);
+            }
         }
         play.is_stirred = true;
         play.leave(place, Stay::Left);

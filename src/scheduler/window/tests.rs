@@ -153,6 +153,34 @@ fn a_task_for_all_that_a_closed_window_leaves_is_done_by_a_host_whose_window_is_
 }
 
 #[test]
+fn a_task_for_all_that_a_closed_window_ends_half_way_is_nobody_elses_and_nobody_waits_for_it() {
+    let window = "22:00-23:00 site expect=1s margin=1s at_close=terminate";
+    let mut draft = draft(window, &["Europe/Oslo", "UTC", "UTC"], 2);
+    let once = &mut draft.plays[0].tasks[0];
+    (once.flow.is_once, once.flow.is_loop, once.replay_is_safe) = (true, true, false);
+    let mut scheduler = Scheduler::new(draft);
+    // A quarter of a minute before the close in Oslo; in UTC the window opens in three quarters of an
+    // hour, and is waited for.
+    let start = "21:59:45";
+    let oslo = started(&commands(&mut scheduler, at(start, 0))).remove(0);
+    let cost = crate::model::Cost::none();
+    scheduler.handle(at(start, 1), Input::Decided { step: oslo.clone(), cost });
+    commands(&mut scheduler, at(start, 1));
+    let pause = Duration::from_secs(600);
+    scheduler.handle(at(start, 2), Input::WentOn { step: oslo.clone(), pause, has_changed: true });
+    commands(&mut scheduler, at(start, 2));
+
+    let close = commands(&mut scheduler, at(start, 15));
+    assert!(close.contains(&Command::Cancel { step: oslo.clone() }), "{close:?}");
+    finish(&mut scheduler, &oslo, Some(FailureClass::Cancelled), at(start, 16));
+    let end = commands(&mut scheduler, at(start, 16));
+
+    assert_eq!(started(&end), [], "a file was changed already: the loop is not begun elsewhere");
+    assert_eq!(closed(&end).map(|closed| closed.left), Some(3));
+    assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
+}
+
+#[test]
 fn a_clock_that_jumps_holds_the_run_until_it_is_right_again() {
     let window = "22:00-23:00 UTC expect=10s";
     let mut scheduler = Scheduler::new(draft(window, &["UTC"; 4], 1));

@@ -95,7 +95,7 @@ fn a_declared_number_of_rejected_logons_is_a_budget_and_the_default_is_none() {
 
 /// The journal of a run over ten hosts, one after the other, that ended so.
 fn journal_of(draft: &Draft, classes: &[Option<FailureClass>]) -> RunState {
-    let (_, before) = once_failed();
+    let (_, before) = once::once_failed();
     let header = before.header.clone().expect("it began");
     let header = RunStarted {
         playbook_sha256: draft.playbook_sha256.clone(),
