@@ -6,14 +6,17 @@ use futures::FutureExt;
 use indexmap::IndexMap;
 use serde_json::json;
 
+use super::questions::Asked;
 use super::*;
 use crate::action;
 use crate::engine::{Endpoints, NobodyThere, Operator};
-use crate::event::{Gauge, PlayHeader, RunMode, RunStarted, TaskHeader};
+use crate::event::{
+    Ack, Answer, AnsweredBy, Gauge, PlayHeader, Reply, RunMode, RunStarted, TaskHeader,
+};
 use crate::host::queries::whole_schema;
 use crate::model::{
-    ActionCall, Credential, Group, Host, HostName, Inventory, Limits, Now, Order, Play, Playbook,
-    RunId, Safeguards, TagChoice, Task, TaskFlow, TaskId, TimeScale, Vars, WorkQuery,
+    ActionCall, Cost, Credential, Group, Host, HostName, Inventory, Limits, Now, Order, Play,
+    Playbook, RunId, Safeguards, TagChoice, Task, TaskFlow, TaskId, TimeScale, Vars, WorkQuery,
 };
 use crate::plan::{ActionTraits, Delegates, Draft, DraftRequest};
 use crate::secret::Secret;
@@ -302,7 +305,7 @@ pub(super) struct Says(pub(super) Option<Reply>, pub(super) AtomicUsize);
 
 #[async_trait]
 impl Operator for Says {
-    async fn ask(&self, _: &event::Question) -> Answer {
+    async fn ask(&self, _: &crate::event::Question) -> Answer {
         self.1.fetch_add(1, Ordering::SeqCst);
         match self.0 {
             Some(reply) => Answer { reply, user: "ana".to_owned(), by: AnsweredBy::Terminal },

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError};
 
 use super::super::message::{Message, StepEnd, TaskEnd};
-use super::{Driver, TICK, survives};
+use super::recording::survives;
+use super::{Driver, TICK};
 use crate::event::{EventKind, JournalError, StopStage};
 use crate::model::{FailureClass, HostName, Outcome, StepFailure, StepId};
 use crate::scheduler::Input;
@@ -99,12 +100,6 @@ impl Driver {
     /// itself.
     fn may_be_changing(&self, step: &StepId) -> bool {
         self.state.step(step).is_some_and(|state| state.open)
-    }
-
-    fn cancel(&mut self, step: &StepId) {
-        if let Some(cancel) = self.cancels.remove(step) {
-            let _ended = cancel.send(());
-        }
     }
 
     /// Hears a step, and gives it nothing: what it waits for is dropped with the message.
