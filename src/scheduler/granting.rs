@@ -10,8 +10,17 @@ use crate::model::{Elapsed, StepId};
 impl Scheduler {
     pub(super) fn on_drawn(&mut self, claim: ClaimId, answer: Answer, now: Elapsed) {
         let Some(said) = self.sharing.answered(claim, answer, now) else { return };
+        let draws_nothing = self.draws_nothing();
         let Stage::Running(play) = &mut self.stage else { return };
         match said {
+            // The play was paused while the ledger was asked: nothing may begin, and what is not
+            // begun now is drawn anew, when it may.
+            Said::Granted(holder @ Holder::Step(_), _) if draws_nothing => {
+                self.out.extend(self.sharing.give_back(&holder));
+                if let Holder::Step(step) = holder {
+                    self.limiter.put_back(&step);
+                }
+            }
             Said::Granted(Holder::Step(step), left) => {
                 self.limiter.learn(&step, &left, now);
                 self.apply(step, now);

@@ -204,6 +204,18 @@ impl Limiter {
         self.release_waiter(step);
     }
 
+    /// Lets a step wait anew that was granted what it draws and did not begin; it comes before all
+    /// others. The time that it drew from limits over time is lost.
+    pub(super) fn put_back(&mut self, step: &StepId) {
+        let Some(draws) = self.held.remove(step) else { return };
+        for (place, load) in &draws {
+            let pool = &mut self.pools[*place];
+            pool.in_flight = pool.in_flight.saturating_sub(1);
+            pool.booked = pool.booked.saturating_sub(load.total());
+        }
+        self.waiters.push_front(Waiter { step: step.clone(), draws });
+    }
+
     /// Stops the waiting of a step.
     pub(super) fn release_waiter(&mut self, step: &StepId) {
         self.waiters.retain(|waiter| waiter.step != *step);

@@ -1,5 +1,6 @@
 //! Tasks that one host does for all: who takes them over, and who waits for whom after a cut.
 
+use super::sharing::asked;
 use super::*;
 
 /// Three hosts side by side, whose first task runs once.
