@@ -84,7 +84,7 @@ fn take_up(case: &Case, before: &[Event]) -> Option<Vec<Event>> {
     let answers = Answers { failed: true, ..Answers::default() };
     let resumption = match resume(&case.draft, &state, &answers) {
         Ok(resumption) => resumption,
-        Err(ResumeError::NothingLeft { .. }) => return None,
+        Err(ResumeError::NothingLeft { .. } | ResumeError::AwaitsTask { .. }) => return None,
         Err(other) => panic!("{other}"),
     };
     let settled: BTreeSet<StepId> = resumption

@@ -118,7 +118,16 @@ fn caps_are_never_exceeded(case: &Case, world: &World<'_>) {
                     assert!(held <= cap, "{held} in flight of {key:?} at {at}");
                 }
             }
-            Entry::In(Input::Finished { step, .. } | Input::WentOn { step, .. }) => {
+            Entry::In(Input::Finished { step, .. }) => {
+                applying.remove(step);
+                // A host that is left when its window closes is gone without a word, so where there
+                // are windows a host counts while a step of it is under way.
+                let play = &case.draft.plays[usize::from(step.task.play.0)];
+                if !play.safeguards.hours.windows.is_empty() {
+                    hosts.remove(&step.host);
+                }
+            }
+            Entry::In(Input::WentOn { step, .. }) => {
                 applying.remove(step);
             }
             Entry::Out(Command::Emit(EventKind::HostFinished { host, .. })) => {
