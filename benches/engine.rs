@@ -130,25 +130,13 @@ fn prepare(hosts: usize, journal: Arc<RunJournal>) -> (Driver, EventKind) {
         &|_| ActionTraits::of_host(Duration::from_secs(60), true),
     );
     let header = RunStarted {
-        run: RunId::new(uuid::Uuid::from_u128(1)),
-        mode: RunMode::Run,
-        program: "bench".to_owned(),
-        playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: String::new(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::default(),
-        tags: TagChoice::default(),
         seed: 1,
-        scale: TimeScale::REAL,
         limits,
-        window: None,
         plays: vec![PlayHeader {
             name: "Services".to_owned(),
             tasks: vec![TaskHeader::new("service", "service"); TASKS],
         }],
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(1)))
     };
     let all: IndexMap<HostName, Host> =
         loaded.inventory.hosts().map(|host| (host.name.clone(), host)).collect();

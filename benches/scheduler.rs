@@ -7,12 +7,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fleetmend::event::RunMode;
 use fleetmend::model::{
-    Batch, Cost, Draw, Elapsed, HostName, LimitName, Limits, Now, Order, Outcome, PlayNo,
-    Safeguards, TaskId, TimeScale,
+    Batch, Cost, Draw, Elapsed, HostName, LimitName, Now, Outcome, PlayNo, TaskId,
 };
-use fleetmend::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
+use fleetmend::plan::{Draft, DraftHost, DraftPlay, DraftTask};
 use fleetmend::scheduler::{Command, Input, Scheduler};
 
 const HOSTS: u32 = 10_000;
@@ -21,42 +19,20 @@ const TASKS: u16 = 6;
 const DRAWS: u16 = 3;
 
 fn draft(throttle: u32) -> Draft {
-    let task = |task| DraftTask {
-        id: TaskId { play: PlayNo(0), task },
-        name: format!("Task {task}"),
-        action: "agent".to_owned(),
-        within: Duration::from_secs(600),
-        replay_is_safe: true,
-        flow: DraftFlow::default(),
-    };
+    let task = |task| DraftTask::bare(TaskId { play: PlayNo(0), task }, "agent");
     let host = |number| DraftHost {
-        name: HostName::new(format!("ps-{number:05}.corp.example")),
         values: BTreeMap::from([("site".to_owned(), format!("S{:02}", number % 40))]),
-        delegates: BTreeMap::new(),
+        ..DraftHost::bare(HostName::new(format!("ps-{number:05}.corp.example")))
     };
     let play = DraftPlay {
-        name: "A play".to_owned(),
         tasks: (0..TASKS).map(task).collect(),
-        blocks: Vec::new(),
-        delegate_values: BTreeMap::new(),
         hosts: (0..HOSTS).map(host).collect(),
-        work: None,
-        order: Order::Inventory,
         serial: vec![Batch::Hosts(1), Batch::Percent(5.0), Batch::Percent(100.0)],
         throttle,
         max_fail_percentage: Some(5.0),
-        safeguards: Safeguards::default(),
-        limits: Limits::default(),
-        oracle: None,
+        ..DraftPlay::bare("A play")
     };
-    Draft {
-        mode: RunMode::Run,
-        seed: 1,
-        scale: TimeScale::REAL,
-        playbook_sha256: String::new(),
-        inventory_sha256: String::new(),
-        plays: vec![play],
-    }
+    Draft::bare(vec![play])
 }
 
 /// Drives a run to its end and counts the decisions.

@@ -11,11 +11,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fleetmend::engine::boot_moment;
-use fleetmend::event::{RunMode, RunStarted};
+use fleetmend::event::RunStarted;
 use fleetmend::ledger::{
     Answer, ClaimId, LimitKey, Load, SharedDraw, SharedLimits, SharedSpec, Word,
 };
-use fleetmend::model::{Draw, LimitName, Limits, RunId, TagChoice, TimeScale, Vars};
+use fleetmend::model::{Draw, LimitName, RunId};
 use fleetmend::store::{SharedLedger, StateDir};
 
 /// The limit under test: units each second, units at once.
@@ -86,7 +86,8 @@ fn worker() {
     let number: u128 = number.parse().expect("a number");
     let dir = StateDir::open(Path::new(dir)).expect("a state directory");
     let run = RunId::new(uuid::Uuid::from_u128(number));
-    let live = dir.start(&header(run), jiff::Timestamp::UNIX_EPOCH, &[]).expect("it starts");
+    let live =
+        dir.start(&RunStarted::bare(run), jiff::Timestamp::UNIX_EPOCH, &[]).expect("it starts");
     let ledger = Arc::new(live.limits(boot_moment).expect("a ledger"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
@@ -100,27 +101,6 @@ fn worker() {
         });
         tokio::join!(futures::future::join_all(rated), futures::future::join_all(places));
     });
-}
-
-fn header(run: RunId) -> RunStarted {
-    RunStarted {
-        run,
-        mode: RunMode::Run,
-        program: "0".to_owned(),
-        playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        window: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 0,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
-        plays: Vec::new(),
-    }
 }
 
 /// A worker, which does not outlive its value.

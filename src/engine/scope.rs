@@ -124,8 +124,8 @@ pub(super) fn prior_changes(state: &RunState, host: &HostName) -> Arc<[PriorChan
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunMode, RunStarted, Undo};
-    use crate::model::{Cost, Elapsed, Limits, RunId, TagChoice, TimeScale, Vars};
+    use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunStarted, Undo};
+    use crate::model::{Cost, Elapsed, RunId};
 
     fn event(seq: u64, kind: EventKind) -> Event {
         let elapsed = Elapsed::from_millis(seq);
@@ -134,22 +134,8 @@ mod tests {
 
     fn header() -> RunStarted {
         RunStarted {
-            run: RunId::new(uuid::Uuid::nil()),
-            mode: RunMode::Run,
-            program: String::new(),
-            playbook: String::new(),
-            playbook_sha256: String::new(),
-            inventory: String::new(),
-            inventory_sha256: String::new(),
-            sourced: Vec::new(),
-            limit: None,
-            window: None,
-            extra_vars: Vars::default(),
-            tags: TagChoice::default(),
-            seed: 1,
-            scale: TimeScale::REAL,
-            limits: Limits::default(),
             plays: vec![PlayHeader { name: String::new(), tasks: Vec::new() }],
+            ..RunStarted::bare(RunId::new(uuid::Uuid::nil()))
         }
     }
 

@@ -81,6 +81,32 @@ pub struct RunStarted {
     pub plays: Vec<PlayHeader>,
 }
 
+impl RunStarted {
+    /// That of a run in real time that changes hosts, with seed 0 and the default limits, of which
+    /// nothing else is known: every name and hash is empty, and it has no plays. Tests say with `..`
+    /// what matters to them; what starts a run writes it out in full.
+    pub fn bare(run: RunId) -> Self {
+        Self {
+            run,
+            mode: RunMode::Run,
+            program: String::new(),
+            playbook: String::new(),
+            playbook_sha256: String::new(),
+            inventory: String::new(),
+            inventory_sha256: String::new(),
+            sourced: Vec::new(),
+            limit: None,
+            extra_vars: Vars::new(),
+            tags: TagChoice::default(),
+            seed: 0,
+            scale: TimeScale::REAL,
+            limits: Limits::default(),
+            window: None,
+            plays: Vec::new(),
+        }
+    }
+}
+
 /// A play's name and tasks, for readers that do not have the playbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlayHeader {

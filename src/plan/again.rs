@@ -89,37 +89,17 @@ fn failed_at(play: &DraftPlay, host: &HostState) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
     use super::*;
     use crate::event::StepState;
-    use crate::model::{Block, Limits, Order, Safeguards, WaveNo};
-    use crate::plan::{DraftFlow, DraftTask};
+    use crate::model::{Block, WaveNo};
+    use crate::plan::DraftTask;
 
     fn play(tasks: u16, blocks: &[Block]) -> DraftPlay {
-        let task = |number| DraftTask {
-            id: TaskId { play: PlayNo(0), task: number },
-            name: String::new(),
-            action: String::new(),
-            within: Duration::ZERO,
-            replay_is_safe: true,
-            flow: DraftFlow::default(),
-        };
+        let task = |task| DraftTask::bare(TaskId { play: PlayNo(0), task }, "agent");
         DraftPlay {
-            name: String::new(),
             tasks: (0..tasks).map(task).collect(),
             blocks: blocks.to_vec(),
-            delegate_values: BTreeMap::new(),
-            hosts: Vec::new(),
-            work: None,
-            order: Order::Inventory,
-            serial: Vec::new(),
-            throttle: 1,
-            max_fail_percentage: None,
-            safeguards: Safeguards::default(),
-            limits: Limits::default(),
-            oracle: None,
+            ..DraftPlay::bare("A play")
         }
     }
 

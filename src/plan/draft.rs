@@ -413,21 +413,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_a_share_of_the_wave_rounded_down() {
-        let play = |share| DraftPlay {
-            name: String::new(),
-            tasks: Vec::new(),
-            blocks: Vec::new(),
-            delegate_values: BTreeMap::new(),
-            hosts: Vec::new(),
-            work: None,
-            order: Order::Inventory,
-            serial: Vec::new(),
-            throttle: 1,
-            max_fail_percentage: share,
-            safeguards: Safeguards::default(),
-            limits: Limits::default(),
-            oracle: None,
-        };
+        let play = |share| DraftPlay { max_fail_percentage: share, ..DraftPlay::bare("A play") };
 
         assert_eq!(play(Some(30.0)).tolerated(3), 0);
         assert_eq!(play(Some(30.0)).tolerated(10), 3);
@@ -440,33 +426,16 @@ mod tests {
     fn what_must_be_confirmed_is_not_left_out_while_something_after_it_runs() {
         let play = |taken: [bool; 3]| {
             let task = |(number, is_taken): (u16, bool)| DraftTask {
-                id: TaskId { play: PlayNo(0), task: number },
-                name: String::new(),
-                action: String::new(),
-                within: Duration::ZERO,
-                replay_is_safe: true,
                 flow: DraftFlow {
                     is_taken,
                     is_once: number == 1,
                     is_idle: number == 1,
                     ..DraftFlow::default()
                 },
+                ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, "agent")
             };
-            DraftPlay {
-                name: String::new(),
-                tasks: (0..).zip(taken).map(task).collect(),
-                blocks: Vec::new(),
-                delegate_values: BTreeMap::new(),
-                hosts: Vec::new(),
-                work: None,
-                order: Order::Inventory,
-                serial: Vec::new(),
-                throttle: 1,
-                max_fail_percentage: None,
-                safeguards: Safeguards::default(),
-                limits: Limits::default(),
-                oracle: None,
-            }
+            let tasks = (0..).zip(taken).map(task).collect();
+            DraftPlay { tasks, ..DraftPlay::bare("A play") }
         };
         let kept = |plays: &[[bool; 3]]| {
             let mut plays: Vec<DraftPlay> = plays.iter().map(|taken| play(*taken)).collect();

@@ -6,6 +6,7 @@
 
 mod again;
 mod attempt;
+mod bare;
 mod course;
 mod delegates;
 mod draft;

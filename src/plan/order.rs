@@ -80,9 +80,8 @@ mod tests {
     fn hosts(list: &[(&str, &str)]) -> Vec<DraftHost> {
         list.iter()
             .map(|(name, site)| DraftHost {
-                name: HostName::new(*name),
                 values: BTreeMap::from([("site".to_owned(), (*site).to_owned())]),
-                delegates: BTreeMap::new(),
+                ..DraftHost::bare(HostName::new(*name))
             })
             .collect()
     }

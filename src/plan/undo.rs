@@ -1,6 +1,6 @@
 //! What must be done to take a run back, from its events alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -9,8 +9,7 @@ use thiserror::Error;
 use super::{ActionTraits, Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
 use crate::event::{RunMode, RunState, StepState, Undo};
 use crate::model::{
-    HostName, Inventory, Limits, Order, Outcome, Play, PlayNo, RunId, Safeguards, StepId, TaskId,
-    TimeScale,
+    HostName, Inventory, Limits, Outcome, PlayNo, RunId, StepId, TaskId, TimeScale,
 };
 
 /// A change that takes another one back.
@@ -196,28 +195,19 @@ impl Takeback {
             let within = within.map(|inverse| traits(&inverse.action).within).max();
             let traits = traits(&action);
             DraftTask {
-                id: TaskId { play: PlayNo(0), task: number },
                 name: format!("Take back: {}", told.map_or("", |task| task.name.as_str())),
-                action,
                 within: within.unwrap_or_default().max(traits.within),
                 replay_is_safe: traits.replay_is_safe,
                 flow: DraftFlow { goes_on_failed: true, ..DraftFlow::default() },
+                ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, action)
             }
         };
         let play = DraftPlay {
-            name: format!("Take back run {}", header.run),
             tasks: (0..).zip(&self.tasks).map(task).collect(),
-            blocks: Vec::new(),
-            delegate_values: BTreeMap::new(),
             hosts: self.hosts.keys().map(|name| host(name, inventory, limits)).collect(),
-            work: None,
-            order: Order::Inventory,
-            serial: Vec::new(),
-            throttle: Play::DEFAULT_THROTTLE,
             max_fail_percentage: Some(100.0),
-            safeguards: Safeguards::default(),
             limits: limits.clone(),
-            oracle: None,
+            ..DraftPlay::bare(format!("Take back run {}", header.run))
         };
         Ok(Draft {
             mode: RunMode::Undo { of: header.run },
@@ -233,7 +223,7 @@ impl Takeback {
 fn host(name: &HostName, inventory: &Inventory, limits: &Limits) -> DraftHost {
     let vars: BTreeSet<&str> = limits.0.values().filter_map(|spec| spec.by.as_deref()).collect();
     inventory.host(name).map_or_else(
-        || DraftHost { name: name.clone(), values: BTreeMap::new(), delegates: BTreeMap::new() },
+        || DraftHost::bare(name.clone()),
         |host| super::draft::draft_host(&host, &vars),
     )
 }

@@ -407,7 +407,7 @@ fn count(number: usize, noun: &str) -> String {
 mod tests {
     use super::*;
     use crate::event::{HostState, PlayHeader, TaskHeader};
-    use crate::model::{Limits, RunId, TagChoice, TimeScale, Vars, WaveNo};
+    use crate::model::{RunId, WaveNo};
 
     #[test]
     fn a_long_line_is_folded_at_blanks_and_a_long_word_is_not_cut() {
@@ -430,22 +430,8 @@ mod tests {
             TaskHeader { is_handler: true, ..TaskHeader::new("Second", "service") },
         ];
         let header = RunStarted {
-            run: RunId::new(uuid::Uuid::from_u128(1)),
-            mode: RunMode::Run,
-            program: String::new(),
-            playbook: String::new(),
-            playbook_sha256: String::new(),
-            inventory: String::new(),
-            inventory_sha256: String::new(),
-            sourced: Vec::new(),
-            limit: None,
-            extra_vars: Vars::new(),
-            tags: TagChoice::default(),
-            seed: 0,
-            scale: TimeScale::REAL,
-            limits: Limits::default(),
-            window: None,
             plays: vec![PlayHeader { name: String::new(), tasks }],
+            ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(1)))
         };
         let step = |outcome| StepState {
             has_changed: outcome == Outcome::Changed,

@@ -214,21 +214,7 @@ mod tests {
         let window = window.parse().expect(window);
         let hours = Hours { windows: vec![window], ..Hours::default() };
         let safeguards = Safeguards { hours, ..Safeguards::default() };
-        let play = DraftPlay {
-            name: String::new(),
-            tasks: Vec::new(),
-            blocks: Vec::new(),
-            delegate_values: std::collections::BTreeMap::new(),
-            hosts: Vec::new(),
-            work: None,
-            order: crate::model::Order::Inventory,
-            serial: Vec::new(),
-            throttle: 1,
-            max_fail_percentage: None,
-            safeguards,
-            limits: crate::model::Limits::default(),
-            oracle: None,
-        };
+        let play = DraftPlay { safeguards, ..DraftPlay::bare("A play") };
         PlayHours::new(&play, Duration::from_secs(1800)).expect("it has a window")
     }
 

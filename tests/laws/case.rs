@@ -227,9 +227,7 @@ pub(crate) fn any_case() -> impl Strategy<Value = Case> {
                 mode,
                 seed,
                 scale: TimeScale::new(scale).expect("a scale"),
-                playbook_sha256: "p".to_owned(),
-                inventory_sha256: "i".to_owned(),
-                plays,
+                ..Draft::bare(plays)
             };
             Case { draft, seed, bad_percent, stops, wall }
         },
@@ -379,19 +377,16 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                     Some(handler) => handlers.0[usize::from(handler)],
                 };
                 let task = |(number, replay_is_safe): (u16, bool)| DraftTask {
-                    id: TaskId { play: PlayNo(0), task: number },
-                    name: format!("Task {number}"),
-                    action: "agent".to_owned(),
                     within: Duration::from_secs(600),
                     replay_is_safe,
                     flow: flow_of(number),
+                    ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, "agent")
                 };
                 let safe = handlers.0.iter().map(|handler| !handler.is_loop);
                 let tasks: Vec<bool> = tasks.into_iter().chain(safe).collect();
                 let blocks: Vec<Block> =
                     flow.1.iter().filter(|block| block.end <= count).copied().collect();
                 let host = |(number, site): (usize, u8)| DraftHost {
-                    name: HostName::new(format!("ps-{number:02}")),
                     // Site 0 is no site at all.
                     values: if site > 0 {
                         BTreeMap::from([("site".to_owned(), format!("S{site}"))])
@@ -404,11 +399,11 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                         .filter(|_| number > 0)
                         .map(|task| (*task, HostName::new("ps-00")))
                         .collect(),
+                    ..DraftHost::bare(HostName::new(format!("ps-{number:02}")))
                 };
                 let first_values = sites.first().map(|site| host((0, *site)).values);
                 let first_values = first_values.unwrap_or_default();
                 DraftPlay {
-                    name: "A play".to_owned(),
                     tasks: (0..).zip(tasks).map(task).collect(),
                     blocks,
                     delegate_values: BTreeMap::from([(HostName::new("ps-00"), first_values)]),
@@ -424,6 +419,7 @@ fn any_play(limits: Limits) -> impl Strategy<Value = DraftPlay> {
                         within: Duration::from_secs(seconds),
                         unmet: if seconds % 3 == 0 { Unmet::GoOn } else { Unmet::Fail },
                     }),
+                    ..DraftPlay::bare("A play")
                 }
             },
         )

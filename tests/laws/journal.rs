@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use fleetmend::event::{Ack, Event, EventKind, Journal, RunResult, RunStarted, StopStage};
-use fleetmend::model::{Elapsed, HostName, Limits, RunId, TagChoice, TimeScale, Vars};
+use fleetmend::model::{Elapsed, HostName, RunId};
 use fleetmend::store::{JournalFileError, RunJournal, StateDir, read};
 
 /// Offsets besides those at the edges of frames.
@@ -34,24 +34,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn header() -> RunStarted {
-    RunStarted {
-        run: RunId::new(uuid::Uuid::from_u128(7)),
-        mode: fleetmend::event::RunMode::Run,
-        program: "0".to_owned(),
-        playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        window: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 0,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
-        plays: Vec::new(),
-    }
+    RunStarted::bare(RunId::new(uuid::Uuid::from_u128(7)))
 }
 
 fn at(seq: u64, kind: EventKind) -> Event {

@@ -13,8 +13,8 @@ use fleetmend::ledger::{
     Answer as LedgerAnswer, ClaimId, Ledger, LimitKey, Moment, SharedDraw, Word,
 };
 use fleetmend::model::{
-    Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, Limits, MatchedWork, Now, NsHealth,
-    Outcome, PlayNo, RunId, ServerIdentity, StepFailure, StepId, TagChoice, Vars, WaveNo, WorkRow,
+    Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, MatchedWork, Now, NsHealth, Outcome,
+    PlayNo, RunId, ServerIdentity, StepFailure, StepId, WaveNo, WorkRow,
 };
 use fleetmend::plan::Resumption;
 use fleetmend::scheduler::{Command, GateReading, Input, Scheduler};
@@ -550,21 +550,12 @@ fn header(case: &Case) -> RunStarted {
         tasks: play.tasks.iter().map(task).collect(),
     });
     RunStarted {
-        run: RunId::new(uuid::Uuid::from_u128(7)),
         mode: case.draft.mode,
-        program: "0".to_owned(),
-        playbook: "p.yml".to_owned(),
         playbook_sha256: case.draft.playbook_sha256.clone(),
-        inventory: "i.yml".to_owned(),
         inventory_sha256: case.draft.inventory_sha256.clone(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
         seed: case.draft.seed,
         scale: case.draft.scale,
-        limits: Limits::default(),
-        window: None,
         plays: plays.collect(),
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(7)))
     }
 }

@@ -92,22 +92,16 @@ pub(crate) async fn run(world: &Arc<LiveWorld>, asked: Asked<'_>) -> RunState {
     };
     let scheduler = Scheduler::new(Draft::new(&request, &traits));
     let header = RunStarted {
-        window: None,
-        run: RunId::new(uuid::Uuid::new_v4()),
-        mode: RunMode::Run,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
         playbook: playbook.path.clone(),
         playbook_sha256: playbook.sha256.clone(),
         inventory: "in memory".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
         limit: limit.as_ref().map(ToString::to_string),
         extra_vars: extra_vars.clone(),
-        tags,
-        seed: 1,
+        seed: request.seed,
         scale,
         limits,
         plays: headers(&playbook),
+        ..RunStarted::bare(RunId::new(uuid::Uuid::new_v4()))
     };
     let config = DriverConfig {
         limit,

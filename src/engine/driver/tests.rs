@@ -169,25 +169,14 @@ pub(super) fn run_of(
     };
     let draft = Draft::new(&request, &traits);
     let header = RunStarted {
-        window: None,
-        run: RunId::new(uuid::Uuid::from_u128(1)),
-        mode: RunMode::Run,
-        program: "1".to_owned(),
-        playbook: "a.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: String::new(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::default(),
-        tags: TagChoice::default(),
-        seed: 1,
+        seed: request.seed,
         scale,
         limits: limits.clone(),
         plays: vec![PlayHeader {
             name: "Read".to_owned(),
             tasks: vec![TaskHeader::new("Read", "cmdb_query")],
         }],
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(1)))
     };
     let endpoint = |name: &HostName| {
         let target = Target {

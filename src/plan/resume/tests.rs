@@ -1,68 +1,35 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::*;
-use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, RunMode, TaskHeader, Undo};
-use crate::model::{
-    Cost, Elapsed, FailureClass, Limits, Order, Outcome, Safeguards, StepFailure, TagChoice,
-    TaskId, TimeScale, Vars, WaveNo,
-};
-use crate::plan::{DraftFlow, DraftPlay, DraftTask, takeback};
+use crate::event::{ChangeRecord, Event, EventKind, PlayHeader, TaskHeader, Undo};
+use crate::model::{Cost, Elapsed, FailureClass, Outcome, StepFailure, TaskId, WaveNo};
+use crate::plan::{DraftPlay, DraftTask, takeback};
 
 fn draft(replay_is_safe: bool) -> Draft {
     let task = |number| DraftTask {
-        id: TaskId { play: PlayNo(0), task: number },
         name: format!("Task {number}"),
-        action: "service".to_owned(),
-        within: Duration::from_secs(600),
         replay_is_safe,
-        flow: DraftFlow::default(),
+        ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, "service")
     };
-    let play = DraftPlay {
-        name: "A play".to_owned(),
-        tasks: (0..2).map(task).collect(),
-        blocks: Vec::new(),
-        delegate_values: std::collections::BTreeMap::new(),
-        hosts: Vec::new(),
-        work: None,
-        order: Order::Inventory,
-        serial: Vec::new(),
-        throttle: 1,
-        max_fail_percentage: None,
-        safeguards: Safeguards::default(),
-        limits: Limits::default(),
-        oracle: None,
-    };
+    let play = DraftPlay { tasks: (0..2).map(task).collect(), ..DraftPlay::bare("A play") };
     Draft {
-        mode: RunMode::Run,
         seed: 1,
-        scale: TimeScale::REAL,
         playbook_sha256: "aaaaaaaaaa".to_owned(),
         inventory_sha256: "bbbbbbbbbb".to_owned(),
-        plays: vec![play],
+        ..Draft::bare(vec![play])
     }
 }
 
 fn header() -> RunStarted {
     let tasks = (0..2).map(|number| TaskHeader::new(&format!("Task {number}"), "service"));
     RunStarted {
-        window: None,
-        run: RunId::new(uuid::Uuid::from_u128(1)),
-        mode: RunMode::Run,
-        program: "0".to_owned(),
         playbook: "p.yml".to_owned(),
         playbook_sha256: "aaaaaaaaaa".to_owned(),
         inventory: "i.yml".to_owned(),
         inventory_sha256: "bbbbbbbbbb".to_owned(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
         seed: 1,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
         plays: vec![PlayHeader { name: "A play".to_owned(), tasks: tasks.collect() }],
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(1)))
     }
 }
 

@@ -1,27 +1,12 @@
 use super::*;
-use crate::event::{NotReady, PlayHeader, RunMode, RunStarted};
-use crate::model::{
-    Elapsed, Guid, HostName, Limits, PlayNo, RunId, TagChoice, TimeScale, Vars, WaveNo,
-};
+use crate::event::{NotReady, PlayHeader, RunStarted};
+use crate::model::{Elapsed, Guid, HostName, PlayNo, RunId, WaveNo};
 
 fn state(rest: Vec<EventKind>) -> RunState {
     let header = RunStarted {
-        run: RunId::new(uuid::Uuid::from_u128(7)),
-        mode: RunMode::Run,
-        program: "0".to_owned(),
         playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        window: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 1,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
         plays: vec![PlayHeader { name: "A play".to_owned(), tasks: Vec::new() }],
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(7)))
     };
     let waves = vec![(1..=9).map(|n| HostName::new(format!("ps-0{n}.corp.example"))).collect()];
     let begin = [

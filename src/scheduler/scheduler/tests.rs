@@ -13,10 +13,10 @@ use crate::event::{
 };
 use crate::ledger::{Answer, ClaimId};
 use crate::model::{
-    Adapt, Batch, Block, HostName, LimitName, Limits, NsHealth, Oracle, Order, RunId, Safeguards,
-    TagChoice, TaskId, TimeScale, Unmet, Vars, WaveNo,
+    Adapt, Batch, Block, HostName, LimitName, Limits, NsHealth, Oracle, RunId, TaskId, TimeScale,
+    Unmet, WaveNo,
 };
-use crate::plan::{self, Answers, DraftFlow, DraftHost, DraftPlay, DraftTask, Resolution};
+use crate::plan::{self, Answers, DraftHost, DraftPlay, DraftTask, Resolution};
 
 pub(in crate::scheduler) fn draft(
     hosts: usize,
@@ -24,41 +24,20 @@ pub(in crate::scheduler) fn draft(
     max_fail_percentage: Option<f64>,
 ) -> Draft {
     let task = |number| DraftTask {
-        id: TaskId { play: PlayNo(0), task: number },
         name: "A task".to_owned(),
-        action: "agent".to_owned(),
         within: Duration::from_secs(600),
-        replay_is_safe: true,
-        flow: DraftFlow::default(),
+        ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, "agent")
     };
-    let host = |number| DraftHost {
-        name: HostName::new(format!("ps-{number}")),
-        values: BTreeMap::new(),
-        delegates: BTreeMap::new(),
-    };
+    let host = |number| DraftHost::bare(HostName::new(format!("ps-{number}")));
     let play = DraftPlay {
-        name: "A play".to_owned(),
         tasks: (0..tasks).map(task).collect(),
-        blocks: Vec::new(),
-        delegate_values: BTreeMap::new(),
         hosts: (0..hosts).map(host).collect(),
-        work: None,
-        order: Order::Inventory,
-        serial: Vec::new(),
         throttle: 60,
         max_fail_percentage,
-        safeguards: Safeguards::default(),
-        limits: Limits::default(),
-        oracle: None,
+        ..DraftPlay::bare("A play")
     };
-    Draft {
-        mode: RunMode::Run,
-        seed: 1,
-        scale: TimeScale::new(20.0).expect("a scale"),
-        playbook_sha256: String::new(),
-        inventory_sha256: String::new(),
-        plays: vec![play],
-    }
+    let scale = TimeScale::new(20.0).expect("a scale");
+    Draft { scale, ..Draft::bare(vec![play]) }
 }
 
 pub(in crate::scheduler) fn at(millis: u64) -> Now {

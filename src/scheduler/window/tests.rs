@@ -1,27 +1,20 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::event::{RunMode, RunResult};
-use crate::model::{
-    HostName, Hours, Limits, Order, Safeguards, StepId, TaskId, TimeScale, WindowZone, Zone,
-};
-use crate::plan::{Draft, DraftFlow, DraftHost, DraftPlay, DraftTask};
+use crate::event::RunResult;
+use crate::model::{HostName, Hours, Safeguards, StepId, TaskId, WindowZone, Zone};
+use crate::plan::{Draft, DraftHost, DraftPlay, DraftTask};
 use crate::scheduler::{Command, Input};
 
 /// A play of some tasks on hosts, each at a site; two at once.
 fn draft(window: &str, sites: &[&str], tasks: u16) -> Draft {
     let task = |number| DraftTask {
-        id: TaskId { play: PlayNo(0), task: number },
-        name: "A task".to_owned(),
-        action: "agent".to_owned(),
         within: Duration::from_secs(60),
-        replay_is_safe: true,
-        flow: DraftFlow::default(),
+        ..DraftTask::bare(TaskId { play: PlayNo(0), task: number }, "agent")
     };
     let host = |(number, site): (usize, &&str)| DraftHost {
-        name: HostName::new(format!("ps-{number}")),
         values: BTreeMap::from([(WindowZone::VARIABLE.to_owned(), (*site).to_owned())]),
-        delegates: BTreeMap::new(),
+        ..DraftHost::bare(HostName::new(format!("ps-{number}")))
     };
     let zone = |site: &&str| ((*site).to_owned(), Zone::find(site).expect("a zone"));
     let hours = Hours {
@@ -29,28 +22,14 @@ fn draft(window: &str, sites: &[&str], tasks: u16) -> Draft {
         zones: sites.iter().map(zone).collect(),
     };
     let play = DraftPlay {
-        name: "A play".to_owned(),
         tasks: (0..tasks).map(task).collect(),
-        blocks: Vec::new(),
-        delegate_values: BTreeMap::new(),
         hosts: sites.iter().enumerate().map(host).collect(),
-        work: None,
-        order: Order::Inventory,
-        serial: Vec::new(),
         throttle: 60,
         max_fail_percentage: Some(100.0),
         safeguards: Safeguards { hours, ..Safeguards::default() },
-        limits: Limits::default(),
-        oracle: None,
+        ..DraftPlay::bare("A play")
     };
-    Draft {
-        mode: RunMode::Run,
-        seed: 1,
-        scale: TimeScale::REAL,
-        playbook_sha256: String::new(),
-        inventory_sha256: String::new(),
-        plays: vec![play],
-    }
+    Draft::bare(vec![play])
 }
 
 /// The first of December, so many seconds after the run began; the wall clock is `off` seconds

@@ -1,9 +1,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::event::{RunMode, RunStarted};
+use crate::event::RunStarted;
 use crate::ledger::{LimitKey, Load, SharedDraw, SharedSpec};
-use crate::model::{Draw, LimitName, Limits, TagChoice, TimeScale, Vars};
+use crate::model::{Draw, LimitName};
 use crate::store::LiveRun;
 
 const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
@@ -21,24 +21,7 @@ fn hurried() -> Moment {
 }
 
 fn start(dir: &StateDir, id: u128) -> LiveRun {
-    let header = RunStarted {
-        run: RunId::new(uuid::Uuid::from_u128(id)),
-        mode: RunMode::Run,
-        program: "0".to_owned(),
-        playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        window: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 0,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
-        plays: Vec::new(),
-    };
+    let header = RunStarted::bare(RunId::new(uuid::Uuid::from_u128(id)));
     dir.start(&header, AT, &[]).expect("it starts")
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::{EventKind, Journal};
-use crate::model::{Elapsed, Limits, TagChoice, TimeScale, Vars};
+use crate::model::Elapsed;
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
@@ -10,22 +10,9 @@ pub(crate) const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
 fn header(id: u128) -> RunStarted {
     RunStarted {
-        window: None,
-        run: RunId::new(uuid::Uuid::from_u128(id)),
-        mode: RunMode::Run,
-        program: "0".to_owned(),
         playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
         inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 0,
-        scale: TimeScale::REAL,
-        limits: Limits::default(),
-        plays: Vec::new(),
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(id)))
     }
 }
 

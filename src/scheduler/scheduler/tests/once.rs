@@ -64,25 +64,13 @@ fn a_host_that_skips_what_runs_once_leaves_it_to_the_next() {
 fn begun(draft: &Draft) -> EventKind {
     let told = |task: &DraftTask| TaskHeader::new(&task.name, &task.action);
     EventKind::RunStarted(Box::new(RunStarted {
-        window: None,
-        run: RunId::new(uuid::Uuid::from_u128(1)),
-        mode: RunMode::Run,
-        program: "0".to_owned(),
-        playbook: "p.yml".to_owned(),
-        playbook_sha256: String::new(),
-        inventory: "i.yml".to_owned(),
-        inventory_sha256: String::new(),
-        sourced: Vec::new(),
-        limit: None,
-        extra_vars: Vars::new(),
-        tags: TagChoice::default(),
-        seed: 1,
+        seed: draft.seed,
         scale: draft.scale,
-        limits: Limits::default(),
         plays: vec![PlayHeader {
             name: "A play".to_owned(),
             tasks: draft.plays[0].tasks.iter().map(told).collect(),
         }],
+        ..RunStarted::bare(RunId::new(uuid::Uuid::from_u128(1)))
     }))
 }
 
