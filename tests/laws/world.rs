@@ -1,25 +1,25 @@
 //! A driver on a virtual clock: it jumps from one thing that happens to the next.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+mod answers;
+mod party;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetmend::event::{
-    Answer, AnsweredBy, ChangeRecord, Event, EventKind, NotReady, OracleReport, PlayHeader, Reply,
-    RunMode, RunResult, RunStarted, RunState, StopStage, TaskHeader, Undo,
+    Answer, AnsweredBy, ChangeRecord, Event, EventKind, PlayHeader, Reply, RunMode, RunResult,
+    RunStarted, RunState, StopStage, TaskHeader, Undo,
 };
-use fleetmend::ledger::{
-    Answer as LedgerAnswer, ClaimId, Ledger, LimitKey, Moment, SharedDraw, Word,
-};
+use fleetmend::ledger::Word;
 use fleetmend::model::{
-    Cost, Elapsed, FailureClass, GateVerdict, Guid, HostName, MatchedWork, Now, NsHealth, Outcome,
-    PlayNo, RunId, ServerIdentity, StepFailure, StepId, WaveNo, WorkRow,
+    Cost, Elapsed, FailureClass, HostName, Now, NsHealth, Outcome, PlayNo, RunId, StepFailure,
+    StepId, WaveNo,
 };
 use fleetmend::plan::Resumption;
-use fleetmend::scheduler::{Command, GateReading, Input, Scheduler};
+use fleetmend::scheduler::{Command, Input, Scheduler};
 use serde_json::Value;
 
+pub(crate) use self::party::{Party, Shared, Told};
 use crate::case::{Case, Fate};
 
 /// More turns than any of these runs needs: a run that takes them does not end.
@@ -61,33 +61,6 @@ pub(crate) struct World<'a> {
     party: Option<Party>,
     /// When the ledger's latest answer comes.
     answered: u64,
-}
-
-/// A run among others that draw from the same limits.
-#[derive(Clone)]
-pub(crate) struct Party {
-    pub(crate) run: RunId,
-    /// When it starts, in milliseconds of the ledger's clock.
-    pub(crate) start: u64,
-    /// The Notification Servers that it works with.
-    pub(crate) servers: Vec<String>,
-    pub(crate) shared: Rc<RefCell<Shared>>,
-}
-
-/// What runs have in common, and what became of it.
-#[derive(Default)]
-pub(crate) struct Shared {
-    pub(crate) ledger: Ledger,
-    pub(crate) log: Vec<(u64, RunId, Told)>,
-}
-
-/// A line of the ledger's log.
-#[derive(Debug, Clone)]
-pub(crate) enum Told {
-    Granted(ClaimId, Vec<SharedDraw>),
-    Refused,
-    GivenBack(ClaimId, Vec<LimitKey>),
-    Gone,
 }
 
 /// A line of the log.
@@ -152,29 +125,6 @@ impl<'a> World<'a> {
             party: None,
             answered: 0,
         }
-    }
-
-    /// Lets the run share its limits.
-    pub(crate) fn sharing(mut self, party: Party) -> Self {
-        self.scheduler.share(party.servers.clone());
-        self.party = Some(party);
-        self
-    }
-
-    /// When something happens next in the run, on the ledger's clock; none when it has ended.
-    pub(crate) fn next(&mut self) -> Option<u64> {
-        self.settle();
-        let start = self.party.as_ref().map_or(0, |party| party.start);
-        self.result.is_none().then(|| start + self.next_instant().max(self.now))
-    }
-
-    /// The process of the run is killed.
-    pub(crate) fn kill(self) {
-        let Some(Party { run, start, shared, .. }) = &self.party else { return };
-        let mut shared = shared.borrow_mut();
-        let now = moment(start + self.now);
-        shared.ledger.forget(&BTreeSet::from([*run]), &now);
-        shared.log.push((start + self.now, *run, Told::Gone));
     }
 
     fn plan_stops(&mut self) {
@@ -286,23 +236,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Tells the ledger and keeps what it said.
-    fn tell(&mut self, word: Word) -> Vec<(ClaimId, LedgerAnswer)> {
-        let party = self.party.as_ref().expect("nothing is asked where nothing is shared");
-        let at = party.start + self.now;
-        let mut shared = party.shared.borrow_mut();
-        let answers = shared.ledger.tell(party.run, std::slice::from_ref(&word), &moment(at));
-        let told = match (word, answers.first()) {
-            (Word::GiveBack { claim, keys }, _) => Told::GivenBack(claim, keys),
-            (Word::Draw { claim, draws }, Some((_, LedgerAnswer::Granted { .. }))) => {
-                Told::Granted(claim, draws)
-            }
-            (Word::Draw { .. } | Word::Renew, _) => Told::Refused,
-        };
-        shared.log.push((at, party.run, told));
-        answers
-    }
-
     fn happen(&mut self, happens: Happens) {
         let input = match happens {
             Happens::Other(Input::GateAnswered { play, gate, reply }) => {
@@ -362,74 +295,6 @@ impl<'a> World<'a> {
     fn goes_on(&self, step: &StepId, outcome: Outcome) -> bool {
         let done = self.state.step(step).map_or(0, |state| state.parts.len());
         outcome.is_well() && done + 1 < self.case.items(step)
-    }
-
-    fn find_work(&mut self, play: PlayNo) {
-        let input = if self.case.is_work_found(play) {
-            let hosts = &self.case.draft.plays[usize::from(play.0)].hosts;
-            let names = hosts.iter().map(|host| &host.name);
-            let with_work = names.filter(|name| self.case.has_work(play, name));
-            let by_host = with_work.map(|name| (name.clone(), vec![row()])).collect();
-            Input::Work { play, matched: MatchedWork { by_host, ..MatchedWork::default() } }
-        } else {
-            let failure = StepFailure::new(FailureClass::Unreachable, "no answer");
-            Input::WorkFailed { play, failure }
-        };
-        self.plan(self.now + 40, Happens::Other(input));
-    }
-
-    fn check_gate(&mut self, play: PlayNo, wave: WaveNo, gate: u16) {
-        let count = self.gates_asked.entry((play, wave, gate)).or_default();
-        *count += 1;
-        let reading = match self.case.gate(play, wave, gate, *count) {
-            GateVerdict::Unreadable => {
-                GateReading::Unreadable(StepFailure::new(FailureClass::Unreachable, "no answer"))
-            }
-            verdict => GateReading::Said { verdict, seen: format!("answer {count}") },
-        };
-        let input = Input::GateSaid { play, gate, reading };
-        self.plan(self.now + 25, Happens::Other(input));
-    }
-
-    fn ask_about_gate(&mut self, play: PlayNo, wave: WaveNo, gate: &str) {
-        let (reply, delay) = self.case.gate_reply(play, wave, gate);
-        let place = self.case.gates(play).iter().position(|known| known.name == gate);
-        let gate = u16::try_from(place.expect("a gate of the play")).expect("few");
-        let input = Input::GateAnswered { play, gate, reply };
-        self.plan(self.now + delay, Happens::Other(input));
-    }
-
-    fn ask_oracle(&mut self, play: PlayNo) {
-        let asked = self.asked.entry(play).or_default();
-        *asked += 1;
-        let fate = self.case.oracle(play);
-        let is_ready = fate.satisfied_at.is_some_and(|number| *asked >= number);
-        let hosts: Vec<HostName> = self.state.plays[&play].hosts.keys().cloned().collect();
-        let of = u32::try_from(hosts.len()).expect("few hosts");
-        let not_ready = |host: HostName| NotReady {
-            host,
-            package: Guid::from_u128(9),
-            package_name: None,
-            status: None,
-            reported_version: None,
-            current_version: None,
-            is_refused: false,
-        };
-        let input = match (fate.is_readable, is_ready) {
-            (false, _) => {
-                let failure = StepFailure::new(FailureClass::Throttled, "busy");
-                Input::OracleFailed { play, failure }
-            }
-            (true, true) => {
-                let report = OracleReport { ready: of, of, not_ready: Vec::new() };
-                Input::Oracle { play, report }
-            }
-            (true, false) => {
-                let not_ready = hosts.into_iter().map(not_ready).collect();
-                Input::Oracle { play, report: OracleReport { ready: 0, of, not_ready } }
-            }
-        };
-        self.plan(self.now + 30, Happens::Other(input));
     }
 
     fn plan(&mut self, at: u64, happens: Happens) -> (u64, u64) {
@@ -520,22 +385,6 @@ impl<'a> World<'a> {
                 let class = Some(FailureClass::Unconfirmed);
                 matches!(entry, Entry::In(Input::Finished { class: told, .. }) if *told == class)
             })
-    }
-}
-
-/// An instant of the ledger's clock.
-pub(crate) fn moment(millis: u64) -> Moment {
-    Moment { stretch: "a boot".to_owned(), at: Duration::from_millis(millis) }
-}
-
-fn row() -> WorkRow {
-    WorkRow {
-        server: ServerIdentity { guid: Guid::from_u128(1), name: None, fqdn: None },
-        package: Guid::from_u128(9),
-        package_name: None,
-        status: "Invalid".to_owned(),
-        current_version: None,
-        reported_version: None,
     }
 }
 
