@@ -21,6 +21,7 @@ mod past;
 mod procedures;
 mod resynchronize;
 mod secrets;
+mod shared_runs;
 mod single_servers;
 mod sources;
 mod stop;

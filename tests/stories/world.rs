@@ -50,6 +50,13 @@ impl World {
         command
     }
 
+    /// Writes a file into its directory, and returns its path.
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path.display().to_string()
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         Ended::from(self.command(args).output().expect("the program runs"))
@@ -175,6 +182,17 @@ impl UnderWay {
         self.child.id()
     }
 
+    /// Reads up to the event after which this holds for all that were read, which are returned.
+    pub(crate) fn read_until(&mut self, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        while !holds(&seen) {
+            let next = self.read(1);
+            assert!(!next.is_empty(), "it ended early: {seen:#?}");
+            seen.extend(next);
+        }
+        seen
+    }
+
     /// Reads to the end, and tells how it ended.
     pub(crate) fn wait(mut self) -> (Vec<Value>, Option<i32>) {
         let rest = self.read(usize::MAX);
@@ -185,5 +203,13 @@ impl UnderWay {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ended");
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // A story that failed leaves nothing behind; in the others it has ended already.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }

@@ -56,6 +56,9 @@ impl World {
     pub(super) fn agent_goes_on(&mut self, server: ServerNo) {
         let agent = &mut self.agents[server];
         agent.is_awake = false;
+        if agent.conditions.is_hung {
+            return;
+        }
         if !agent.conditions.is_service_running {
             agent.current = None;
             agent.jobs.clear();

@@ -67,6 +67,8 @@ pub struct HostConditions {
     pub(super) raided: BTreeSet<PackageNo>,
     /// The agent's service runs. While it does not, nothing that the agent does happens.
     pub is_service_running: bool,
+    /// The agent takes what it is asked and does nothing of it, until its service is restarted.
+    pub(super) is_hung: bool,
     /// IIS is installed. Without it there are no virtual directories (KB 150861).
     pub has_iis: bool,
     /// The application pool of the product's virtual directories is started (KB 422201).
@@ -111,6 +113,7 @@ impl Default for HostConditions {
             no_source: BTreeSet::new(),
             raided: BTreeSet::new(),
             is_service_running: true,
+            is_hung: false,
             has_iis: true,
             is_app_pool_started: true,
             free_bytes: 61 << 30,

@@ -1,6 +1,6 @@
 //! The Notification Server's IIS: what it can bear, and who asked it for what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -88,7 +88,12 @@ pub struct Iis {
     minute: u64,
     in_minute: u64,
     tally: Tally,
+    /// When what was asked for arrived; the newest.
+    arrivals: VecDeque<(WorldTime, Cause)>,
 }
+
+/// The most arrivals that are kept.
+const ARRIVALS: usize = 10_000;
 
 /// What a request takes when nobody else is there.
 const SERVICE: Duration = Duration::from_millis(250);
@@ -103,6 +108,7 @@ impl Iis {
             minute: 0,
             in_minute: 0,
             tally: Tally::default(),
+            arrivals: VecDeque::new(),
         }
     }
 
@@ -161,12 +167,22 @@ impl Iis {
         self.tally.peak_per_minute = self.tally.peak_per_minute.max(self.in_minute);
         *self.tally.requests.entry(cause).or_default() += 1;
         if cause != Cause::Background {
+            if self.arrivals.len() == ARRIVALS {
+                self.arrivals.pop_front();
+            }
+            self.arrivals.push_back((now, cause));
             if let Some(count) = self.tally.asked_by_host.get_mut(host) {
                 *count += 1;
             } else {
                 self.tally.asked_by_host.insert(host.to_owned(), 1);
             }
         }
+    }
+
+    /// When the requests that somebody asked for arrived, refused ones included, in order; the
+    /// newest 10,000.
+    pub fn arrivals(&self) -> impl Iterator<Item = (WorldTime, Cause)> {
+        self.arrivals.iter().copied()
     }
 
     /// The counters so far; the queue's are the caller's to fill in.
@@ -194,7 +210,7 @@ mod tests {
 
         assert_eq!(served, 20);
         assert_eq!(burst.tally().refused, 80);
-        assert_eq!(burst.tally().asked(), 100);
+        assert_eq!((burst.tally().asked(), burst.arrivals().count()), (100, 100));
         assert_eq!((steady.tally().refused, steady.tally().asked()), (0, 0));
     }
 

@@ -272,6 +272,12 @@ impl World {
         }
     }
 
+    /// When the requests that somebody asked for reached the Notification Server, and why, in order;
+    /// the newest 10,000.
+    pub fn arrivals(&self) -> Vec<(WorldTime, Cause)> {
+        self.iis.arrivals().collect()
+    }
+
     pub(super) fn schedule(&mut self, after: Duration, event: Event) {
         let at = self.now.plus(after);
         self.scheduled += 1;

@@ -16,7 +16,12 @@ impl World {
     pub fn stop_service(&mut self, machine: MachineId, name: &str) -> bool {
         match machine {
             MachineId::Server(server) if name.eq_ignore_ascii_case(AGENT_SERVICE) => {
-                self.agents[server].conditions.is_service_running = false;
+                let agent = &mut self.agents[server];
+                agent.conditions.is_service_running = false;
+                if std::mem::take(&mut agent.conditions.is_hung) {
+                    agent.current = None;
+                    agent.jobs.clear();
+                }
                 true
             }
             MachineId::NotificationServer if name.eq_ignore_ascii_case(DISPATCHER_SERVICE) => {
@@ -53,6 +58,12 @@ impl World {
     /// Stops and starts a service of the product; whether there is one of this name.
     pub fn restart_service(&mut self, machine: MachineId, name: &str) -> bool {
         self.stop_service(machine, name) && self.start_service(machine, name)
+    }
+
+    /// Lets an agent hang: its service runs, it takes what it is asked, and it does nothing of it. A
+    /// restart of its service mends it; what it was asked meanwhile is lost.
+    pub fn hang_agent(&mut self, server: usize) {
+        self.agents[server].conditions.is_hung = true;
     }
 
     fn start_agent(&mut self, server: ServerNo) {
