@@ -221,7 +221,7 @@ was before. Safe to repeat after a crash.";
                     wanted.state().to_lowercase()
                 );
                 let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
-                return Err(StepFailure { class: FailureClass::InDoubt, message, causes });
+                return Err(StepFailure::new(FailureClass::InDoubt, message).with_causes(causes));
             }
         }
     }

@@ -205,23 +205,16 @@ async fn ask(package: Guid, at: &Changer<'_>) -> Result<(), StepFailure> {
     let what = format!("could not update the distribution points of the package {package}");
     match answer.status {
         200..=299 => Ok(()),
-        404 => Err(StepFailure {
-            class: FailureClass::RemoteFault,
-            message: what,
-            causes: vec![
-                format!("the server has no page {PAGE}: the ASDK is not installed"),
-                "`scheduled_task: NS.Package Distribution Point Update` needs no ASDK".to_owned(),
-            ],
-        }),
+        404 => Err(StepFailure::new(FailureClass::RemoteFault, what).with_causes(vec![
+            format!("the server has no page {PAGE}: the ASDK is not installed"),
+            "`scheduled_task: NS.Package Distribution Point Update` needs no ASDK".to_owned(),
+        ])),
         status => {
             let said = String::from_utf8_lossy(&answer.body);
             let said: String = said.trim().chars().take(500).collect();
             let causes = [format!("the server answers {status}"), said];
-            Err(StepFailure {
-                class: FailureClass::RemoteFault,
-                message: what,
-                causes: causes.into_iter().filter(|cause| !cause.is_empty()).collect(),
-            })
+            let causes = causes.into_iter().filter(|cause| !cause.is_empty()).collect();
+            Err(StepFailure::new(FailureClass::RemoteFault, what).with_causes(causes))
         }
     }
 }
@@ -234,7 +227,7 @@ fn never_seen(left: &[Waiting], trouble: Option<StepFailure>) -> StepFailure {
         names.join(", ")
     );
     let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
-    StepFailure { class: FailureClass::InDoubt, message, causes }
+    StepFailure::new(FailureClass::InDoubt, message).with_causes(causes)
 }
 
 #[cfg(test)]

@@ -147,11 +147,9 @@ Rights: none. Undo: nothing, it only reads.";
             let first = body.trim().chars().take(300).collect::<String>();
             let class =
                 if status == 503 { FailureClass::Throttled } else { FailureClass::RemoteFault };
-            return Verdict::Refuse(StepFailure {
-                class,
-                message: format!("{url} answers {status} and not {}", wanted.join(" or ")),
-                causes: if first.is_empty() { Vec::new() } else { vec![first] },
-            });
+            let message = format!("{url} answers {status} and not {}", wanted.join(" or "));
+            let causes = if first.is_empty() { Vec::new() } else { vec![first] };
+            return Verdict::Refuse(StepFailure::new(class, message).with_causes(causes));
         }
         let value = json!({
             "url": url,

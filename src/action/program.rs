@@ -230,7 +230,7 @@ fn judged(output: &Output, succeeds_on: &[u32]) -> Result<String, StepFailure> {
         let start = text.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
         vec![if text.is_empty() { "it said nothing".to_owned() } else { text[start..].to_owned() }]
     };
-    let failed = |class, message: String| Err(StepFailure { class, message, causes: said() });
+    let failed = |class, message: String| Err(StepFailure::new(class, message).with_causes(said()));
     match output.ended.as_str() {
         "" => {}
         "output" => {

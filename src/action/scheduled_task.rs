@@ -402,7 +402,7 @@ fn never_ended(name: &str, trouble: Option<StepFailure>) -> StepFailure {
     let message =
         format!("the scheduled task `{name}` was started and its end was not seen in time");
     let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
-    StepFailure { class: FailureClass::InDoubt, message, causes }
+    StepFailure::new(FailureClass::InDoubt, message).with_causes(causes)
 }
 
 #[cfg(test)]

@@ -449,7 +449,7 @@ impl Task<'_> {
         let mut causes = vec![failure.message];
         causes.extend(failure.causes);
         let message = format!("could not restart the service `{name}`: it is {state} now");
-        StepFailure { class: FailureClass::InDoubt, message, causes }
+        StepFailure::new(FailureClass::InDoubt, message).with_causes(causes)
     }
 
     /// Looks at the service until it is as it was asked to be. One that `is_stopping` for a
@@ -492,7 +492,7 @@ impl Task<'_> {
                     format!("changed the service `{name}` and did not see it {what} in time")
                 };
                 let causes = trouble.map(|trouble| vec![trouble.to_string()]).unwrap_or_default();
-                return Err(StepFailure { class: FailureClass::InDoubt, message, causes });
+                return Err(StepFailure::new(FailureClass::InDoubt, message).with_causes(causes));
             }
         }
     }

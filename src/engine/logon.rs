@@ -8,14 +8,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, RwLock};
 
 use super::rejection_book::{BookError, FirstLogonRight, NoBook, RejectionBook};
-use crate::model::CredentialVersion;
+use crate::model::{CredentialVersion, HostName};
 use crate::transport::{
     ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, HttpAnswer, HttpForm, HttpRequest,
     ReadSql, Target, TransportError, TransportErrorKind,
@@ -24,22 +24,20 @@ use crate::transport::{
 /// How long to wait before asking again whether another process has made its first logon.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// What is known of a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Never used.
-    Unproven,
-    /// A host accepted it.
-    Proven,
-    /// A host rejected it.
-    Rejected,
+/// What is known of a credential in this process.
+#[derive(Debug, Default)]
+struct Standing {
+    /// Whether a host accepted it. Locked by the first logon, which is made alone.
+    is_proven: RwLock<bool>,
+    /// The first host that rejected it.
+    rejected_by: OnceLock<HostName>,
 }
 
 /// A connector that guards the credentials of another one.
 pub struct GuardedConnector {
     inner: Arc<dyn Connector>,
     book: Arc<dyn RejectionBook>,
-    standings: Mutex<HashMap<CredentialVersion, Arc<RwLock<Standing>>>>,
+    standings: Mutex<HashMap<CredentialVersion, Arc<Standing>>>,
 }
 
 impl GuardedConnector {
@@ -63,58 +61,44 @@ impl GuardedConnector {
         let version = self.book.version(&target.credential);
         let standing = {
             let mut standings = self.standings.lock().await;
-            let unproven = || Arc::new(RwLock::new(Standing::Unproven));
-            Arc::clone(standings.entry(version.clone()).or_insert_with(unproven))
+            Arc::clone(standings.entry(version.clone()).or_default())
         };
-        let known = *standing.read().await;
-        match known {
-            Standing::Rejected => Err(rejected(target)),
-            Standing::Proven => self.proven_logon(target, &version, &standing, connect).await,
-            Standing::Unproven => {
-                let waiting = deadline.of(standing.write()).await;
-                let mut alone = waiting.map_err(|passed| {
-                    TransportError::caused_by(
-                        TransportErrorKind::TimedOut,
-                        first_is_under_way(target),
-                        passed,
-                    )
-                })?;
-                match *alone {
-                    Standing::Rejected => Err(rejected(target)),
-                    Standing::Proven => {
-                        drop(alone);
-                        self.proven_logon(target, &version, &standing, connect).await
-                    }
-                    Standing::Unproven => {
-                        let _right = self.first_logon(target, &version, deadline).await?;
-                        self.refuse_rejected(target, &version)?;
-                        let mut result = connect.await;
-                        if is_rejection(&result) {
-                            *alone = Standing::Rejected;
-                            self.keep(target, &version, &mut result);
-                        } else if result.is_ok() {
-                            *alone = Standing::Proven;
-                        }
-                        result
-                    }
-                }
-            }
+        let too_long = |passed| {
+            let operation = first_is_under_way(target);
+            TransportError::caused_by(TransportErrorKind::TimedOut, operation, passed)
+        };
+        if *deadline.of(standing.is_proven.read()).await.map_err(too_long)? {
+            return self.proven_logon(target, &version, &standing, connect).await;
         }
+        let mut is_proven = deadline.of(standing.is_proven.write()).await.map_err(too_long)?;
+        if *is_proven {
+            drop(is_proven);
+            return self.proven_logon(target, &version, &standing, connect).await;
+        }
+        refuse_known(target, &standing)?;
+        let _right = self.first_logon(target, &version, deadline).await?;
+        let result = self.proven_logon(target, &version, &standing, connect).await;
+        *is_proven = result.is_ok();
+        result
     }
 
-    /// Runs a logon with a credential that another host accepted.
+    /// Runs a logon with a credential that another host accepted, or alone.
     async fn proven_logon<T>(
         &self,
         target: &Target,
         version: &CredentialVersion,
-        standing: &RwLock<Standing>,
+        standing: &Standing,
         connect: impl Future<Output = Result<T, TransportError>> + Send,
     ) -> Result<T, TransportError> {
+        refuse_known(target, standing)?;
         self.refuse_rejected(target, version)?;
         let mut result = connect.await;
-        if is_rejection(&result) {
-            *standing.write().await = Standing::Rejected;
-            self.keep(target, version, &mut result);
+        if let Err(error) = &mut result
+            && error.kind == TransportErrorKind::AuthRejected
+        {
+            standing.rejected_by.get_or_init(|| target.host.clone());
+            error.rejected_by = Some(target.host.clone());
+            self.keep(target, version, error);
         }
         result
     }
@@ -156,19 +140,14 @@ impl GuardedConnector {
                      could lock the account",
                     target.host, rejection.host, target.credential.user, rejection.since
                 ),
-            )),
+            )
+            .rejected_by(rejection.host)),
             Err(error) => Err(not_known(target, error)),
         }
     }
 
     /// Keeps a rejection for other runs; where that fails, the error says so.
-    fn keep<T>(
-        &self,
-        target: &Target,
-        version: &CredentialVersion,
-        result: &mut Result<T, TransportError>,
-    ) {
-        let Err(error) = result else { return };
+    fn keep(&self, target: &Target, version: &CredentialVersion, error: &mut TransportError) {
         let chain = std::iter::successors(std::error::Error::source(error), |error| error.source());
         let said: Vec<String> = chain.map(ToString::to_string).collect();
         if let Err(not_kept) = self.book.reject(version, &target.host, &said.join(": ")) {
@@ -176,10 +155,6 @@ impl GuardedConnector {
             error.operation.push_str(&told);
         }
     }
-}
-
-fn is_rejection<T>(result: &Result<T, TransportError>) -> bool {
-    matches!(result, Err(error) if error.kind == TransportErrorKind::AuthRejected)
 }
 
 fn first_is_under_way(target: &Target) -> String {
@@ -198,15 +173,16 @@ fn not_known(target: &Target, error: BookError) -> TransportError {
     TransportError::caused_by(TransportErrorKind::Refused, operation, error)
 }
 
-fn rejected(target: &Target) -> TransportError {
-    TransportError::new(
-        TransportErrorKind::AuthRejected,
-        format!(
-            "did not log on to {}: the credential of {} was rejected elsewhere, and trying again \
-             could lock the account",
-            target.host, target.credential.user
-        ),
-    )
+/// Refuses what was rejected in this process.
+fn refuse_known(target: &Target, standing: &Standing) -> Result<(), TransportError> {
+    let Some(by) = standing.rejected_by.get() else { return Ok(()) };
+    let operation = format!(
+        "did not log on to {}: {by} rejected the credential of {}, and trying again could lock the \
+         account",
+        target.host, target.credential.user
+    );
+    let error = TransportError::new(TransportErrorKind::AuthRejected, operation);
+    Err(error.rejected_by(by.clone()))
 }
 
 #[async_trait]

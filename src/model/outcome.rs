@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::HostName;
+
 /// How a step, or a host's whole share of a play, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,12 +126,22 @@ pub struct StepFailure {
     /// The causes, outermost first. They may hold remote text; screens clean it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
+    /// The host that rejected the logon, now or before; none where it is not known to be another
+    /// one than the step's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_by: Option<HostName>,
 }
 
 impl StepFailure {
     /// A failure without a cause of its own.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), causes: Vec::new() }
+        Self { class, message: message.into(), causes: Vec::new(), rejected_by: None }
+    }
+
+    /// The same, with causes.
+    #[must_use]
+    pub fn with_causes(self, causes: Vec<String>) -> Self {
+        Self { causes, ..self }
     }
 
     /// A failure caused by an error; the chain of its sources is kept as text.
@@ -141,14 +153,15 @@ impl StepFailure {
         let causes = std::iter::successors(Some(error), |error| error.source())
             .map(ToString::to_string)
             .collect();
-        Self { class, message: message.into(), causes }
+        Self { class, message: message.into(), causes, rejected_by: None }
     }
 
     /// Turns an error into a failure whose message is the error's own phrase.
     pub fn from_error(class: FailureClass, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut chain = std::iter::successors(Some(error), |error| error.source());
         let message = chain.next().map(ToString::to_string).unwrap_or_default();
-        Self { class, message, causes: chain.map(ToString::to_string).collect() }
+        let causes = chain.map(ToString::to_string).collect();
+        Self { class, message, causes, rejected_by: None }
     }
 }
 

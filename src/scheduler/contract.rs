@@ -70,6 +70,12 @@ pub enum Input {
         /// What it said.
         answer: Answer,
     },
+    /// The logon that keeps the step back whose end is told next was rejected by this host, now or
+    /// before, and that is not the step's own.
+    LogonRejected {
+        /// The host.
+        by: HostName,
+    },
     /// A step ended. Sent once for each started step, after its `StepFinished` is written.
     Finished {
         /// The step.

@@ -14,7 +14,7 @@ use super::window::{Jump, is_untouched};
 use super::{Command, Input};
 use crate::event::{EventKind, Phase, StopStage};
 use crate::model::{
-    Cost, Elapsed, FailureClass, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
+    Cost, Elapsed, FailureClass, HostName, MatchedWork, Now, Outcome, PlayNo, StepFailure, StepId,
 };
 use crate::plan::{Draft, DraftTask, Onward, Resumption};
 
@@ -70,6 +70,8 @@ pub struct Scheduler {
     pub(super) jump: Option<Jump>,
     /// A step that one host does for all and whose outcome was lost with the earlier process.
     pub(super) lost_once: Option<StepId>,
+    /// Who rejected the logon of the step whose end is told next, where that is another host.
+    pub(super) rejected_by: Option<HostName>,
     pub(super) tally: Tally,
     pub(super) out: VecDeque<Command>,
     /// Nothing happened since the last look at everything, until `wakeup`.
@@ -98,6 +100,7 @@ impl Scheduler {
             clock: None,
             jump: None,
             lost_once: None,
+            rejected_by: None,
             tally: Tally::default(),
             out: VecDeque::new(),
             is_settled: false,
@@ -135,6 +138,7 @@ impl Scheduler {
             Input::WentOn { step, pause, has_changed } => {
                 self.on_went_on(&step, pause, has_changed, now);
             }
+            Input::LogonRejected { by } => self.rejected_by = Some(by),
             Input::Finished { step, outcome, class } => {
                 self.on_finished(&step, outcome, class, now);
             }
@@ -251,6 +255,7 @@ impl Scheduler {
         class: Option<FailureClass>,
         now: Elapsed,
     ) {
+        let rejected_by = self.rejected_by.take();
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(place) = play.running(step) else { return };
         let Some(running) = play.at(place) else { return };
@@ -282,7 +287,8 @@ impl Scheduler {
             && !self.is_tripped
             && !self.tolerates_rejections()
         {
-            self.emit(EventKind::BreakerOpened { host: step.host.clone() });
+            let host = rejected_by.unwrap_or_else(|| step.host.clone());
+            self.emit(EventKind::BreakerOpened { host });
             self.trip();
         }
         if task.is_once {

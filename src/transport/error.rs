@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::model::{FailureClass, StepFailure};
+use crate::model::{FailureClass, HostName, StepFailure};
 
 /// What kind of failure it is; the only part that decides anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +44,14 @@ pub struct TransportError {
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The host that rejected the logon, now or before; not always the one that was to be reached.
+    pub rejected_by: Option<HostName>,
 }
 
 impl TransportError {
     /// A failure without a cause of its own.
     pub fn new(kind: TransportErrorKind, operation: impl Into<String>) -> Self {
-        Self { operation: operation.into(), kind, source: None }
+        Self { operation: operation.into(), kind, source: None, rejected_by: None }
     }
 
     /// A failure with its cause.
@@ -58,7 +60,13 @@ impl TransportError {
         operation: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { operation: operation.into(), kind, source: Some(source.into()) }
+        Self { operation: operation.into(), kind, source: Some(source.into()), rejected_by: None }
+    }
+
+    /// The same, with the host that rejected the logon.
+    #[must_use]
+    pub fn rejected_by(self, host: HostName) -> Self {
+        Self { rejected_by: Some(host), ..self }
     }
 
     /// The class that the scheduler sees.
@@ -82,6 +90,7 @@ impl TransportError {
 
 impl From<TransportError> for StepFailure {
     fn from(error: TransportError) -> Self {
-        Self::from_error(error.class(), &error)
+        let failure = Self::from_error(error.class(), &error);
+        Self { rejected_by: error.rejected_by, ..failure }
     }
 }

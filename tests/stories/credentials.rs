@@ -129,3 +129,29 @@ fn a_credential_that_a_host_rejected_is_used_again_when_a_test_proved_it() {
     assert_eq!(unknown.code, Some(7));
     assert!(unknown.stderr.contains("lab-admin"), "{}", unknown.stderr);
 }
+
+#[test]
+fn who_rejected_the_logon_is_told_and_not_whose_step_it_was() {
+    let faults = "faults: [{ kind: wrong_password, at: [ps-lon-01] }]";
+    let lab = SmallLab::start(3, 53, 200.0, faults, 53);
+    let world = World::new();
+    let playbook = "\
+- name: Look at a server for another one
+  hosts: ps-osl-01.lab.example
+  max_fail_percentage: 100
+  tasks:
+    - service: { name: AeXNSClient }
+      delegate_to: ps-lon-01.lab.example
+";
+    let playbook = world.write("elsewhere.yml", playbook);
+
+    let (events, ended) =
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &lab.inventory()]);
+
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let opened = events.iter().find(|event| text(event, "event") == "breaker_opened");
+    let opened = text(opened.expect("it opened"), "host");
+    assert_eq!(opened, "ps-lon-01.lab.example");
+    let listed = run(&world, &lab, &credential(&["list"], &lab), None);
+    assert!(listed.stdout.contains(&format!("REJECTED by {opened} at ")), "{}", listed.stdout);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::host::Reader;
 use crate::host::queries::PACKAGE_SERVER_COUNTS;
 use crate::itms::traffic::{PackageSizes, Traffic};
-use crate::model::{FailureClass, StepFailure};
+use crate::model::StepFailure;
 use crate::transport::{Row, SqlValue, TransportErrorKind};
 
 /// The traffic that new snapshots of these packages set off.
@@ -22,7 +22,7 @@ pub(super) async fn estimate(
             .ok_or_else(|| "the CMDB's counts could not be understood".to_owned()),
         // Another run of the step would end the same way, and no wrong password is tried again.
         Err(error) if error.kind == TransportErrorKind::AuthRejected => {
-            return Err(StepFailure::from_error(FailureClass::AuthRejected, &error));
+            return Err(error.into());
         }
         Err(error) => Err(error.to_string()),
     };

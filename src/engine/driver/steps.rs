@@ -118,6 +118,7 @@ impl Driver {
         self.sessions.note_use(on.as_ref().unwrap_or(&step.host), self.clock.now().elapsed);
         self.waiting.remove(&step);
         let class = end.failure.as_ref().map(|failure| failure.class);
+        let rejected_by = end.failure.as_ref().and_then(|failure| failure.rejected_by.clone());
         let outcome = end.outcome;
         self.record(EventKind::StepFinished {
             step: step.clone(),
@@ -129,6 +130,9 @@ impl Driver {
         let target = on.unwrap_or_else(|| step.host.clone());
         if class == Some(FailureClass::Throttled) && self.sessions.has_cmdb(&target) {
             self.tell(Input::Busy);
+        }
+        if let Some(by) = rejected_by.filter(|by| *by != step.host) {
+            self.tell(Input::LogonRejected { by });
         }
         self.tell(Input::Finished { step, outcome, class });
         Ok(())

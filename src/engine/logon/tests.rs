@@ -44,6 +44,16 @@ fn target(number: usize, password: &str) -> Target {
     }
 }
 
+fn is_rejection<T>(result: &Result<T, TransportError>) -> bool {
+    matches!(result, Err(error) if error.kind == TransportErrorKind::AuthRejected)
+}
+
+/// The host that rejected a logon.
+fn rejected_by<T>(result: &Result<T, TransportError>) -> Option<&str> {
+    let error = result.as_ref().err()?;
+    error.rejected_by.as_ref().map(HostName::as_str)
+}
+
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(5))
 }
@@ -59,6 +69,8 @@ async fn a_wrong_password_reaches_one_host_of_a_whole_fleet() {
 
     assert_eq!(inner.0.load(Ordering::Relaxed), 1);
     assert!(results.iter().all(is_rejection));
+    let first = rejected_by(&results[0]).expect("it says by whom");
+    assert!(results.iter().all(|result| rejected_by(result) == Some(first)));
 }
 
 /// A book in memory that two guards share, as two processes share a state directory.
@@ -114,7 +126,9 @@ async fn two_processes_that_begin_together_send_a_wrong_password_once() {
 
     assert!(is_rejection(&a) && is_rejection(&b));
     assert_eq!(inner.0.load(Ordering::Relaxed), 1);
-    let later = guard().shell(&first, soon()).await;
+    assert_eq!(rejected_by(&a), rejected_by(&b), "the same one");
+    let later = guard().shell(&second, soon()).await;
+    assert_eq!(rejected_by(&later), rejected_by(&a));
     let Err(refused) = later else { panic!("it was tried again") };
     assert!(refused.to_string().contains("rejected the credential of CORP\\admin"), "{refused}");
     assert_eq!(inner.0.load(Ordering::Relaxed), 1, "a later process does not try it either");

@@ -102,6 +102,19 @@ fn the_first_rejected_logon_stops_everything_new() {
 }
 
 #[test]
+fn the_breaker_names_who_rejected_the_logon_and_not_whose_step_told_of_it() {
+    let mut scheduler = Scheduler::new(draft(20, 2, Some(100.0)));
+    let first = started(&commands(&mut scheduler, at(0)));
+    let host = HostName::new("elsewhere");
+    scheduler.handle(at(5), Input::LogonRejected { by: host.clone() });
+    finish(&mut scheduler, &first[0], Some(FailureClass::AuthRejected), at(5));
+
+    let commands = commands(&mut scheduler, at(5));
+
+    assert!(commands.contains(&Command::Emit(EventKind::BreakerOpened { host })));
+}
+
+#[test]
 fn a_driver_that_says_nothing_is_told_to_cancel() {
     let mut scheduler = Scheduler::new(draft(1, 1, None));
     let first = commands(&mut scheduler, at(0));
