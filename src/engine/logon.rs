@@ -18,7 +18,7 @@ use super::rejection_book::{BookError, FirstLogonRight, NoBook, RejectionBook};
 use crate::model::{CredentialVersion, HostName};
 use crate::transport::{
     ChangeFiles, ChangeShell, ChangeSql, Connector, Deadline, HttpAnswer, HttpForm, HttpRequest,
-    ReadSql, Target, TransportError, TransportErrorKind,
+    LaterLogons, ReadSql, Target, TransportError, TransportErrorKind, WithheldLogon,
 };
 
 /// How long to wait before asking again whether another process has made its first logon.
@@ -51,6 +51,11 @@ impl GuardedConnector {
         Self { inner, book, standings: Mutex::new(HashMap::new()) }
     }
 
+    async fn standing(&self, version: &CredentialVersion) -> Arc<Standing> {
+        let mut standings = self.standings.lock().await;
+        Arc::clone(standings.entry(version.clone()).or_default())
+    }
+
     /// Runs one logon. The first of a credential holds all others back until its outcome is known.
     async fn logon<T>(
         &self,
@@ -59,10 +64,7 @@ impl GuardedConnector {
         connect: impl Future<Output = Result<T, TransportError>> + Send,
     ) -> Result<T, TransportError> {
         let version = self.book.version(&target.credential);
-        let standing = {
-            let mut standings = self.standings.lock().await;
-            Arc::clone(standings.entry(version.clone()).or_default())
-        };
+        let standing = self.standing(&version).await;
         let too_long = |passed| {
             let operation = first_is_under_way(target);
             TransportError::caused_by(TransportErrorKind::TimedOut, operation, passed)
@@ -157,6 +159,49 @@ impl GuardedConnector {
     }
 }
 
+/// Guards the logons that a shell makes by itself, over new connections.
+struct Later {
+    book: Arc<dyn RejectionBook>,
+    standing: Arc<Standing>,
+    version: CredentialVersion,
+    host: HostName,
+    user: String,
+}
+
+impl LaterLogons for Later {
+    fn ask(&self) -> Result<(), WithheldLogon> {
+        let Self { host, user, .. } = self;
+        let by = match self.standing.rejected_by.get() {
+            Some(by) => Some(by.clone()),
+            None => match self.book.rejection(&self.version) {
+                Ok(rejection) => rejection.map(|rejection| rejection.host),
+                Err(error) => {
+                    let why = format!(
+                        "did not log on to {host} again: whether the credential of {user} was \
+                         rejected is not known: {error}"
+                    );
+                    return Err(WithheldLogon { why, by: None });
+                }
+            },
+        };
+        by.map_or(Ok(()), |by| {
+            let why = format!(
+                "did not log on to {host} again: {by} rejected the credential of {user}, and trying \
+                 again could lock the account"
+            );
+            Err(WithheldLogon { why, by: Some(by) })
+        })
+    }
+
+    fn rejected(&self, said: &str) {
+        self.standing.rejected_by.get_or_init(|| self.host.clone());
+        if let Err(error) = self.book.reject(&self.version, &self.host, said) {
+            let host = self.host.as_str();
+            tracing::error!(%error, host, "Other runs do not know that a logon was rejected");
+        }
+    }
+}
+
 fn first_is_under_way(target: &Target) -> String {
     format!(
         "could not log on to {}: the first logon with this credential is still under way",
@@ -192,7 +237,17 @@ impl Connector for GuardedConnector {
         target: &Target,
         deadline: Deadline,
     ) -> Result<Box<dyn ChangeShell>, TransportError> {
-        self.logon(target, deadline, self.inner.shell(target, deadline)).await
+        let version = self.book.version(&target.credential);
+        let standing = self.standing(&version).await;
+        let later = Later {
+            book: Arc::clone(&self.book),
+            standing,
+            version,
+            host: target.host.clone(),
+            user: target.credential.user.clone(),
+        };
+        let connect = self.inner.lasting_shell(target, Arc::new(later), deadline);
+        self.logon(target, deadline, connect).await
     }
 
     async fn files(

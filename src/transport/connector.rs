@@ -1,11 +1,13 @@
 //! How a session gets its connections.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::http::not_offered;
 use super::{
-    ChangeFiles, ChangeShell, ChangeSql, Deadline, HttpAnswer, HttpForm, HttpRequest, ReadSql,
-    TransportError, TransportErrorKind,
+    ChangeFiles, ChangeShell, ChangeSql, Deadline, HttpAnswer, HttpForm, HttpRequest, LaterLogons,
+    ReadSql, TransportError, TransportErrorKind,
 };
 use crate::model::{Credential, HostName};
 
@@ -33,6 +35,17 @@ pub trait Connector: Send + Sync {
         target: &Target,
         deadline: Deadline,
     ) -> Result<Box<dyn ChangeShell>, TransportError>;
+
+    /// The same for a shell that may log on again later: it asks before it does, and tells when that
+    /// was rejected. A connector whose shells log on once need not say anything.
+    async fn lasting_shell(
+        &self,
+        target: &Target,
+        _later: Arc<dyn LaterLogons>,
+        deadline: Deadline,
+    ) -> Result<Box<dyn ChangeShell>, TransportError> {
+        self.shell(target, deadline).await
+    }
 
     /// The target's file system over SMB.
     async fn files(

@@ -6,6 +6,7 @@ mod deadline;
 mod error;
 mod files;
 mod http;
+mod later_logons;
 mod query;
 mod real;
 pub mod security;
@@ -23,6 +24,7 @@ pub use files::{
     ChangeFiles, DirectoryEntry, FileAttributes, FileMetadata, ReadFiles, SecurityInformation,
 };
 pub use http::{HttpAnswer, HttpForm, HttpMethod, HttpRequest};
+pub use later_logons::{LaterLogons, WithheldLogon};
 pub use query::{ReadSql, Row, SqlParameter, SqlValue, Statement};
 pub use real::NetworkConnector;
 pub use selection::{

@@ -100,17 +100,17 @@ pub(crate) struct Lab {
     pub(crate) machine: Arc<Toy>,
     pub(crate) faults: Arc<Planned>,
     pub(crate) port: u16,
-    _server: JoinSet<()>,
+    server: JoinSet<()>,
 }
 
 pub(crate) async fn lab_with(quotas: Quotas, allow_basic: bool) -> Lab {
     let faults = Arc::new(Planned::default());
-    start(quotas, allow_basic, Arc::clone(&faults), faults).await
+    start(quotas, allow_basic, Arc::clone(&faults), faults, PASSWORD, 0).await
 }
 
 /// A lab whose faults are not planned one by one.
 pub(crate) async fn lab_under(faults: Arc<dyn Faults>) -> Lab {
-    start(Quotas::default(), false, Arc::default(), faults).await
+    start(Quotas::default(), false, Arc::default(), faults, PASSWORD, 0).await
 }
 
 async fn start(
@@ -118,12 +118,14 @@ async fn start(
     allow_basic: bool,
     planned: Arc<Planned>,
     faults: Arc<dyn Faults>,
+    password: &str,
+    port: u16,
 ) -> Lab {
     let machine = Arc::new(Toy::default());
     let account = Account {
         domain: "CORP".to_owned(),
         user: "fleet".to_owned(),
-        password: Secret::new(PASSWORD.to_owned()),
+        password: Secret::new(password.to_owned()),
         sid: "S-1-5-21-1-2-3-1001".to_owned(),
         groups: Vec::new(),
     };
@@ -140,11 +142,11 @@ async fn start(
         quotas,
         allow_basic,
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut server = JoinSet::new();
     server.spawn(Arc::clone(&front).serve(listener, std::future::pending()));
-    Lab { front, machine, faults: planned, port, _server: server }
+    Lab { front, machine, faults: planned, port, server }
 }
 
 pub(crate) async fn lab() -> Lab {
@@ -152,6 +154,14 @@ pub(crate) async fn lab() -> Lab {
 }
 
 impl Lab {
+    /// The same machine after it was started anew, with another password of the account.
+    pub(crate) async fn with_another_password(self) -> Self {
+        let Self { port, mut server, .. } = self;
+        server.shutdown().await;
+        let faults = Arc::new(Planned::default());
+        start(Quotas::default(), false, Arc::clone(&faults), faults, "changed", port).await
+    }
+
     pub(crate) fn settings(&self) -> WinRmSettings {
         let password = Secret::new(PASSWORD.to_owned());
         let credential = Credential { user: r"CORP\fleet".to_owned(), password };

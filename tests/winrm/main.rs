@@ -3,6 +3,7 @@
 mod chaos;
 mod hostile;
 mod lab;
+mod later_logons;
 mod secrets;
 
 use std::io;

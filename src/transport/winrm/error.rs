@@ -2,7 +2,7 @@
 
 use crate::protocol::auth::InitiateError;
 use crate::protocol::wsman::{Fault, FaultCode};
-use crate::transport::TransportErrorKind;
+use crate::transport::{TransportErrorKind, WithheldLogon};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,6 +30,9 @@ pub enum WinRmError {
         /// The user as given.
         user: String,
     },
+    /// No further logon was made: the credential was rejected meanwhile, or nobody knows.
+    #[error(transparent)]
+    LogonWithheld(WithheldLogon),
     /// The server does not offer the way of authentication that was asked for.
     #[error("the server offers {offered:?} and not the authentication asked for")]
     NotOffered {
@@ -152,6 +155,7 @@ impl WinRmError {
             | Self::Connect { .. }
             | Self::Tls(_)
             | Self::AuthenticationRejected { .. }
+            | Self::LogonWithheld(_)
             | Self::NotOffered { .. }
             | Self::Security(_)
             | Self::ShellQuota { .. }
@@ -169,7 +173,10 @@ impl WinRmError {
             | Self::AnswerCut { .. }
             | Self::SessionLost { .. }
             | Self::Closed => TransportErrorKind::Unreachable,
-            Self::AuthenticationRejected { .. } => TransportErrorKind::AuthRejected,
+            Self::AuthenticationRejected { .. }
+            | Self::LogonWithheld(WithheldLogon { by: Some(_), .. }) => {
+                TransportErrorKind::AuthRejected
+            }
             Self::Busy { .. } | Self::ShellQuota { .. } | Self::OperationQuota { .. } => {
                 TransportErrorKind::Throttled
             }
@@ -180,6 +187,7 @@ impl WinRmError {
             Self::Fault { .. } | Self::OutputLimit { .. } => TransportErrorKind::Fault,
             Self::Settings(_)
             | Self::Tls(_)
+            | Self::LogonWithheld(WithheldLogon { by: None, .. })
             | Self::NotOffered { .. }
             | Self::Security(_)
             | Self::Protocol { .. } => TransportErrorKind::Refused,

@@ -1,5 +1,6 @@
 //! A shell on a host and the commands in it, one at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use crate::protocol::wsman::{
     RequestEnvelope, RequestHeader, Response, ResponseEnvelope, SendInput, SignalCode,
     StartCommand, uri,
 };
-use crate::transport::{Deadline, TransportErrorKind};
+use crate::transport::{Deadline, LaterLogons, TransportErrorKind};
 
 /// What we announce as the largest answer; the smallest default of Windows.
 const MAX_ENVELOPE: usize = 153_600;
@@ -65,6 +66,11 @@ struct Shell {
 /// A session with one host. It never has two requests in flight.
 pub(super) struct Session {
     settings: WinRmSettings,
+    /// Who is asked before a logon that is not the first one.
+    later: Option<Arc<dyn LaterLogons>>,
+    has_logged_on: bool,
+    /// A logon was rejected: none is tried again.
+    is_rejected: bool,
     /// `wsmv:SessionId`, the same for all requests.
     session_id: String,
     /// Taken out while a request is in flight: a future that is dropped in the middle drops the
@@ -77,9 +83,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(settings: WinRmSettings) -> Self {
+    pub(super) fn new(settings: WinRmSettings, later: Option<Arc<dyn LaterLogons>>) -> Self {
         Self {
             settings,
+            later,
+            has_logged_on: false,
+            is_rejected: false,
             session_id: message_id(),
             connection: None,
             last_used: Instant::now(),
@@ -357,9 +366,35 @@ impl Session {
     async fn connect(&mut self, deadline: Deadline) -> Result<(), WinRmError> {
         if self.connection.as_ref().is_none_or(Connection::is_closed) {
             self.connection = None;
-            self.connection = Some(Connection::open(&self.settings, deadline).await?);
+            self.may_log_on()?;
+            let opened = Connection::open(&self.settings, deadline).await;
+            self.connection = Some(opened.inspect_err(|error| self.note_rejection(error))?);
+            self.has_logged_on = true;
         }
         Ok(())
+    }
+
+    /// The first logon is the business of who asked for the session. Whoever asks for another one may
+    /// not know that he does.
+    fn may_log_on(&self) -> Result<(), WinRmError> {
+        if self.is_rejected {
+            let user = self.settings.credential.user.clone();
+            return Err(WinRmError::AuthenticationRejected { user });
+        }
+        match &self.later {
+            Some(later) if self.has_logged_on => later.ask().map_err(WinRmError::LogonWithheld),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_rejection(&mut self, error: &WinRmError) {
+        if !matches!(error, WinRmError::AuthenticationRejected { .. }) {
+            return;
+        }
+        self.is_rejected = true;
+        if let Some(later) = self.later.as_ref().filter(|_| self.has_logged_on) {
+            later.rejected(&error.to_string());
+        }
     }
 
     /// Sends one request, over a new connection if there is none.
@@ -373,7 +408,8 @@ impl Session {
         let mut connection = self.connection.take().ok_or(WinRmError::Closed)?;
         let operation = envelope.header.operation_timeout.unwrap_or_default();
         let answer_by = deadline.at_most(operation + self.settings.answer_margin);
-        let answer = connection.exchange(name, &envelope.to_xml(), answer_by).await?;
+        let answer = connection.exchange(name, &envelope.to_xml(), answer_by).await;
+        let answer = answer.inspect_err(|error| self.note_rejection(error))?;
         let answer = ResponseEnvelope::parse(&answer).map_err(|error| WinRmError::Protocol {
             request: name,
             what: "the answer cannot be read",

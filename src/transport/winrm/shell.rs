@@ -1,5 +1,7 @@
 //! The shell as the layers above see it: scripts, one at a time, by a worker that owns the session.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -8,10 +10,11 @@ use tokio::task::JoinHandle;
 use super::command::{CommandLine, CommandOutput};
 use super::session::Session;
 use super::{RunFailure, WinRmError, WinRmSettings};
+use crate::model::HostName;
 use crate::protocol::{clixml, powershell};
 use crate::transport::{
-    ChangeScript, ChangeShell, Deadline, ReadScript, ReadShell, Target, TransportError,
-    TransportErrorKind,
+    ChangeScript, ChangeShell, Deadline, LaterLogons, ReadScript, ReadShell, Target,
+    TransportError, TransportErrorKind,
 };
 
 /// Commands that may wait for the one that runs.
@@ -44,10 +47,23 @@ impl WinRmShell {
     ///
     /// What kept it from any of that; nothing is left behind on the host.
     pub async fn open(settings: WinRmSettings, deadline: Deadline) -> Result<Self, WinRmError> {
+        Self::open_lasting(settings, None, deadline).await
+    }
+
+    /// The same, with somebody who is asked before it logs on again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn open_lasting(
+        settings: WinRmSettings,
+        later: Option<Arc<dyn LaterLogons>>,
+        deadline: Deadline,
+    ) -> Result<Self, WinRmError> {
         let host = settings.host.clone();
         let (jobs, waiting) = mpsc::channel(WAITING);
         let (opened, is_open) = oneshot::channel();
-        let worker = tokio::spawn(work(Session::new(settings), deadline, opened, waiting));
+        let worker = tokio::spawn(work(Session::new(settings, later), deadline, opened, waiting));
         is_open.await.map_err(|_| WinRmError::Closed)??;
         Ok(Self { host, jobs: Mutex::new(Some(jobs)), worker: Mutex::new(Some(worker)) })
     }
@@ -103,7 +119,13 @@ impl WinRmShell {
                 WinRmError::Busy { .. } if !changes => TransportErrorKind::Throttled,
                 _ => failure.kind(),
             };
-            TransportError::caused_by(kind, doing(), failure.error)
+            let by = match &failure.error {
+                WinRmError::LogonWithheld(withheld) => withheld.by.clone(),
+                WinRmError::AuthenticationRejected { .. } => Some(HostName::new(&*self.host)),
+                _ => None,
+            };
+            let error = TransportError::caused_by(kind, doing(), failure.error);
+            TransportError { rejected_by: by, ..error }
         })?;
         result_of(&output, changes)
             .map_err(|(kind, failed)| TransportError::caused_by(kind, doing(), failed))
