@@ -4,6 +4,7 @@ mod evidence;
 mod playbook;
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub(super) async fn diagnose(cli: &Cli, args: &DiagnoseArgs) -> Result<RunResult
     let state_dir = launch::writable_state_dir(cli)?;
     let mut before: Option<Diagnosis> = None;
     let mut number = 0;
+    // From the first look on: what comes while a look ends is heard by the pause after it.
+    let mut leaves = pin!(signals::interrupted());
     loop {
         let look = look(cli, &state_dir, args).await?;
         let result = launch::result_of(&look.state);
@@ -63,7 +66,7 @@ pub(super) async fn diagnose(cli: &Cli, args: &DiagnoseArgs) -> Result<RunResult
         before = Some(look.diagnosis);
         tokio::select! {
             () = tokio::time::sleep(real) => {}
-            () = signals::interrupted() => return Ok(verdict),
+            () = &mut leaves => return Ok(verdict),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Ctrl-C: the first drains, the second cancels, the third leaves at once. A polite request to end
 //! (SIGTERM) counts like it; a terminal that has gone away drains.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
@@ -39,10 +40,14 @@ pub(super) async fn listen(stops: mpsc::Sender<StopStage>) {
     }
 }
 
-/// Ctrl-C, a polite request to end, or the end of the terminal.
-pub(super) async fn interrupted() {
+/// Ctrl-C, a polite request to end, or the end of the terminal, from this call on. Who waits in several
+/// turns keeps it over all of them: what comes while nobody listens is lost.
+pub(super) fn interrupted() -> impl Future<Output = ()> {
     IS_HEARD.store(true, Ordering::Relaxed);
-    Interrupts::new().next().await;
+    let mut interrupts = Interrupts::new();
+    async move {
+        interrupts.next().await;
+    }
 }
 
 /// Resolves when the process is told to end; whether no command had listened before.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -177,9 +179,20 @@ fn never() -> Failure {
 ///
 /// It never opens, or the operator left.
 pub(super) async fn wait(windows: &PlayWindows) -> Result<(), Failure> {
+    wait_until_open(windows, launch::wall_clock, signals::interrupted()).await
+}
+
+/// The same with a clock, and with what resolves when the operator leaves: one listener from the first
+/// look to the last, so that he is heard whenever he does.
+async fn wait_until_open(
+    windows: &PlayWindows,
+    clock: impl Fn() -> Timestamp,
+    leaves: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let mut leaves = pin!(leaves);
     let mut told = None;
     loop {
-        let now = launch::wall_clock();
+        let now = clock();
         let (at, says) = match windows.standing(now) {
             Standing::Open => return decided(windows, now),
             Standing::Until(at, says) => (at, says),
@@ -197,7 +210,7 @@ pub(super) async fn wait(windows: &PlayWindows) -> Result<(), Failure> {
         }
         tokio::select! {
             () = tokio::time::sleep(left.min(LOOK)) => {}
-            () = signals::interrupted() => {
+            () = &mut leaves => {
                 return Err(Failure {
                     kind: FailureKind::Stopped,
                     message: "left before the change window opened; nothing was changed".to_owned(),
@@ -337,4 +350,47 @@ fn by_limits(play: &Play, hosts: usize, settings: &InventorySettings) -> Duratio
         Duration::try_from_secs_f64(units / rate).ok()
     });
     takes.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(line: &str) -> PlayWindows {
+        let windows = vec![line.parse().expect("a window")];
+        PlayWindows { hours: Hours { windows, ..Hours::default() }, sites: vec![None] }
+    }
+
+    /// A clock that goes with the timers of the test, from this instant on.
+    fn clock(from: &str) -> impl Fn() -> Timestamp {
+        let (from, began) =
+            (from.parse::<Timestamp>().expect("a time"), tokio::time::Instant::now());
+        move || from + jiff::SignedDuration::try_from(began.elapsed()).expect("a span")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_who_leaves_is_heard_at_any_look_at_the_clock() {
+        let windows = windows("22:00-23:00 UTC");
+        for second in [1, 20, 50, 1000] {
+            let began = tokio::time::Instant::now();
+            let leaves = tokio::time::sleep(Duration::from_secs(second));
+
+            let left = wait_until_open(&windows, clock("2026-05-16T20:00:00Z"), leaves).await;
+
+            assert_eq!(left.expect_err("he left").kind, FailureKind::Stopped);
+            assert_eq!(began.elapsed().as_secs(), second);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_who_stays_waits_longer_than_until_the_window_opens() {
+        let windows = windows("22:00-23:00 UTC");
+        let began = tokio::time::Instant::now();
+
+        let opened =
+            wait_until_open(&windows, clock("2026-05-16T21:58:30Z"), std::future::pending()).await;
+
+        assert!(opened.is_ok());
+        assert_eq!(began.elapsed().as_secs(), 90);
+    }
 }

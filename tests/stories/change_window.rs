@@ -1,6 +1,9 @@
 //! Change windows: a run outside of its window is refused, waits when it is told to, and goes on in
 //! the next window where it was.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
 use fleetmend::model::Zone;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -141,6 +144,32 @@ fn a_run_that_waits_begins_when_its_window_opens() {
     let line: fleetmend::model::Window = line.parse().expect("a window");
     assert!(line.opening(&Zone::utc(), began).expect("it opens").holds(began), "{began}");
     assert_eq!(text(&events[0], "window"), line.to_string());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_waits_for_its_window_is_left_by_ctrl_c_with_nothing_begun() {
+    let lab = SmallLab::start(1, 53, 400.0, NO_FAULTS, 94);
+    let world = World::new();
+    let playbook = playbook(&world, "");
+    let (line, inventory) = (window(1800, 5400), lab.inventory());
+    let mut command =
+        world.command(&["run", "--yes", "--wait", "--window", &line, &playbook, "-i", &inventory]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut waits = command.spawn().expect("it starts");
+    let mut said = BufReader::new(waits.stderr.take().expect("what it says"));
+    let mut seen = String::new();
+    while !seen.contains("waits for the change window") {
+        assert_ne!(said.read_line(&mut seen).expect("text"), 0, "it ended: {seen}");
+    }
+
+    let sent = Command::new("kill").args(["-INT", &waits.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+    said.read_to_string(&mut seen).expect("text");
+
+    assert_eq!(waits.wait().expect("it ended").code(), Some(6), "{seen}");
+    assert!(seen.contains("left before the change window opened"), "{seen}");
+    assert!(!has_runs(&world), "nothing began");
 }
 
 #[test]
