@@ -18,6 +18,11 @@ case "${1:-}" in
         # Two processes share one limit for 60 s, one is killed half way; the short form takes 8 s.
         FLEETMEND_SHARED_SECONDS=60 cargo nextest run --locked --test shared_limits --no-capture
         ;;
+    laws)
+        # 10,000 fresh cases of each law of runs, cuts and taking up again, in quarters of 2,500; the
+        # short form takes the same cases each time.
+        FLEETMEND_LAW_CASES=2500 cargo nextest run --locked --test laws
+        ;;
     demo-500)
         cargo run --release --locked -- demo --servers 500
         ;;
