@@ -37,6 +37,7 @@ pub(super) fn list(cli: &Cli, args: &CredentialListArgs) -> Result<RunResult, Fa
     let width = names.keys().map(|name| name.0.chars().count()).max().unwrap_or_default();
     let paint = environment::paint_stdout();
     let mut text = String::new();
+    let mut rejected = None;
     for (name, uses) in &names {
         let hosts = match uses.len() {
             1 => "1 host".to_owned(),
@@ -51,11 +52,11 @@ pub(super) fn list(cli: &Cli, args: &CredentialListArgs) -> Result<RunResult, Fa
                 })?;
                 let standing = match rejection {
                     None => paint.good("not rejected"),
-                    Some(rejection) => paint.bad(&format!(
-                        "REJECTED by {} at {}",
-                        rejection.host,
-                        rejections::at(&rejection)
-                    )),
+                    Some(rejection) => {
+                        rejected.get_or_insert(name);
+                        let at = rejections::at(&rejection);
+                        paint.bad(&format!("REJECTED by {} at {at}", rejection.host))
+                    }
                 };
                 (clean_line(&credential.user, 60), standing)
             }
@@ -63,6 +64,13 @@ pub(super) fn list(cli: &Cli, args: &CredentialListArgs) -> Result<RunResult, Fa
         let _infallible = writeln!(text, "{:width$}  {user}  {hosts}  {standing}", name.0);
     }
     output::result(&text);
+    if let Some(name) = rejected {
+        output::talk(&format!(
+            "no run tries a rejected one again until its password is another one, or one logon proves \
+             it: fleetmend credential test {name} -i {}\n",
+            args.inventory.display()
+        ));
+    }
     Ok(RunResult::Done)
 }
 

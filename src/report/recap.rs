@@ -364,6 +364,14 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
     } else if let Some(until) = state.window.held.as_ref().filter(|_| state.result.is_none()) {
         line(text, "window", &format!("opens {}", opens(until)));
     }
+    if let Some(host) = &state.breaker {
+        let inventory = clean_line(&header.inventory, 200);
+        let told = format!(
+            "rejected by {host}; which credential that is, and how one logon proves it: fleetmend \
+             credential list -i {inventory}"
+        );
+        line(text, "logon", &paint.bad(&told));
+    }
     let in_doubt = state.in_doubt().count();
     if in_doubt > 0 {
         line(text, "in doubt", &paint.bad(&count(in_doubt, "step")));

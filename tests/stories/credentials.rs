@@ -86,6 +86,13 @@ fn a_wrong_password_is_seen_by_one_host_and_tried_by_no_later_run() {
 
     let listed = run(&world, &lab, &credential(&["list"], &lab), Some("not the one"));
     assert!(listed.stdout.contains(&format!("REJECTED by {host} at ")), "{}", listed.stdout);
+    assert!(listed.stderr.contains("fleetmend credential test lab-admin"), "{}", listed.stderr);
+    // What the run itself left on the screen says where to look.
+    let recap = world.run(&["show", text(&events[0], "run")]).stdout;
+    let recap: Vec<&str> = recap.split_whitespace().collect();
+    let recap = recap.join(" ");
+    assert!(recap.contains(&format!("logon rejected by {host}; which credential")), "{recap}");
+    assert!(recap.contains("fleetmend credential list -i "), "{recap}");
     let tested = run(&world, &lab, &credential(&["test", "lab-admin"], &lab), Some("not the one"));
     assert_eq!(tested.code, Some(4), "{}{}", tested.stdout, tested.stderr);
     assert!(tested.stdout.contains("REJECTED"), "{}", tested.stdout);
