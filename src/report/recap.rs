@@ -164,7 +164,7 @@ fn one_play(
     if ended < play.hosts.len() {
         let _infallible = write!(tally, "  not finished {}", play.hosts.len() - ended);
     }
-    line(text, &count(play.hosts.len(), "host"), &tally);
+    line(text, &count(play.hosts.len(), "host"), tally.trim_start());
     if let Some(Tripped { budget, bad, tolerated, .. }) = play.tripped {
         let (counted, key) = (budget.counts(bad), budget.key());
         let told = format!("{counted}, {tolerated} tolerated by {key}");
