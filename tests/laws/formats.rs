@@ -14,8 +14,28 @@ use fleetmend::report::{Paint, file_name, recap};
 use fleetmend::store::{Recorded, RunJournal, read};
 
 /// The formats that ever were, each with the kinds of runs that are kept of it.
-const FORMATS: &[(&str, &[&str])] =
-    &[("format-1", &["check", "run", "undo", "failed", "taken-up", "unconfirmed", "flow"])];
+const FORMATS: &[(&str, &[&str])] = &[(
+    "format-1",
+    &[
+        "check",
+        "run",
+        "undo",
+        "failed",
+        "taken-up",
+        "unconfirmed",
+        "flow",
+        "spent",
+        "retaken",
+        "unapproved",
+        "approved",
+        "closed",
+        "reopened",
+        "judged",
+        "stopped",
+        "rejected",
+        "guarded",
+    ],
+)];
 
 /// A journal that is kept, beside the files that it was made from.
 struct Kept {
@@ -68,6 +88,7 @@ impl Kept {
         let limit: Option<Selector> =
             header.limit.as_ref().map(|limit| limit.parse().expect("a pattern"));
         let fleet = &inventory.inventory;
+        let window = state.window.of_run.as_ref().map(|window| window.parse().expect("a window"));
         let delegates = Delegates::of(&loaded.playbook, fleet, limit.as_ref(), &header.extra_vars)
             .expect("delegates");
         let request = DraftRequest {
@@ -75,8 +96,7 @@ impl Kept {
             inventory: fleet,
             inventory_sha256: &header.inventory_sha256,
             limit: limit.as_ref(),
-            // These runs began without one; windows have a law of their own.
-            window: None,
+            window: window.as_ref(),
             limits: &header.limits,
             tags: &header.tags,
             delegates: &delegates,
