@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::agent_download::{on_their_way, wait_for_downloads};
 use super::agent_effect::{AgentPlaces, Effect, ask_and_see, not_a_package_server};
-use super::agent_packages::PackageList;
+use super::agent_packages::{PackageList, packages_lacking};
 use super::agent_places::find_places;
 use super::moved::packages_moved;
 use super::scripts::{
@@ -45,8 +45,9 @@ pub(super) enum State {
     NoAgent,
     /// The agent has nothing by which the effect could be seen.
     Blind,
-    /// The packages whose snapshot this run moved away on the host.
-    Configuration { packages_moved: u32 },
+    /// How many packages lost their snapshot to this run on the host, and how many others the agent
+    /// lacks.
+    Configuration { packages_moved: u32, packages_lacking: u32 },
     /// There is an agent that could send its inventory.
     Inventory,
     /// The agent's list, and the packages of the host's work.
@@ -62,6 +63,10 @@ pub(super) enum Change {
     UpdateConfiguration {
         /// How many packages the agent will download again because their snapshot is gone.
         packages_moved: u32,
+        /// How many other packages it will ask for again because it does not have them. Journals of
+        /// before this was counted have none.
+        #[serde(default)]
+        packages_lacking: u32,
     },
     /// Send the status of all packages.
     ResendPackageStatus {
@@ -87,6 +92,23 @@ fn plural(number: u32, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// What a fetched configuration sets off, for plans and check mode.
+fn configuration(moved: u32, lacking: u32) -> String {
+    let asks = "ask the agent for its configuration";
+    match (moved, lacking) {
+        (0, 0) => asks.to_owned(),
+        (moved, 0) => format!("{asks}; it will download {} again", plural(moved, "package")),
+        (0, lacking) => {
+            format!("{asks}; it will ask for {} that it lacks", plural(lacking, "package"))
+        }
+        (moved, lacking) => format!(
+            "{asks}; it will download {} again and ask for {} that it lacks",
+            plural(moved, "package"),
+            if lacking == 1 { "1 other".to_owned() } else { format!("{lacking} others") },
+        ),
+    }
+}
+
 #[async_trait]
 impl Action for Agent {
     type Params = Params;
@@ -101,9 +123,11 @@ Calls the agent on the host and then looks for the effect; that the call returne
 nothing.
 
 - `update_configuration`: fetches the policies now. Done when the policy file is newer
-  than before the call, or agent.log says so. The agent then downloads the snapshots and
-  packages that are missing, so packages whose snapshot this run moved away cost two
-  requests each, later.
+  than before the call, or agent.log says so. The agent then asks for every package that
+  it does not have, whatever the play is about: two requests each, later. Counted are those
+  whose snapshot this run moved away and those that the agent's own list has as neither
+  Ready nor Deleted; of the host's work also those that it has in another version than the
+  current one. A list that the agent does not give is made up for by the host's work.
 - `resend_package_status`: sends the status of all packages to the Notification Server.
   First waits, for at most half of the step's time, until the packages of the host's work
   are downloaded and their snapshots are back: a status sent too early reports the old
@@ -159,7 +183,12 @@ crash.";
         }
         if params.command == Command::UpdateConfiguration {
             let moved = packages_moved(at.prior(), "ps_delivery");
-            return Ok(State::Configuration { packages_moved: count(moved.len()) });
+            let lacking = packages_lacking(at).await?;
+            let others = lacking.iter().filter(|package| !moved.contains(*package)).count();
+            return Ok(State::Configuration {
+                packages_moved: count(moved.len()),
+                packages_lacking: count(others),
+            });
         }
         if params.command == Command::SendInventory {
             return Ok(State::Inventory);
@@ -176,9 +205,11 @@ crash.";
             State::Blind => {
                 return refuse("the agent's log was not found: nothing would show the effect");
             }
-            State::Configuration { packages_moved } => {
-                let packages_moved = *packages_moved;
-                return Verdict::Change(Change::UpdateConfiguration { packages_moved });
+            State::Configuration { packages_moved, packages_lacking } => {
+                return Verdict::Change(Change::UpdateConfiguration {
+                    packages_moved: *packages_moved,
+                    packages_lacking: *packages_lacking,
+                });
             }
             State::Inventory => return Verdict::Change(Change::SendInventory {}),
             State::Packages { list, .. } if !list.package_server => {
@@ -197,17 +228,18 @@ crash.";
                 pairs: count(work.len()).max(1),
                 packages: work.clone(),
             }),
-            Command::UpdateConfiguration => {
-                Verdict::Change(Change::UpdateConfiguration { packages_moved: 0 })
-            }
+            Command::UpdateConfiguration => Verdict::Change(Change::UpdateConfiguration {
+                packages_moved: 0,
+                packages_lacking: 0,
+            }),
             Command::SendInventory => Verdict::Change(Change::SendInventory {}),
         }
     }
 
     fn cost(change: &Change) -> Cost {
         match change {
-            Change::UpdateConfiguration { packages_moved } => {
-                Cost::ns_iis(1, packages_moved.saturating_mul(2))
+            Change::UpdateConfiguration { packages_moved, packages_lacking } => {
+                Cost::ns_iis(1, packages_moved.saturating_add(*packages_lacking).saturating_mul(2))
             }
             Change::ResendPackageStatus { pairs, .. } => Cost::ns_iis(*pairs, 0),
             Change::SendInventory {} => Cost::ns_iis(1, 0),
@@ -217,13 +249,9 @@ crash.";
 
     fn describe(change: &Change) -> Vec<String> {
         match change {
-            Change::UpdateConfiguration { packages_moved: 0 } => {
-                vec!["ask the agent for its configuration".to_owned()]
+            Change::UpdateConfiguration { packages_moved, packages_lacking } => {
+                vec![configuration(*packages_moved, *packages_lacking)]
             }
-            Change::UpdateConfiguration { packages_moved } => vec![format!(
-                "ask the agent for its configuration; it will download {} again",
-                plural(*packages_moved, "package")
-            )],
             Change::ResendPackageStatus { pairs, .. } => vec![format!(
                 "send the package status again: {} not well",
                 plural(*pairs, "package")

@@ -1,14 +1,14 @@
 //! The packages of a package server as its own agent lists them.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::scripts::AGENT_PACKAGES;
 use crate::host::Reader;
 use crate::itms::PackageVersion;
-use crate::itms::agent_evidence::is_downloading;
-use crate::model::{FailureClass, Guid, StepFailure};
+use crate::itms::agent_evidence::{is_asked_for, is_downloading, is_ready};
+use crate::model::{FailureClass, Guid, StepFailure, WorkRow};
 
 /// The agent's list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -90,6 +90,22 @@ impl PackageList {
         wanted.iter().copied().filter(|id| !is_there(id)).collect()
     }
 
+    /// The packages that the agent will ask its Notification Server for once it has its policies: what
+    /// it has as neither Ready nor Deleted, and of the work what it has in another version than the
+    /// current one. What it has Ready it does not ask for, whatever the CMDB says of it.
+    pub(super) fn lacking(&self, work: &[WorkRow]) -> IndexSet<Guid> {
+        let is_behind = |package: &AgentPackage| {
+            let row = work.iter().find(|row| row.package == package.id);
+            let current = row.and_then(|row| row.current_version.as_deref()).map(str::trim);
+            let own = package.version.as_deref().map(str::trim);
+            current.zip(own).is_some_and(|(current, own)| current != own)
+        };
+        let is_lacking = |package: &&AgentPackage| {
+            is_asked_for(&package.status) || is_ready(&package.status) && is_behind(package)
+        };
+        self.packages.iter().filter(is_lacking).map(|package| package.id).collect()
+    }
+
     /// The list for `register`; `built` is the moment that a version stands for.
     pub(super) fn value(&self) -> Value {
         let packages: Vec<Value> = self
@@ -124,6 +140,20 @@ impl PackageList {
             1 => format!("1 package: {}", parts.join(", ")),
             count => format!("{count} packages: {}", parts.join(", ")),
         }
+    }
+}
+
+/// The packages that the agent will ask for once it has its policies, by its own list; by the host's
+/// work where it gives none, as when its service does not run.
+///
+/// # Errors
+///
+/// Those of the connection.
+pub(super) async fn packages_lacking(at: &Reader<'_>) -> Result<IndexSet<Guid>, StepFailure> {
+    match PackageList::read(at).await {
+        Ok(list) if list.package_server => Ok(list.lacking(at.work())),
+        Err(failure) if failure.class != FailureClass::RemoteFault => Err(failure),
+        Ok(_) | Err(_) => Ok(at.work().iter().map(|row| row.package).collect()),
     }
 }
 

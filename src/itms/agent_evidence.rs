@@ -57,6 +57,18 @@ pub fn is_downloading(status: &str) -> bool {
         .contains(&status.trim().to_lowercase().as_str())
 }
 
+/// Whether a package with this status of the agent's list is there.
+pub fn is_ready(status: &str) -> bool {
+    status.trim().eq_ignore_ascii_case("ready")
+}
+
+/// Whether the agent asks for a package with this status again when it fetched its policies. It does
+/// not for what is Ready, nor for what was taken from it; an unknown status counts as one that is not
+/// there, so that rather too many requests are expected than too few.
+pub fn is_asked_for(status: &str) -> bool {
+    !is_ready(status) && !status.trim().eq_ignore_ascii_case("deleted")
+}
+
 /// Whether a status says that a download failed and is tried again later, in the agent's own time.
 pub fn is_put_off(status: &str) -> bool {
     status.trim().eq_ignore_ascii_case("retrying download")

@@ -7,6 +7,7 @@ use super::super::agent_effect::AgentPlaces;
 use super::super::scripted_host::{ScriptedHost, nothing_before, soon};
 use super::*;
 use crate::host::PriorChange;
+use crate::model::{ServerIdentity, WorkRow};
 use crate::transport::{Deadline, TransportErrorKind};
 
 const A: Guid = Guid::from_u128(0xA);
@@ -68,14 +69,34 @@ fn nothing_is_asked_whose_effect_could_not_be_seen() {
 }
 
 #[test]
-fn a_configuration_costs_a_request_now_and_two_for_each_moved_snapshot_later() {
-    let change = change(Command::UpdateConfiguration, &State::Configuration { packages_moved: 3 });
+fn a_configuration_costs_a_request_now_and_two_later_for_each_package_that_the_agent_asks_for() {
+    let asks = "ask the agent for its configuration";
+    for (packages_moved, packages_lacking, later, line) in [
+        (0, 0, 0, String::new()),
+        (3, 0, 6, "; it will download 3 packages again".to_owned()),
+        (0, 1, 2, "; it will ask for 1 package that it lacks".to_owned()),
+        (
+            1,
+            2,
+            6,
+            "; it will download 1 package again and ask for 2 others that it lacks".to_owned(),
+        ),
+    ] {
+        let state = State::Configuration { packages_moved, packages_lacking };
+        let change = change(Command::UpdateConfiguration, &state);
 
-    assert_eq!(Agent::cost(&change), Cost::ns_iis(1, 6));
-    assert_eq!(
-        Agent::describe(&change),
-        ["ask the agent for its configuration; it will download 3 packages again"]
-    );
+        assert_eq!(Agent::cost(&change), Cost::ns_iis(1, later));
+        assert_eq!(Agent::describe(&change), [format!("{asks}{line}")]);
+    }
+}
+
+#[test]
+fn a_configuration_of_a_journal_that_counted_no_lacking_packages_is_read() {
+    let old = json!({ "command": "update_configuration", "packages_moved": 2 });
+
+    let change: Change = serde_json::from_value(old).expect("a change");
+
+    assert_eq!(Agent::cost(&change), Cost::ns_iis(1, 4));
 }
 
 #[test]
@@ -109,7 +130,7 @@ fn listing_only_reads() {
 #[test]
 fn a_change_survives_the_journal() {
     for change in [
-        Change::UpdateConfiguration { packages_moved: 2 },
+        Change::UpdateConfiguration { packages_moved: 2, packages_lacking: 7 },
         Change::ResendPackageStatus { pairs: 1, packages: vec![A] },
         Change::RefreshPackages { packages: 9 },
     ] {
@@ -240,8 +261,16 @@ async fn a_list_that_cannot_be_read_fails_the_step_before_anything_is_asked() {
 /// A package server as its scripts and files show it; without a folder for the agent's log when
 /// `is_blind`.
 fn whole_server(is_blind: bool) -> Arc<ScriptedHost> {
+    server_with(is_blind, || Ok(list("Ready")))
+}
+
+/// The same, with another list of packages.
+fn server_with(
+    is_blind: bool,
+    packages: impl Fn() -> Result<Value, TransportErrorKind> + Send + Sync + 'static,
+) -> Arc<ScriptedHost> {
     const ROOT: &str = "D:\\Altiris\\Altiris Agent";
-    let host = ScriptedHost::new(|host, name, _| match name {
+    let host = ScriptedHost::new(move |host, name, _| match name {
         "host-facts" => Ok(json!({
             "computer": "PS-01", "domain": "corp.example", "time_utc": null,
             "program_data": "C:\\ProgramData", "program_files": "C:\\Program Files",
@@ -256,7 +285,7 @@ fn whole_server(is_blind: bool) -> Arc<ScriptedHost> {
             host.write(&format!("{ROOT}\\Client Policies\\smp01.corp.example.xml"), "<p/>", 20);
             Ok(json!({ "called": true }))
         }
-        "agent-packages" => Ok(list("Ready")),
+        "agent-packages" => packages(),
         other => panic!("{other}"),
     });
     host.write(&format!("{ROOT}\\Client Policies\\smp01.corp.example.xml"), "<p/>", 10);
@@ -294,4 +323,62 @@ async fn a_status_is_not_sent_where_no_log_would_show_it() {
     let session = whole_server(false).session(&[A]);
     let state = Agent::probe(&params, &session.reader(soon(), nothing_before())).await;
     assert!(matches!(state, Ok(State::Packages { work, .. }) if work == [A]));
+}
+
+#[tokio::test]
+async fn a_configuration_counts_what_the_agent_lacks_besides_what_was_moved() {
+    let listed = |id: u128, status: &str| json!({ "id": Guid::from_u128(id), "name": "", "status": status, "version": "7" });
+    let packages = json!([
+        listed(0xA, "Ready"),
+        listed(0xB, "Invalid"),
+        listed(0xC, "Retrying Download"),
+        listed(0xD, "Deleted"),
+        listed(0xE, "Ready"),
+        listed(0xF, "a word of tomorrow"),
+    ]);
+    let list = json!({ "package_server": true, "packages": packages });
+    let session = server_with(false, move || Ok(list.clone())).session(&[A]);
+    // The snapshot of one package that is lacking anyway was moved, and of one that is Ready.
+    let prior: Arc<[PriorChange]> = Arc::from([PriorChange {
+        action: "quarantine_files".to_owned(),
+        change: json!({ "role": "ps_delivery", "packages_moved": [B, Guid::from_u128(0xE)] }),
+    }]);
+    let params = Params { command: Command::UpdateConfiguration };
+
+    let state = Agent::probe(&params, &session.reader(soon(), prior)).await;
+
+    assert_eq!(state, Ok(State::Configuration { packages_moved: 2, packages_lacking: 2 }));
+}
+
+#[tokio::test]
+async fn an_agent_that_gives_no_list_is_taken_to_lack_the_work_of_its_host() {
+    let params = Params { command: Command::UpdateConfiguration };
+    let probe = async |error| {
+        let session = server_with(false, move || Err(error)).session(&[A, B]);
+        Agent::probe(&params, &session.reader(soon(), nothing_before())).await
+    };
+
+    assert_eq!(
+        probe(TransportErrorKind::Fault).await,
+        Ok(State::Configuration { packages_moved: 0, packages_lacking: 2 })
+    );
+    let unreachable = probe(TransportErrorKind::Unreachable).await.expect_err("no connection");
+    assert_eq!(unreachable.class, FailureClass::Unreachable);
+}
+
+#[test]
+fn a_package_that_is_ready_in_an_old_version_is_asked_for_as_far_as_the_work_tells() {
+    let list: PackageList = serde_json::from_value(list("Ready")).expect("a list");
+    let row = |current: &str| WorkRow {
+        server: ServerIdentity { guid: Guid::from_u128(1), name: None, fqdn: None },
+        package: A,
+        package_name: None,
+        status: "Ready".to_owned(),
+        current_version: Some(current.to_owned()),
+        reported_version: None,
+    };
+
+    assert!(list.lacking(&[]).is_empty());
+    assert!(list.lacking(&[row("1601867730")]).is_empty());
+    assert_eq!(list.lacking(&[row("1601999999")]).len(), 1);
 }
