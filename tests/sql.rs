@@ -192,6 +192,12 @@ async fn a_wrong_password_user_or_database_is_told_apart() {
 
     let rejected = TransportErrorKind::AuthRejected;
     assert_eq!(attempt("cmdb-reader", "wrong", "Symantec_CMDB").await, rejected);
+    let wrong = target(&front, "cmdb-reader", "wrong", "Symantec_CMDB");
+    let error = SqlClient::connect(&wrong, Protection::LoopbackOnly, soon()).await.err().unwrap();
+    let (server, host) = (format!("{}:{}", wrong.address, wrong.port), &wrong.host);
+    let expected =
+        format!("could not log on to SQL Server {server} (the CMDB of {host}) as `cmdb-reader`");
+    assert_eq!(error.to_string(), expected, "what is connected to is named, and as whom");
     assert_eq!(attempt("nobody", PASSWORD, "Symantec_CMDB").await, rejected);
     assert_eq!(attempt("cmdb-reader", PASSWORD, "other").await, TransportErrorKind::NotFound);
     let refused = TransportErrorKind::Refused;

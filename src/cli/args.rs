@@ -316,6 +316,9 @@ pub(super) enum RunsCommand {
     },
     /// Forget old runs; they can neither be shown nor taken back any more
     Prune(PruneArgs),
+    /// As `fleetmend show`
+    #[command(hide = true)]
+    Show(ShowArgs),
 }
 
 /// `fleetmend runs prune`

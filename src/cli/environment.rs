@@ -82,6 +82,12 @@ pub(super) fn columns() -> usize {
     console::Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns))
 }
 
+/// The columns of the terminal that standard output is; none where it is a file or a pipe.
+pub(super) fn stdout_columns() -> Option<usize> {
+    let size = console::Term::stdout().size_checked();
+    size.filter(|_| std::io::stdout().is_terminal()).map(|(_, columns)| usize::from(columns))
+}
+
 fn wants_colour() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
 }

@@ -54,6 +54,18 @@ pub(super) fn playbook(
     path: &Path,
     inventory: Option<&InventoryFile>,
 ) -> Result<Playbook, Failure> {
+    playbook_with_notes(path, inventory).map(|(playbook, _)| playbook)
+}
+
+/// As [`playbook`], with the number of warnings that were told.
+///
+/// # Errors
+///
+/// As [`playbook`].
+pub(super) fn playbook_with_notes(
+    path: &Path,
+    inventory: Option<&InventoryFile>,
+) -> Result<(Playbook, usize), Failure> {
     let (name, text) = read(path, "playbook")?;
     let inventory = inventory.map(|file| &file.loaded);
     let included = |path: &Path| {
@@ -65,7 +77,8 @@ pub(super) fn playbook(
         .map_err(|found| refuse("playbook", &name, &found))?;
     note(&loaded.notes);
     // A resume from another directory must find it.
-    Ok(Playbook { path: absolute(path).display().to_string(), ..loaded.playbook })
+    let path = absolute(path).display().to_string();
+    Ok((Playbook { path, ..loaded.playbook }, loaded.notes.len()))
 }
 
 /// Reads a playbook and says nothing about it; `None` where it cannot be used.

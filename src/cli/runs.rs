@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::{Cli, PruneArgs, RunsArgs, RunsCommand};
 use super::error::Failure;
-use super::{environment, launch, output};
+use super::{environment, launch, output, show};
 use crate::event::RunResult;
 use crate::model::parse_span;
 use crate::report::{clean_line, file_name};
@@ -14,12 +14,15 @@ use crate::store::{KeepRuns, RunSummary, StateDir, StateDirError, prunable};
 
 /// Lists the runs, verifies or prunes them.
 pub(super) fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
+    if let Some(RunsCommand::Show(args)) = &args.command {
+        return show::show(cli, args);
+    }
     let state_dir = launch::state_dir(cli)?;
     let runs = state_dir
         .runs()
         .map_err(|error| Failure::input("could not list the runs").because(&error))?;
     match &args.command {
-        None => list(&runs, args.json),
+        None | Some(RunsCommand::Show(_)) => list(&runs, args.json),
         Some(RunsCommand::Verify { runs: wanted }) => verify(&state_dir, &runs, wanted),
         Some(RunsCommand::Prune(args)) => prune(&state_dir, &runs, args),
     }
@@ -32,7 +35,7 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
             .iter()
             .map(|run| {
                 json!({
-                    "run": run.id.full(), "started": run.started, "mode": run.mode,
+                    "run": run.id.full(), "started": run.started, "mode": mode(run),
                     "playbook": run.playbook, "inventory": run.inventory,
                     "result": run.result, "finished": run.finished, "is_alive": run.is_alive,
                 })
@@ -46,6 +49,7 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
     let mut text = String::new();
     for run in runs {
         let verdict = match (run.result, run.is_alive) {
+            (Some(result), _) if is_diagnosis(run) => seen(result).to_owned(),
             (Some(result), _) => result.phrase().to_owned(),
             (None, true) => "under way".to_owned(),
             (None, false) => format!("was cut off: {}", advice(run)),
@@ -55,7 +59,7 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
             "{}  {}  {:<14} {:<30} {verdict}",
             run.id,
             run.started.strftime("%Y-%m-%d %H:%M"),
-            run.mode,
+            mode(run),
             clean_line(file_name(&run.playbook), 30),
         );
     }
@@ -66,12 +70,38 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
     Ok(RunResult::Done)
 }
 
+/// Whether it only looked at a fleet.
+fn is_diagnosis(run: &RunSummary) -> bool {
+    run.playbook == super::diagnose::PLAYBOOK_NAME
+}
+
+/// What a run was for, in a word.
+fn mode(run: &RunSummary) -> &str {
+    if is_diagnosis(run) { "diagnose" } else { &run.mode }
+}
+
+/// How far a diagnosis got. What it found is no matter of its journal: a server that is not well was
+/// looked at as well as one that is.
+fn seen(result: RunResult) -> &'static str {
+    match result {
+        RunResult::Done => "every host was looked at",
+        RunResult::UnreachableOnly => "looked at, but for hosts that could not be reached",
+        RunResult::SomeFailed => "looked at, but for hosts that did not answer",
+        RunResult::BudgetTripped => "stopped: a logon was rejected, or no host answered",
+        RunResult::Stopped
+        | RunResult::Bug
+        | RunResult::WindowClosed
+        | RunResult::Unconfirmed
+        | RunResult::OracleNotSatisfied => result.phrase(),
+    }
+}
+
 /// How to go on with a run that was cut off. One that takes another back is begun anew: what is back
 /// is left alone.
 fn advice(run: &RunSummary) -> String {
     match run.mode.strip_prefix(StateDir::UNDO_OF) {
         Some(of) => format!("fleetmend undo {of}"),
-        None if run.playbook == super::diagnose::PLAYBOOK_NAME => {
+        None if is_diagnosis(run) => {
             format!("fleetmend diagnose -i {}", clean_line(&run.inventory, 300))
         }
         None => format!("fleetmend resume {}", run.id),
@@ -149,7 +179,7 @@ fn prune(
             "{}  {}  {:<14} {}",
             run.id,
             run.started.strftime("%Y-%m-%d %H:%M"),
-            run.mode,
+            mode(run),
             clean_line(file_name(&run.playbook), 30),
         );
     }

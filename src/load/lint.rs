@@ -32,7 +32,11 @@ pub(super) fn play(
     budgets::look(play, entries, inventory, source);
     soak(play, entries, source);
     let Some(share) = play.max_fail_percentage else {
-        if play.safeguards.max_fail.fleet.is_some() {
+        // Without an inventory nobody knows how many hosts it has: it may well be the Notification
+        // Server alone, unless the play itself speaks of many.
+        let speaks_of_many = !play.serial.is_empty() || fields::get(entries, "throttle").is_some();
+        let is_safe = play.safeguards.max_fail.fleet.is_some();
+        if is_safe || hosts.is_none() && !speaks_of_many {
             return;
         }
         source.warning("no-failure-budget", start, "the first failure stops this play").help(

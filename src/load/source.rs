@@ -195,7 +195,8 @@ impl<'t> Source<'t> {
         let column = self.text[lines[line]..start].chars().count() + 1;
         let message = match finding.more {
             0 => finding.message,
-            more => format!("{} (and {more} times more)", finding.message),
+            1 => format!("{} (here and at 1 other place)", finding.message),
+            more => format!("{} (here and at {more} other places)", finding.message),
         };
         Diagnostic {
             severity: finding.severity,

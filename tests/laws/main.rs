@@ -32,6 +32,7 @@ mod dependencies;
 mod formats;
 mod journal;
 mod layering;
+mod links;
 mod playbooks;
 mod procedures;
 mod resuming;

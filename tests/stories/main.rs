@@ -16,6 +16,7 @@ mod first_run;
 mod flow;
 mod gates;
 mod journal_fixtures;
+mod linted;
 mod loop_in_doubt;
 mod past;
 mod procedures;

@@ -39,3 +39,24 @@ fn a_task_to_start_at_is_refused_with_the_advice_to_resume() {
     assert_eq!(refused.code, Some(7));
     assert!(refused.stderr.contains("fleetmend resume RUN"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_diagnosis_is_listed_as_one_and_shown_under_either_name() {
+    let lab = SmallLab::start(2, 3, 400.0, "faults: [{ kind: stale, hosts: 1 }]", 45);
+    let world = World::new();
+    let looked = world.run(&["diagnose", "-i", &lab.inventory()]);
+    assert_eq!(looked.code, Some(2), "{}", looked.stderr);
+
+    let listed = world.run(&["runs"]).stdout;
+
+    let words: Vec<&str> = listed.split_whitespace().collect();
+    assert_eq!(words[3], "diagnose", "{listed}");
+    assert!(listed.trim_end().ends_with("every host was looked at"), "{listed}");
+    let json = world.run(&["runs", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one document");
+    assert_eq!(json[0]["mode"], "diagnose");
+    let (shown, mistyped) =
+        (world.run(&["show", words[0]]), world.run(&["runs", "show", words[0]]));
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    assert!(!shown.stdout.is_empty() && shown.stdout == mistyped.stdout, "{}", mistyped.stderr);
+}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::classify::{is_fatal, kind_of};
-use super::connect::{Connected, Failure, LOCK_TIMEOUT_MS, Protection, log_on, rows};
+use super::connect::{Connected, Failure, LOCK_TIMEOUT_MS, Protection, log_on, named, rows};
 use crate::model::ReadOnlySelect;
 use crate::transport::{
     Deadline, Hold, ReadSql, Row, Selection, SqlParameter, Statement, Target, TransportError,
@@ -15,7 +15,8 @@ use crate::transport::{
 
 /// A read-only session with a SQL Server. After a timeout or a lost connection it is over.
 pub struct SqlClient {
-    host: String,
+    /// What it is called in messages.
+    server: String,
     client: Mutex<Option<Connected>>,
 }
 
@@ -33,7 +34,7 @@ impl SqlClient {
     ) -> Result<Self, TransportError> {
         let settings = format!("SET LOCK_TIMEOUT {LOCK_TIMEOUT_MS}; SET XACT_ABORT ON;");
         let client = log_on(target, protection, &settings, deadline).await?;
-        Ok(Self { host: target.host.to_string(), client: Mutex::new(Some(client)) })
+        Ok(Self { server: named(target), client: Mutex::new(Some(client)) })
     }
 
     async fn run(
@@ -43,7 +44,7 @@ impl SqlClient {
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError> {
-        let operation = format!("could not run `{name}` on SQL Server {}", self.host);
+        let operation = format!("could not run `{name}` on {}", self.server);
         let timed_out = |passed| {
             TransportError::caused_by(TransportErrorKind::TimedOut, operation.clone(), passed)
         };

@@ -48,8 +48,8 @@ pub(super) async fn log_on(
     first: &str,
     deadline: Deadline,
 ) -> Result<Connected, TransportError> {
-    let host = target.host.to_string();
-    let operation = format!("could not log on to SQL Server {} of {host}", target.address);
+    let operation =
+        format!("could not log on to {} as `{}`", named(target), target.credential.user);
     let timed_out =
         |passed| TransportError::caused_by(TransportErrorKind::TimedOut, operation.clone(), passed);
     let refused = |error| TransportError::caused_by(kind_of(&error), operation.clone(), error);
@@ -87,12 +87,17 @@ pub(super) async fn log_on(
     Ok(client)
 }
 
+/// A server for messages: by what is connected to, which is seldom the host whose CMDB it has.
+pub(super) fn named(target: &Target) -> String {
+    format!("SQL Server {}:{} (the CMDB of {})", target.address, target.port, target.host)
+}
+
 async fn dial(
     target: &Target,
     protection: Protection,
     deadline: Deadline,
 ) -> Result<TcpStream, TransportError> {
-    let operation = || format!("could not connect to SQL Server {}", target.host);
+    let operation = || format!("could not connect to {}", named(target));
     let unreachable = TransportErrorKind::Unreachable;
     let find = tokio::net::lookup_host((target.address.as_str(), target.port));
     let addresses: Vec<SocketAddr> = deadline

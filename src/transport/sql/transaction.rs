@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tiberius::error::Error;
 
 use super::classify::{is_fatal, kind_of};
-use super::connect::{Connected, Failure, LOCK_TIMEOUT_MS, Protection, batch, log_on, rows};
+use super::connect::{Connected, Failure, LOCK_TIMEOUT_MS, Protection, batch, log_on, named, rows};
 use crate::transport::{
     ChangeSql, ChangeStatement, Deadline, Hold, Row, Selection, SqlParameter, Statement, Target,
     TransportError, TransportErrorKind,
@@ -17,7 +17,8 @@ const ROLL_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// An open transaction. Its isolation is READ COMMITTED; what must not change is held.
 pub struct SqlTransaction {
-    host: String,
+    /// What it is called in messages.
+    server: String,
     /// None once the transaction is over.
     client: Option<Connected>,
 }
@@ -39,7 +40,7 @@ impl SqlTransaction {
              SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION;"
         );
         let client = log_on(target, protection, &first, deadline).await?;
-        Ok(Self { host: target.host.to_string(), client: Some(client) })
+        Ok(Self { server: named(target), client: Some(client) })
     }
 
     async fn run(
@@ -49,7 +50,7 @@ impl SqlTransaction {
         parameters: &[SqlParameter],
         deadline: Deadline,
     ) -> Result<Vec<Row>, TransportError> {
-        let operation = format!("could not run `{name}` on SQL Server {}", self.host);
+        let operation = format!("could not run `{name}` on {}", self.server);
         // It is put back only after a good answer: in every other case the connection is closed
         // here, before COMMIT was sent, so that nothing can stay.
         let mut client = self.client.take().ok_or_else(|| over(&operation))?;
@@ -98,7 +99,7 @@ impl ChangeSql for SqlTransaction {
     }
 
     async fn commit(mut self: Box<Self>, deadline: Deadline) -> Result<(), TransportError> {
-        let operation = format!("could not commit on SQL Server {}", self.host);
+        let operation = format!("could not commit on {}", self.server);
         let mut client = self.client.take().ok_or_else(|| over(&operation))?;
         let in_doubt = TransportErrorKind::InDoubt;
         match deadline.of(batch(&mut client, "COMMIT TRANSACTION;")).await {
