@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Action, Applied, KeysBy, ParamDoc, ParamKind, Replay, Verdict};
 use crate::event::Undo;
+use crate::expression::is_template;
 use crate::host::queries::{
-    self, Argument, NAMES, NamedQuery, PACKAGES_BY_NAME, QueryParameter, REGISTRY, arguments,
+    self, BindError, NAMES, NamedQuery, QueryParameter, REGISTRY, arguments,
 };
 use crate::host::{Changer, Reader, row_value};
 use crate::model::{Cost, Draw, FailureClass, Guid, LimitName, StepFailure};
-use crate::transport::{Row, SqlParameter};
+use crate::transport::Row;
 
 /// How many rows the step's value keeps.
 const KEPT: usize = 10_000;
@@ -86,8 +87,8 @@ pub struct QueryShape {
     pub name: &'static str,
     /// The columns of its rows.
     pub columns: Vec<&'static str>,
-    /// Whether it must be given parameters.
-    pub needs_parameters: bool,
+    /// What it takes.
+    pub parameters: &'static [ParamDoc],
     /// Whether it always gives exactly one row.
     pub is_one_row: bool,
 }
@@ -97,9 +98,26 @@ pub fn query_shapes() -> impl Iterator<Item = QueryShape> {
     REGISTRY.iter().map(|query| QueryShape {
         name: query.name(),
         columns: query.columns.iter().map(|column| column.name).collect(),
-        needs_parameters: !query.parameters.is_empty(),
+        parameters: keys_of(query.name()).unwrap_or_default(),
         is_one_row: query.is_one_row(),
     })
+}
+
+/// Why what is given for a named query cannot be used, as far as that can be told before templates
+/// are filled in.
+pub fn refused_parameters(query: &str, given: &Map<String, Value>) -> Option<String> {
+    let query = queries::find(query)?;
+    let guessed = |value: &Value| match value.as_str() {
+        // What a template comes to may be a GUID, which every parameter takes.
+        Some(text) if is_template(text) => json!(Guid::from_u128(0)),
+        _ => value.clone(),
+    };
+    let given = given.iter().map(|(name, value)| (name.clone(), guessed(value))).collect();
+    match arguments(query, &given) {
+        Err(error @ BindError::Wrong { .. }) => Some(error.to_string()),
+        // The others are told where they stand.
+        Err(BindError::Unknown { .. } | BindError::Missing { .. }) | Ok(_) => None,
+    }
 }
 
 /// There is nothing that this action changes.
@@ -181,22 +199,16 @@ Rights: reading the CMDB; the statements change nothing. Undo: nothing.";
         format!("queries\n{}", queries::listing())
     }
 
+    fn refuses(params: &Value) -> Option<String> {
+        refused_parameters(params["query"].as_str()?, params["parameters"].as_object()?)
+    }
+
     fn probe_cost(_: &Params) -> Cost {
         Cost::none().and(LimitName::new(LimitName::CMDB), Draw { now: 1, later: 0 })
     }
 
     async fn probe(params: &Params, at: &Reader<'_>) -> Result<Vec<Row>, StepFailure> {
-        let given = arguments(params.query, &params.parameters)
-            .map_err(|error| StepFailure::from_error(FailureClass::Refused, &error))?;
-        let mut parameters = Vec::with_capacity(given.len());
-        for argument in given {
-            parameters.push(match argument {
-                Argument::Guid(guid) => SqlParameter::Guid(guid),
-                Argument::Text(text) => SqlParameter::Text(text),
-                Argument::PackageName(name) => SqlParameter::Guid(package_named(at, name).await?),
-                Argument::OwnGuid => SqlParameter::Guid(guid_of(at)?),
-            });
-        }
+        let parameters = at.query_values(params.query, &params.parameters).await?;
         Ok(at.query(&params.query.statement, &parameters).await?)
     }
 
@@ -232,41 +244,6 @@ Rights: reading the CMDB; the statements change nothing. Undo: nothing.";
     fn invert(change: &Change) -> Undo {
         match *change {}
     }
-}
-
-/// The one package of a name.
-async fn package_named(at: &Reader<'_>, name: String) -> Result<Guid, StepFailure> {
-    let parameter = SqlParameter::Text(name.clone());
-    let rows = at.query(&PACKAGES_BY_NAME.statement, &[parameter]).await?;
-    let mut found: Vec<Guid> = rows.iter().filter_map(|row| row.guid("PackageGuid")).collect();
-    found.sort_unstable();
-    found.dedup();
-    let refused = |text: String| Err(StepFailure::new(FailureClass::Refused, text));
-    match found.as_slice() {
-        [only] => Ok(*only),
-        [] => refused(format!("no package of the CMDB is called `{name}`")),
-        several => {
-            let guids: Vec<String> = several.iter().take(10).map(ToString::to_string).collect();
-            refused(format!(
-                "{} packages are called `{name}`: give the GUID of one, of {}",
-                several.len(),
-                guids.join(", ")
-            ))
-        }
-    }
-}
-
-/// The GUID that the CMDB has for the host: from the inventory, else from its work.
-fn guid_of(at: &Reader<'_>) -> Result<Guid, StepFailure> {
-    at.host().guid().or_else(|| at.work().first().map(|row| row.server.guid)).ok_or_else(|| {
-        StepFailure::new(
-            FailureClass::Refused,
-            format!(
-                "the GUID of {} is not known: give it the variable `itms_guid`",
-                at.host().name
-            ),
-        )
-    })
 }
 
 #[cfg(test)]

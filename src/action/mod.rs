@@ -48,7 +48,7 @@ mod share;
 mod urgent_list;
 mod wait_until;
 
-pub use cmdb_query::{QueryShape, query_shapes};
+pub use cmdb_query::{QueryShape, query_shapes, refused_parameters};
 pub use contract::{Action, Applied, Replay, Verdict};
 
 pub use document::{KeysBy, ParamDoc, ParamKind, claim};

@@ -89,9 +89,17 @@ async fn one_server(
     let query = queries::find(&gate.query).ok_or_else(|| {
         StepFailure::new(FailureClass::Bug, format!("there is no query `{}`", gate.query))
     })?;
+    // What the rows are called is not the operator's to change.
+    let mut extra = (*vars.extra).clone();
+    extra.retain(|name, _| !ROWS.contains(&name.as_str()));
+    let host = session.config().host.clone();
+    let mut scope = Scope::new(host, Arc::clone(&vars.play), Arc::new(extra));
+    let given = parameters(gate, &scope)?;
+    let given = &given;
     let rows = cmdb::retrying(|deadline| async move {
         let reader = session.reader(deadline, Arc::from([]));
-        Ok::<_, StepFailure>(reader.query(&query.statement, &[]).await?)
+        let values = reader.query_values(query, given).await?;
+        Ok::<_, StepFailure>(reader.query(&query.statement, &values).await?)
     })
     .await?;
     if rows.len() > MOST {
@@ -101,12 +109,20 @@ async fn one_server(
         ));
     }
     let rows: Vec<Value> = rows.iter().map(row_value).collect();
-    // What the rows are called is not the operator's to change.
-    let mut extra = (*vars.extra).clone();
-    extra.retain(|name, _| !ROWS.contains(&name.as_str()));
-    let host = session.config().host.clone();
-    let mut scope = Scope::new(host, Arc::clone(&vars.play), Arc::new(extra));
     judge(gate, &rows, &mut scope)
+}
+
+/// What a gate gives its query, its templates filled in. One that comes to nothing is refused: no
+/// server is the gate's own.
+fn parameters(gate: &GateQuery, scope: &Scope) -> Result<Map<String, Value>, StepFailure> {
+    let refused = |text: String| StepFailure::new(FailureClass::Refused, text);
+    let given = render(&Value::Object(gate.parameters.clone()), scope)
+        .map_err(|error| StepFailure::from_error(FailureClass::Refused, &error))?;
+    let Value::Object(given) = given else { return Ok(Map::new()) };
+    match given.iter().find(|(_, value)| value.is_null()) {
+        Some((name, _)) => Err(refused(format!("the parameter `{name}` of the gate is nothing"))),
+        None => Ok(given),
+    }
 }
 
 /// What the expressions of a gate say of rows. A cell that is NULL is not there: an expression that
@@ -197,6 +213,7 @@ mod tests {
     ) -> Result<(GateVerdict, String), String> {
         let gate = GateQuery {
             query: "event_queue".to_owned(),
+            parameters: Map::new(),
             pass: pass.to_owned(),
             fail: fail.map(str::to_owned),
         };
@@ -227,6 +244,32 @@ mod tests {
         assert_eq!(verdict("rows == 0", None), (GateVerdict::Fail, "1 row".to_owned()));
         let stale = "all | selectattr('OldestId', 'lt', 8) | list | length == 1";
         assert_eq!(verdict(stale, None).0, GateVerdict::Pass);
+    }
+
+    #[test]
+    fn what_a_query_is_given_is_filled_in_for_each_server_and_never_nothing() {
+        let vars = IndexMap::from([
+            ("package".to_owned(), json!("7-Zip")),
+            ("none".to_owned(), json!(null)),
+        ]);
+        let host =
+            Host { name: HostName::new("smp01"), groups: Arc::from([]), vars: Arc::new(vars) };
+        let scope = Scope::new(host, Arc::default(), Arc::default());
+        let given = |text: &str| {
+            let gate = GateQuery {
+                query: "codebases".to_owned(),
+                parameters: Map::from_iter([("package".to_owned(), json!(text))]),
+                pass: "rows > 0".to_owned(),
+                fail: None,
+            };
+            parameters(&gate, &scope).map_err(|failure| failure.to_string())
+        };
+
+        assert_eq!(given("{{ package }}").expect("a value")["package"], "7-Zip");
+        assert!(
+            given("{{ none }}").expect_err("nothing").contains("`package` of the gate is nothing")
+        );
+        assert!(given("{{ nobody_knows }}").expect_err("no such name").contains("nobody_knows"));
     }
 
     #[test]

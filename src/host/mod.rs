@@ -14,6 +14,7 @@ pub(crate) mod memory;
 mod prior;
 mod quarantine;
 pub mod queries;
+mod query_values;
 mod relocation;
 pub mod repair_statements;
 mod roots;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::fields::{self, Keys};
+use super::params;
 use super::source::Source;
 use super::tasks::Shared;
 use super::templates::{self, Known};
-use super::yaml::{Entry, Kind, Node};
-use crate::action::{QueryShape, query_shapes};
-use crate::expression::check_expression;
+use super::yaml::{Entry, Kind, Node, Span};
+use crate::action::{QueryShape, query_shapes, refused_parameters};
+use crate::expression::{ExpressionError, Names, check_expression, check_template};
 use crate::model::{Gate, GateAsk, GateQuery, NsBounds};
 
 /// The names by which an expression knows what a query gave.
@@ -23,6 +26,7 @@ const OWN: Keys = Keys {
     known: &[
         "name",
         "query",
+        "parameters",
         "pass",
         "fail",
         "every",
@@ -32,7 +36,6 @@ const OWN: Keys = Keys {
         "within",
     ],
     later: &[
-        ("parameters", "name a query that takes none; `fleetmend actions cmdb_query` lists them"),
         ("sql", "name one of the queries that `fleetmend actions cmdb_query` lists"),
         ("sql_file", "name one of the queries that `fleetmend actions cmdb_query` lists"),
     ],
@@ -95,11 +98,7 @@ pub(super) fn gates(
 }
 
 /// One gate, and where its name stands.
-fn gate(
-    node: &Node<'_>,
-    known: &Known<'_>,
-    source: &mut Source<'_>,
-) -> Option<(Gate, super::yaml::Span)> {
+fn gate(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>) -> Option<(Gate, Span)> {
     match &node.kind {
         Kind::Scalar(_) => {
             let name = fields::text(node, "the name of a gate, or a mapping", source)?;
@@ -140,7 +139,7 @@ fn built_in(name: &str) -> Option<GateAsk> {
     }
 }
 
-fn unknown(name: &str, at: super::yaml::Span, source: &mut Source<'_>) {
+fn unknown(name: &str, at: Span, source: &mut Source<'_>) {
     source
         .error("unknown-gate", at, format!("there is no built-in gate `{name}`"))
         .nearest(name, Gate::BUILT_IN)
@@ -148,7 +147,7 @@ fn unknown(name: &str, at: super::yaml::Span, source: &mut Source<'_>) {
         .help("your own is written `{ name: queue_low, query: event_queue, pass: row.Entries < 2000 }`");
 }
 
-fn needs_work(ask: &GateAsk, at: super::yaml::Span, known: &Known<'_>, source: &mut Source<'_>) {
+fn needs_work(ask: &GateAsk, at: Span, known: &Known<'_>, source: &mut Source<'_>) {
     if *ask == GateAsk::WaveReady && !known.has_work {
         source
             .error("no-work", at, "`wave_ready` asks about `work`, and the play has none")
@@ -243,7 +242,7 @@ fn own(
     entries: &[Entry<'_>],
     known: &Known<'_>,
     source: &mut Source<'_>,
-) -> Option<(Gate, super::yaml::Span)> {
+) -> Option<(Gate, Span)> {
     const EXAMPLE: &str =
         "a gate is written `{ name: queue_low, query: event_queue, pass: row.Entries < 2000 }`";
 
@@ -257,10 +256,13 @@ fn own(
     let at = get("name").map_or(node.span, |node| node.span);
     let name = get("name").and_then(|node| name(node, source));
     let query = get("query").and_then(|node| query(node, source));
+    let parameters =
+        query.as_ref().map(|query| parameters(get("parameters"), node.span, query, known, source));
     let pass = get("pass").and_then(|node| verdict(node, query.as_ref(), known, source));
     let fail = get("fail").and_then(|node| verdict(node, query.as_ref(), known, source));
     let ask = GateAsk::Query(GateQuery {
         query: query.map(|query| query.name.to_owned())?,
+        parameters: parameters?,
         pass: pass?,
         fail,
     });
@@ -290,21 +292,93 @@ fn name(node: &Node<'_>, source: &mut Source<'_>) -> Option<String> {
 fn query(node: &Node<'_>, source: &mut Source<'_>) -> Option<QueryShape> {
     let written = fields::written(node, "the name of a query", source)?;
     let shapes: Vec<QueryShape> = query_shapes().collect();
-    let mut found = shapes.iter().find(|shape| shape.name == written);
-    if let Some(shape) = found.filter(|shape| shape.needs_parameters) {
-        source
-            .error("wrong-value", node.span, format!("`{}` takes parameters", shape.name))
-            .help("a gate asks one question for all hosts: name a query that takes none");
-        found = None;
-    } else if found.is_none() {
-        let usable: Vec<&str> =
-            shapes.iter().filter(|shape| !shape.needs_parameters).map(|shape| shape.name).collect();
+    let found = shapes.iter().find(|shape| shape.name == written);
+    if found.is_none() {
+        let names: Vec<&str> = shapes.iter().map(|shape| shape.name).collect();
         source
             .error("wrong-value", node.span, format!("there is no query `{written}`"))
-            .nearest(written, usable.iter().copied())
-            .expected(format!("one of {}", usable.join(", ")));
+            .nearest(written, names.iter().copied())
+            .expected(format!("one of {}", names.join(", ")));
     }
     found.cloned()
+}
+
+/// What a gate gives its query. All of it must be given: a gate asks for all hosts, and so has no
+/// server of its own.
+fn parameters(
+    node: Option<&Node<'_>>,
+    at: Span,
+    query: &QueryShape,
+    known: &Known<'_>,
+    source: &mut Source<'_>,
+) -> Map<String, Value> {
+    let node = node.filter(|node| !fields::is_nothing(node));
+    let (entries, at) = match node.map(|node| (&node.kind, node.span)) {
+        None => (&[][..], at),
+        Some((Kind::Map(entries), at)) => (entries.as_slice(), at),
+        Some(_) => {
+            if let Some(node) = node {
+                fields::mismatch(node, "a mapping of names and values", source);
+            }
+            return Map::new();
+        }
+    };
+    let mut asks_work = false;
+    for entry in entries {
+        asks_work |= refuses_work(&entry.value, check_template, source);
+    }
+    if asks_work {
+        return Map::new();
+    }
+    let errors_before = source.error_count();
+    let read = params::mapping(
+        entries,
+        at,
+        query.name,
+        query.parameters,
+        &asked_of_servers(known),
+        source,
+    );
+    for doc in query.parameters.iter().filter(|doc| !doc.required) {
+        if fields::get(entries, doc.name).is_none() {
+            source
+                .error(
+                    "missing-parameter",
+                    at,
+                    format!("`{}` needs `{}` in a gate", query.name, doc.name),
+                )
+                .help("a gate is asked once for all hosts, and has no server of its own");
+        }
+    }
+    let Value::Object(given) = read else { return Map::new() };
+    if let Some(why) = refused_parameters(query.name, &given)
+        && source.error_count() == errors_before
+    {
+        source.error("wrong-value", at, why);
+    }
+    given
+}
+
+/// Refuses the work of hosts in what a gate says, whether the play has any or not.
+fn refuses_work(
+    node: &Node<'_>,
+    names: fn(&str) -> Result<Names, ExpressionError>,
+    source: &mut Source<'_>,
+) -> bool {
+    let Kind::Scalar(scalar) = &node.kind else { return false };
+    let asks = names(&scalar.text).is_ok_and(|names| names.roots().any(|name| name == "work"));
+    if asks {
+        let at = templates::name_place(node, "work", source);
+        source
+            .error("no-work", at, "a gate is asked of Notification Servers, which have no `work`")
+            .help("name what is meant, or use a variable of the play or of `-e`");
+    }
+    asks
+}
+
+/// The names that a gate may use: it is asked of Notification Servers, before any host has work.
+fn asked_of_servers<'v>(known: &Known<'v>) -> Known<'v> {
+    Known { has_work: false, has_item: false, ..known.clone() }
 }
 
 /// An expression over the rows of a query.
@@ -321,10 +395,11 @@ fn verdict(
             .help("leave out the `{{` and `}}`");
         return None;
     }
+    if refuses_work(node, check_expression, source) {
+        return None;
+    }
     let errors_before = source.error_count();
-    let mut known = known.clone();
-    known.has_work = false;
-    known.has_item = false;
+    let mut known = asked_of_servers(known);
     known.own.extend(ROWS.iter().map(|name| (*name).to_owned()));
     templates::expression(node, &text, &known, source);
     if source.error_count() > errors_before {

@@ -80,7 +80,9 @@ fn names_and_values(node: &Node<'_>, known: &Known<'_>, source: &mut Source<'_>)
     Value::Object(map)
 }
 
-fn mapping(
+/// Reads named parameters: those of an action, or those that one of its parameters holds. `owner` is
+/// whose they are, `at` where it is complained of one that is missing.
+pub(super) fn mapping(
     entries: &[Entry<'_>],
     at: Span,
     owner: &str,
@@ -92,6 +94,7 @@ fn mapping(
     for entry in entries {
         let Some(doc) = docs.iter().find(|doc| doc.name == entry.key) else {
             let names: Vec<&str> = docs.iter().map(|doc| doc.name).collect();
+            let takes = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             source
                 .error(
                     "unknown-parameter",
@@ -99,7 +102,7 @@ fn mapping(
                     format!("`{}` is no parameter of `{owner}`", entry.key),
                 )
                 .nearest(&entry.key, names.iter().copied())
-                .help(format!("`{owner}` takes {}", names.join(", ")));
+                .help(format!("`{owner}` takes {takes}"));
             continue;
         };
         if matches!(doc.kind, ParamKind::MapBy(_)) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A question that is asked before each wave and, where it watches, while one is under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ pub enum GateAsk {
 pub struct GateQuery {
     /// The query.
     pub query: String,
+    /// What the query takes, by name; templates see the variables of the play and of the
+    /// Notification Server that is asked.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
     /// The expression that holds when all is well.
     pub pass: String,
     /// The expression that holds when it is not. With it, rows for which neither holds say nothing;

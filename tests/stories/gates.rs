@@ -248,3 +248,39 @@ fn while_the_oracle_waits_everybody_is_told_who_is_not_well_yet() {
     assert!(lines.contains("Ready; not yet: ps-"), "{lines}");
     assert!(lines.contains("Ready; not ready: ps-"), "{lines}");
 }
+
+#[test]
+fn a_gate_may_ask_about_one_package_and_names_it_by_a_variable() {
+    let lab = SmallLab::start(3, 46, 400.0, FAULTS, 46);
+    let world = World::new();
+    let (inventory, name) =
+        (lab.inventory(), lab.lab().world().with(|world| world.fleet().packages[0].name.clone()));
+    let playbook = write(
+        &world,
+        "asked.yml",
+        "- hosts: package_servers
+  max_fail_percentage: 0
+  gates:
+    - { name: offered, query: codebases, parameters: { package: '{{ which }}' }, pass: rows > 0, error_limit: 0, within: 1 min }
+  tasks:
+    - assert: { that: 'true' }
+",
+    );
+    let run = |package: &str| {
+        let which = format!("which={package}");
+        world.events(&["run", "--yes", "--json", &playbook, "-i", &inventory, "-e", &which])
+    };
+
+    let (events, ended) = run(&name);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let checked = of(&events, "gate_checked");
+    assert_eq!(text(checked[0], "verdict"), "pass", "{checked:#?}");
+    assert!(text(checked[0], "seen").ends_with(" rows") || text(checked[0], "seen") == "1 row");
+
+    // A package that nobody has is no answer, and not an empty one.
+    let (events, ended) = run("no-such-package");
+    assert_eq!(ended.code, Some(9), "{}", ended.stderr);
+    let seen = of(&events, "gate_checked")[0].to_string();
+    assert!(seen.contains("no package of the CMDB is called `no-such-package`"), "{seen}");
+    assert!(of(&events, "step_started").is_empty());
+}

@@ -13,6 +13,7 @@ fn gated(change: impl FnOnce(&mut Gate)) -> Draft {
     draft.plays[0].serial = vec![Batch::Hosts(1)];
     let query = GateQuery {
         query: "event_queue".to_owned(),
+        parameters: serde_json::Map::new(),
         pass: "row.Entries < 2000".to_owned(),
         fail: None,
     };

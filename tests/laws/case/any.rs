@@ -276,6 +276,7 @@ fn any_gates() -> impl Strategy<Value = Vec<Gate>> {
         let ask = || {
             GateAsk::Query(GateQuery {
                 query: "event_queue".to_owned(),
+                parameters: serde_json::Map::new(),
                 pass: "row.Entries < 2000".to_owned(),
                 fail: None,
             })
