@@ -9,7 +9,7 @@ use fleetmend::action;
 use fleetmend::expression::{Scope, render, truth};
 use fleetmend::itms::triage::Playbook as Proposed;
 use fleetmend::load::{load_inventory, load_playbook_with, render as shown};
-use fleetmend::model::{Host, HostName, Playbook, Task, Vars};
+use fleetmend::model::{Gate, Host, HostName, Playbook, Task, Vars};
 use serde_json::{Value, json};
 
 /// What the header of every playbook says, in this order.
@@ -164,6 +164,47 @@ fn the_database_is_backed_up_before_it_is_changed() {
     }
 }
 
+/// Plays that ask agents without a gate: what they ask is little, or must not wait.
+const UNGATED: &[&str] = &[
+    // Only servers on which something was found to be repaired.
+    "Clear the urgent lists that name packages without policy",
+    "Start what has to run on a package server",
+    // While access is Anonymous nothing is waited for.
+    "Reset the credential",
+    "Restore the credential",
+];
+
+#[test]
+fn who_asks_many_agents_does_it_in_waves_while_the_notification_server_is_well() {
+    let loaded = loaded();
+    let plays =
+        || loaded.iter().flat_map(|(name, (book, _))| book.plays.iter().map(move |p| (name, p)));
+    let asks = |task: &Task| task.action.action == "agent" && !reads_only(task);
+    for (name, play) in plays().filter(|(_, play)| play.tasks.iter().any(asks)) {
+        if UNGATED.contains(&play.name.as_str()) {
+            continue;
+        }
+        let is_gated = play.safeguards.gates.iter().any(|gate| gate.name == Gate::NS_HEALTHY);
+        assert!(is_gated && !play.serial.is_empty(), "{name}: {}", play.name);
+    }
+    for name in UNGATED {
+        assert!(plays().any(|(_, play)| play.name == *name), "{name} is no play any more");
+    }
+}
+
+/// A budget that stops the run while access is Anonymous would leave it so.
+#[test]
+fn nothing_stops_the_restoring_of_a_credential() {
+    let (playbook, _) = &loaded()["reset-credentials.yml"];
+    let between = playbook.plays.iter().filter(|play| {
+        play.name == "Reset the credential" || play.name == "Restore the credential"
+    });
+    for play in between {
+        assert_eq!(play.max_fail_percentage, Some(100.0), "{}", play.name);
+        assert!(play.safeguards.gates.is_empty(), "{}", play.name);
+    }
+}
+
 /// KB 179719, procedure 1: access stays Anonymous when the second half is forgotten.
 #[test]
 fn credentials_are_not_left_anonymous_on_any_server() {
@@ -178,14 +219,18 @@ fn credentials_are_not_left_anonymous_on_any_server() {
     assert_eq!([first, second], ["anonymous-set", "credential-restored"]);
     assert!(set < restored);
 
-    let play = &playbook.plays[restored];
-    assert_eq!(play.work, None, "servers that are well served anonymously meanwhile, too");
-    assert_eq!(play.hosts.to_string(), "package_servers");
-    let claims = play.tasks.iter().filter(|task| task.action.action == "assert");
+    // All servers get it back first; then each is looked at.
+    let plays = &playbook.plays[restored..=restored + 1];
+    for play in plays {
+        assert_eq!(play.work, None, "servers that are well served anonymously meanwhile, too");
+        assert_eq!(play.hosts.to_string(), "package_servers");
+    }
+    let tasks = || plays.iter().flat_map(|play| &play.tasks);
+    let claims = tasks().filter(|task| task.action.action == "assert");
     let says = |task: &Task| task.action.params["that"].to_string();
     let refuses = |claim: String| claim.contains("seen.policy.known.credential != 'anonymous'");
     assert!(claims.map(says).any(refuses), "nothing looks at the policy");
-    assert!(play.tasks.iter().all(|task| !task.flow.ignore_errors), "a look that does not count");
+    assert!(tasks().all(|task| !task.flow.ignore_errors), "a look that does not count");
 }
 
 /// The articles' order ends when all is well: each section takes only what is left, and only the
