@@ -42,14 +42,14 @@ mod tables;
 mod windows;
 mod world;
 
-/// A quarter of the cases of a law: in the short form 250, the same ones each time, so that it says
-/// of a change whether it broke something. `FLEETMEND_LAW_CASES` asks for so many fresh ones.
+/// A quarter of the cases of a law: 2,500, the same ones each time, so that it says of a change
+/// whether it broke something. `FLEETMEND_LAW_CASES` asks for so many fresh ones.
 fn quarter() -> proptest::test_runner::Config {
     use proptest::test_runner::{Config, RngSeed};
     #[expect(clippy::disallowed_methods, reason = "the long form asks for fresh cases")]
     let asked = std::env::var("FLEETMEND_LAW_CASES").ok().and_then(|text| text.parse().ok());
     match asked {
         Some(cases) => Config { cases, ..Config::default() },
-        None => Config { cases: 250, rng_seed: RngSeed::Fixed(7), ..Config::default() },
+        None => Config { cases: 2500, rng_seed: RngSeed::Fixed(7), ..Config::default() },
     }
 }
