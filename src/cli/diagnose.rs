@@ -19,7 +19,7 @@ use crate::event::{RunResult, RunState};
 use crate::itms::evidence::FleetEvidence;
 use crate::itms::triage::{Diagnosis, Expectations, Severity, Verdict, triage};
 use crate::model::{Inventory, TagChoice, TimeScale, Vars, parse_span};
-use crate::report::{Examination, changes, diagnosis_page, diagnosis_text};
+use crate::report::{Examination, changes, diagnosis_json, diagnosis_page, diagnosis_text};
 use crate::store::{Keep, KeepRuns, StateDir, StateDirError, prunable};
 
 pub(super) use playbook::NAME as PLAYBOOK_NAME;
@@ -168,7 +168,7 @@ fn show(args: &DiagnoseArgs, look: &Look, before: Option<&Diagnosis>) -> Result<
         let json = if args.evidence {
             serde_json::to_string(&look.evidence)
         } else {
-            serde_json::to_string(&look.diagnosis)
+            diagnosis_json(&examination)
         };
         let json =
             json.map_err(|error| Failure::internal("could not write the document", &error))?;

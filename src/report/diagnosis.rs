@@ -9,6 +9,8 @@ mod rows;
 mod text;
 mod unread;
 
+use serde::Serialize;
+
 use crate::itms::evidence::FleetEvidence;
 use crate::itms::triage::Diagnosis;
 
@@ -25,6 +27,26 @@ pub struct Examination<'a> {
     pub evidence: &'a FleetEvidence,
     /// What was made of it.
     pub diagnosis: &'a Diagnosis,
+}
+
+/// A diagnosis for other programs: beside what is wrong, what could not be read, without which a pair
+/// that is not named may not be well either.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    diagnosis: &'a Diagnosis,
+    /// Each part that could not be read, with the reason and the hosts.
+    unread: Vec<unread::Unread>,
+}
+
+/// Writes a diagnosis as one JSON document.
+///
+/// # Errors
+///
+/// It cannot be written down.
+pub fn diagnosis_json(examination: &Examination<'_>) -> serde_json::Result<String> {
+    let unread = unread::unread(examination.evidence);
+    serde_json::to_string(&Document { diagnosis: examination.diagnosis, unread })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod trouble;
 mod window;
 
 pub use clean::{clean, clean_line, file_name};
-pub use diagnosis::{Examination, changes, diagnosis_page, diagnosis_text};
+pub use diagnosis::{Examination, changes, diagnosis_json, diagnosis_page, diagnosis_text};
 pub use failures::{FailureGroup, group_failures};
 pub use hosts::fold_hosts;
 pub use json::{JsonLines, json_line};

@@ -59,18 +59,19 @@ pub(super) async fn walk(
 }
 
 /// Reads the hashes of those files that the snapshot lists with their size and a hash, as far as
-/// the budget goes; what was read is taken off it.
+/// the budget goes; what was read is taken off it. Says how many were read, or of the first one that
+/// could not be read why: it has no hash, and may be damaged.
 ///
 /// # Errors
 ///
-/// A rejected logon. A file that cannot be read has no hash.
+/// A rejected logon.
 pub(super) async fn hash(
     at: &Reader<'_>,
     folder: &WindowsPath,
     manifest: &Manifest,
     files: &mut [FileOnDisk],
     budget: &mut u64,
-) -> Result<(), StepFailure> {
+) -> Result<Seen<u32>, StepFailure> {
     let wanted: HashMap<String, (Option<u64>, HashAlgorithm)> = manifest
         .files
         .iter()
@@ -79,6 +80,7 @@ pub(super) async fn hash(
             Some((file.name.to_lowercase(), (file.size, algorithm)))
         })
         .collect();
+    let mut hashes = Seen::Known(0);
     for file in files {
         let Some((size, algorithm)) = wanted.get(&file.name.to_lowercase()) else { continue };
         let is_other_size = size.is_some_and(|size| size != file.size);
@@ -88,33 +90,42 @@ pub(super) async fn hash(
         let Some(mut digest) = Digesting::of(*algorithm) else { continue };
         let Ok(path) = folder.join(&file.name) else { continue };
         *budget -= file.size;
-        if read_into(at, &path, file.size, &mut digest).await? {
-            file.hash = Some((*algorithm, digest.finish()));
+        match read_into(at, &path, file.size, &mut digest).await? {
+            Seen::Known(()) => {
+                file.hash = Some((*algorithm, digest.finish()));
+                if let Seen::Known(count) = &mut hashes {
+                    *count += 1;
+                }
+            }
+            Seen::Unreadable(why) if hashes.known().is_some() => hashes = Seen::Unreadable(why),
+            Seen::Unreadable(_) | Seen::NotAsked => {}
         }
     }
-    Ok(())
+    Ok(hashes)
 }
 
-/// Whether the whole file was read.
+/// Reads the whole file, or says why that could not be done.
 async fn read_into(
     at: &Reader<'_>,
     path: &WindowsPath,
     size: u64,
     digest: &mut Digesting,
-) -> Result<bool, StepFailure> {
+) -> Result<Seen<()>, StepFailure> {
     let mut done = 0;
     while done < size {
         let wanted = PIECE.min(size - done);
-        let Seen::Known(piece) = seen(at.files().read_from(path, done, wanted).await)? else {
-            return Ok(false);
+        let piece = match seen(at.files().read_from(path, done, wanted).await)? {
+            Seen::Known(piece) => piece,
+            Seen::Unreadable(why) => return Ok(Seen::Unreadable(why)),
+            Seen::NotAsked => return Ok(Seen::NotAsked),
         };
         if piece.is_empty() {
-            return Ok(false);
+            return Ok(Seen::Unreadable(format!("{path} became shorter while it was read")));
         }
         digest.take(&piece);
         done += piece.len() as u64;
     }
-    Ok(true)
+    Ok(Seen::Known(()))
 }
 
 enum Digesting {

@@ -38,8 +38,8 @@ pub(super) struct Store {
     pub(super) held_by_others: BTreeSet<Guid>,
 }
 
-/// Looks at the packages. Those beyond the bound, or for which no time is left, are in the answer
-/// with nothing asked.
+/// Looks at the packages. Those beyond the bound, or for which no time is left, are in the answer as
+/// unreadable, with that as the reason: nobody may take them for well.
 ///
 /// # Errors
 ///
@@ -56,7 +56,12 @@ pub(super) async fn examine(
     let mut packages = Vec::new();
     for (number, id) in ids.iter().enumerate() {
         let mut package = not_asked(*id);
-        if number < MOST_PACKAGES && !at.deadline().left().is_zero() {
+        if number >= MOST_PACKAGES {
+            let why = format!("only the first {MOST_PACKAGES} packages of a server are looked at");
+            leave_out(&mut package, &why);
+        } else if at.deadline().left().is_zero() {
+            leave_out(&mut package, "no time was left in which to look at it");
+        } else {
             let told = match held {
                 Seen::Known(_) => Seen::Known(listed.get(id).copied()),
                 Seen::Unreadable(why) => Seen::Unreadable(why.clone()),
@@ -76,9 +81,17 @@ fn not_asked(id: Guid) -> PackageOnDisk {
         is_snapshot_locked: Seen::NotAsked,
         status_file: Seen::NotAsked,
         content: Seen::NotAsked,
+        hashes: Seen::NotAsked,
         longest_path: None,
         has_credential_rights: Seen::NotAsked,
     }
+}
+
+/// Says of a package why nobody looked at it.
+fn leave_out(package: &mut PackageOnDisk, why: &str) {
+    package.snapshot = Seen::Unreadable(why.to_owned());
+    package.status_file = Seen::Unreadable(why.to_owned());
+    package.content = Seen::Unreadable(why.to_owned());
 }
 
 /// `told` is what the agent's list says of the package; `Known(None)` when it is not in it.
@@ -112,10 +125,11 @@ async fn look_at(
     if let Seen::Known(Some(Snapshot { manifest: Ok(manifest), .. })) = &snapshot {
         let location = told.known().copied().flatten().and_then(|held| held.location.as_deref());
         let place = place_of(store, &folder, location);
-        let (content, longest) = compare(at, place, manifest, budget).await?;
-        if told.known().is_some() || content.known().is_some_and(is_whole) {
-            package.content = content;
-            package.longest_path = longest;
+        let compared = compare(at, place, manifest, budget).await?;
+        if told.known().is_some() || compared.content.known().is_some_and(is_whole) {
+            package.content = compared.content;
+            package.hashes = compared.hashes;
+            package.longest_path = compared.longest;
         } else {
             package.content = Seen::Unreadable(where_unknown(told));
         }
@@ -235,32 +249,47 @@ fn replace(text: &str, name: &str, by: &str) -> String {
     }
 }
 
-/// The files against the snapshot, and the length of the longest path.
+/// What a comparison of the files with the snapshot showed.
+struct Compared {
+    content: Seen<ContentOnDisk>,
+    hashes: Seen<u32>,
+    /// The length of the longest path.
+    longest: Option<u32>,
+}
+
+impl Compared {
+    /// Without the files.
+    fn unseen(content: Seen<ContentOnDisk>, longest: Option<u32>) -> Self {
+        Self { content, hashes: Seen::NotAsked, longest }
+    }
+}
+
+/// The files against the snapshot.
 async fn compare(
     at: &Reader<'_>,
     place: Seen<WindowsPath>,
     manifest: &Manifest,
     budget: &mut u64,
-) -> Result<(Seen<ContentOnDisk>, Option<u32>), StepFailure> {
+) -> Result<Compared, StepFailure> {
     let Seen::Known(place) = place else {
-        return Ok((then(place, |_| Seen::NotAsked), None));
+        return Ok(Compared::unseen(then(place, |_| Seen::NotAsked), None));
     };
     let listed = manifest.files.iter().map(|file| file.name.as_str());
     let mut files = match content::walk(at, &place).await? {
         Seen::Known(files) => files,
         other => {
             let longest = longest_path(&place, listed);
-            return Ok((then(other, |_| Seen::NotAsked), longest));
+            return Ok(Compared::unseen(then(other, |_| Seen::NotAsked), longest));
         }
     };
-    content::hash(at, &place, manifest, &mut files, budget).await?;
+    let hashes = content::hash(at, &place, manifest, &mut files, budget).await?;
     let there = files.iter().map(|file: &FileOnDisk| file.name.as_str());
     let longest = longest_path(&place, listed.chain(there));
     let mut content = manifest.compare(&files).content;
     for names in [&mut content.missing, &mut content.wrong_size, &mut content.wrong_hash] {
         names.truncate(MOST_NAMES);
     }
-    Ok((Seen::Known(content), longest))
+    Ok(Compared { content: Seen::Known(content), hashes, longest })
 }
 
 /// The length of the longest path in UTF-16 units, as Windows counts.

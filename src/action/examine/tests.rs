@@ -193,3 +193,48 @@ async fn services_are_looked_at_without_a_file_being_read() {
     let failure = state.err().expect("nothing answers");
     assert_eq!(failure.class, FailureClass::Unreachable);
 }
+
+#[tokio::test]
+async fn packages_for_which_no_time_is_left_are_unreadable_and_say_so() {
+    let host = host("Running", None);
+    let session = host.session(&[]);
+    let over = session.reader(Deadline::after(std::time::Duration::ZERO), nothing_before());
+    let store = packages::Store {
+        delivery: format!("{AGENT}\\Package Delivery").parse().expect("a path"),
+        status: None,
+        computer: "PS-01".to_owned(),
+        shares: Vec::new(),
+        sid: None,
+        held_by_others: std::collections::BTreeSet::new(),
+    };
+
+    let ids = std::collections::BTreeSet::from([PACKAGE]);
+    let seen = packages::examine(&over, &store, &Seen::NotAsked, &ids, 64).await.expect("packages");
+
+    let is_told = |why: &str| why.contains("no time was left");
+    assert!(matches!(&seen[0].content, Seen::Unreadable(why) if is_told(why)), "{seen:?}");
+    assert!(matches!(&seen[0].snapshot, Seen::Unreadable(why) if is_told(why)), "{seen:?}");
+    assert_eq!(seen[0].id, PACKAGE);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_hashed_is_told_and_not_taken_for_sound() {
+    let host = host("Running", None);
+    let session = host.session(&[]);
+    let at = session.reader(long(), nothing_before());
+    let snapshot = "<snapshot version=\"5\"><file name=\"a.msi\" size=\"4\" hash=\"";
+    let snapshot = format!("{snapshot}{}\"/></snapshot>", "0".repeat(64));
+    let manifest = crate::itms::snapshot::read_snapshot(snapshot.as_bytes()).manifest;
+    let manifest = manifest.expect("it is understood");
+    let listed = || crate::itms::content::FileOnDisk { name: "a.msi".into(), size: 4, hash: None };
+    let hashes = async |folder: String| {
+        let folder = folder.parse().expect("a path");
+        content::hash(&at, &folder, &manifest, &mut [listed()], &mut 64).await.expect("an answer")
+    };
+
+    let there = hashes(format!("{AGENT}\\Package Delivery\\{PACKAGE}\\cache")).await;
+    let gone = hashes(format!("{AGENT}\\Package Delivery\\{ORPHAN}\\cache")).await;
+
+    assert_eq!(there, Seen::Known(1));
+    assert!(matches!(gone, Seen::Unreadable(_)), "{gone:?}");
+}

@@ -38,6 +38,10 @@ pub struct PackageOnDisk {
     pub status_file: Seen<Option<String>>,
     /// The files that the snapshot lists, compared with those that are there.
     pub content: Seen<ContentOnDisk>,
+    /// How many of these files were compared by their hash; unreadable where one of them could not
+    /// be read to its end.
+    #[serde(default)]
+    pub hashes: Seen<u32>,
     /// The length of the longest path of its files, `cache` included; over 254 the product gives up
     /// (KB 152039).
     pub longest_path: Option<u32>,

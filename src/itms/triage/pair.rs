@@ -76,6 +76,7 @@ fn unread(fleet: &Fleet<'_>, pair: &Pair<'_>) -> Vec<String> {
         add("snapshot.xml", why(&disk.snapshot));
         add("PackageStatus.xml", why(&disk.status_file));
         add("the content", why(&disk.content));
+        add("the content by its hashes", why(&disk.hashes));
     }
     lines
 }

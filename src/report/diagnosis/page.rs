@@ -54,7 +54,8 @@ fn head(html: &mut String, seen: &Examination<'_>, groups: &[Group<'_>]) {
     let (all, well) = pairs(diagnosis);
     let is_well = groups.iter().all(|group| group.severity == Severity::Note);
     let (class, verdict) = if is_well {
-        ("good", "All is well".to_owned())
+        let words = if unread(seen.evidence).is_empty() { "" } else { ", as far as was read" };
+        ("good", format!("All is well{words}"))
     } else {
         ("bad", format!("{} of {all} pairs are not well", all - well))
     };
@@ -241,7 +242,7 @@ fn gaps(html: &mut String, seen: &Examination<'_>) {
     }
     html.push_str("<h2>What could not be read</h2><article><dl>");
     for part in unread.iter().take(100) {
-        let hosts = count(part.count as u64, "host");
+        let hosts = count(part.names.len() as u64, "host");
         entry(html, &part.part, &format!("{} — {hosts}: {}", part.why, part.hosts));
     }
     html.push_str("</dl></article>");

@@ -95,7 +95,13 @@ fn a_note_alone_leaves_a_fleet_well() {
     note.severity = Severity::Note;
 
     assert!(text(&diagnosis(vec![note])).contains("ALL IS WELL"));
-    assert!(text(&diagnosis(Vec::new())).contains("ALL IS WELL: 30 PAIRS ON 30 SERVERS"));
+    let well = diagnosis(Vec::new());
+    let told = text(&well);
+    assert!(told.contains("ALL IS WELL, AS FAR AS WAS READ: 30 PAIRS ON 30 SERVERS"), "{told}");
+    let evidence = FleetEvidence { servers: Vec::new(), ..evidence() };
+    let seen = Examination { inventory: "fleet.yml", evidence: &evidence, diagnosis: &well };
+    let told = diagnosis_text(&seen, Paint::PLAIN);
+    assert!(told.contains("ALL IS WELL: 30 PAIRS ON 30 SERVERS"), "{told}");
 }
 
 #[test]

@@ -89,7 +89,8 @@ fn headline(text: &mut String, seen: &Examination<'_>, groups: &[Group<'_>], pai
     let verdict = if all == 0 {
         paint.bad("NO PAIR WAS LOOKED AT: THE CMDB HAS NONE, OR COULD NOT BE READ")
     } else if is_well {
-        paint.good(&format!("ALL IS WELL: {all} PAIRS ON {}", servers.to_uppercase()))
+        let so_far = if unread(seen.evidence).is_empty() { "" } else { ", AS FAR AS WAS READ" };
+        paint.good(&format!("ALL IS WELL{so_far}: {all} PAIRS ON {}", servers.to_uppercase()))
     } else {
         let of = groups.iter().map(|group| group.verdict).collect::<IndexSet<_>>().len();
         let causes = count(of as u64, "cause").to_uppercase();

@@ -1,22 +1,25 @@
 //! What an examination could not read: a diagnosis is only as good as what was seen.
 
 use indexmap::{IndexMap, IndexSet};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::itms::evidence::FleetEvidence;
 use crate::report::{clean_line, fold_hosts};
 
 /// A part that could not be read, for one reason, on some hosts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Unread {
     /// The part, in words.
     pub(super) part: String,
     /// Why, without the host's own name.
     pub(super) why: String,
-    /// The hosts, folded.
+    /// The hosts, folded for people.
+    #[serde(skip)]
     pub(super) hosts: String,
-    /// How many they are.
-    pub(super) count: usize,
+    /// The hosts by their names.
+    #[serde(rename = "hosts")]
+    pub(super) names: Vec<String>,
 }
 
 /// Everything that was not readable, the most widespread first.
@@ -42,10 +45,10 @@ pub(super) fn unread(evidence: &FleetEvidence) -> Vec<Unread> {
             part,
             why,
             hosts: fold_hosts(hosts.iter().map(String::as_str)),
-            count: hosts.len(),
+            names: hosts.into_iter().collect(),
         })
         .collect();
-    unread.sort_by_key(|part| std::cmp::Reverse(part.count));
+    unread.sort_by_key(|part| std::cmp::Reverse(part.names.len()));
     unread
 }
 
@@ -92,7 +95,7 @@ mod tests {
             part: "shares".to_owned(),
             why: "could not ask the host: access denied".to_owned(),
             hosts: "ps-[1,2]".to_owned(),
-            count: 2,
+            names: vec!["ps-1".to_owned(), "ps-2".to_owned()],
         };
         assert_eq!(unread, [expected]);
     }

@@ -69,6 +69,7 @@ pub(super) fn on_disk(number: usize) -> PackageOnDisk {
         is_snapshot_locked: Seen::Known(false),
         status_file: Seen::Known(Some("Ready".to_owned())),
         content: Seen::Known(ContentOnDisk { listed: 3, ..ContentOnDisk::default() }),
+        hashes: Seen::Known(3),
         longest_path: Some(120),
         has_credential_rights: Seen::Known(true),
     }
