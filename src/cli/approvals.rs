@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::error::Failure;
+use super::error::{Failure, nearest};
 use super::{environment, output};
 use crate::engine::Operator;
 use crate::event::{Answer, AnsweredBy, Question, Reply};
@@ -42,10 +42,13 @@ impl Approvals {
                 let failure = Failure::input(format!(
                     "the playbook has no confirmation and no gate named `{name}`"
                 ));
-                return Err(if known.is_empty() {
-                    failure.hint("it asks for none: leave out --approve")
-                } else {
-                    failure.hint(format!("it can be given for {}", known.join(", ")))
+                let all = known.join(", ");
+                return Err(match nearest(name, known.iter().copied()) {
+                    _ if known.is_empty() => failure.hint("it asks for none: leave out --approve"),
+                    Some(nearest) => {
+                        failure.hint(format!("did you mean `{nearest}`? It has {all}"))
+                    }
+                    None => failure.hint(format!("it has {all}")),
                 });
             }
             all.insert(name.to_owned(), typed);

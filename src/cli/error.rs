@@ -4,6 +4,19 @@ use std::fmt::Write;
 
 use crate::report::{Paint, clean};
 
+/// The known name that is most like what was typed, where one is like it at all.
+pub(super) fn nearest<'n>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(name, typed), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|(_, name)| name)
+}
+
 /// Why a command ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::args::{Cli, InventoryArgs};
-use super::error::Failure;
+use super::error::{Failure, nearest};
 use super::{environment, files, output, sources};
 use crate::event::RunResult;
 use crate::model::{Host, HostName, HostOrigin, Inventory, Selector, VarLevel};
@@ -42,19 +42,18 @@ pub(super) async fn inventory(cli: &Cli, args: &InventoryArgs) -> Result<RunResu
 ///
 /// It is not a pattern, or names something that the inventory does not have.
 pub(super) fn selector(pattern: &str, inventory: &Inventory) -> Result<Selector, Failure> {
-    let selector: Selector = pattern
-        .parse()
-        .map_err(|error: crate::model::ParseSelectorError| Failure::input(error.to_string()))?;
+    let selector: Selector =
+        pattern.parse().map_err(|error: crate::model::ParseSelectorError| {
+            Failure::input(error.to_string())
+                .hint("as in 'london', 'ps-lon-*', 'ps-lon-[01:20]', or 'london,!ps-lon-07*'")
+        })?;
     if let Some(unknown) = selector.unknown_names(inventory).next() {
         let groups = inventory.groups().map(|(name, _)| name);
         let known = groups.chain(inventory.host_names().map(HostName::as_str));
-        let nearest = known
-            .map(|name| (strsim::jaro_winkler(name, unknown), name))
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .filter(|(likeness, _)| *likeness > 0.8);
+        let nearest = nearest(unknown, known);
         let failure = Failure::input(format!("the inventory has no group and no host `{unknown}`"));
         return Err(match nearest {
-            Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
+            Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
             None => failure.hint("`fleetmend inventory -i FILE` lists its hosts"),
         });
     }

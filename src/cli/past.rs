@@ -7,7 +7,7 @@ use super::files::{self, InventoryFile};
 use super::sources;
 use crate::event::{RunStarted, RunState};
 use crate::model::RunId;
-use crate::store::{Recorded, StateDir};
+use crate::store::{Recorded, StateDir, StateDirError};
 
 /// A run as its journal tells it.
 pub(super) struct PastRun {
@@ -21,17 +21,31 @@ pub(super) struct PastRun {
     pub header: RunStarted,
 }
 
+/// Finds a run by the first digits of its identifier.
+///
+/// # Errors
+///
+/// There is no such run, or there are several.
+pub(super) fn find_id(state_dir: &StateDir, prefix: &str) -> Result<RunId, Failure> {
+    state_dir.find(prefix).map_err(|error| {
+        let failure = match &error {
+            StateDirError::NoSuchRun { .. } | StateDirError::Ambiguous { .. } => {
+                Failure::input(error.to_string())
+            }
+            _ => Failure::input(format!("could not find run `{prefix}`")).because(&error),
+        };
+        failure
+            .hint("`fleetmend runs` lists them; the first digits are enough while they are one's")
+    })
+}
+
 /// Finds a run by the first digits of its identifier and reads its journal.
 ///
 /// # Errors
 ///
 /// There is no such run, there are several, or its journal is damaged.
 pub(super) fn find(state_dir: &StateDir, prefix: &str) -> Result<PastRun, Failure> {
-    let id = state_dir.find(prefix).map_err(|error| {
-        Failure::input(format!("could not find run `{prefix}`"))
-            .because(&error)
-            .hint("`fleetmend runs` lists them")
-    })?;
+    let id = find_id(state_dir, prefix)?;
     let unreadable = |error: &(dyn std::error::Error + 'static)| {
         Failure::input(format!("could not read the journal of run {id}")).because(error)
     };

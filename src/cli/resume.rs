@@ -7,12 +7,15 @@ use super::approvals::Approvals;
 use super::args::{Cli, ResumeArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
+use super::past::PastRun;
 use super::window::PlayWindows;
 use super::{files, fleet, output, past, rejections, window};
 use crate::engine::{DriverConfig, Orders};
-use crate::event::{EventKind, RunMode, RunResult};
+use crate::event::{EventKind, RunMode, RunResult, RunStarted};
 use crate::model::{Host, HostName, PlayNo, Selector};
-use crate::plan::{self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution};
+use crate::plan::{
+    self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution, ResumeError,
+};
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
 
@@ -47,6 +50,9 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     .map_err(|error| Failure::input("could not go on with the run").because(&error))?;
     let given = args.window.as_deref();
     let of_run = window::read(given.or(run.state.window.of_run.as_deref()))?;
+    if args.wait {
+        window::expect_any(&playbook, of_run.as_ref())?;
+    }
     let draft = Draft::new(
         &DraftRequest {
             playbook: &playbook,
@@ -66,9 +72,8 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     let names = |list: &[String]| list.iter().map(|name| HostName::new(name.as_str())).collect();
     let answers =
         Answers { retry: names(&args.retry), accept: names(&args.accept), failed: args.failed };
-    let resumption = plan::resume(&draft, &run.state, &answers).map_err(|error| {
-        Failure::input(format!("could not go on with run {}", run.id)).because(&error)
-    })?;
+    let resumption =
+        plan::resume(&draft, &run.state, &answers).map_err(|error| refused(&error, &run))?;
     let show = if args.json { Show::Json } else { Show::People };
     if show == Show::People {
         for doubt in &resumption.in_doubt {
@@ -142,6 +147,34 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     })
     .await?;
     Ok(launch::result_of(&state))
+}
+
+/// Why a run is not gone on with, and what to do instead.
+fn refused(error: &ResumeError, run: &PastRun) -> Failure {
+    let RunStarted { playbook, inventory, mode, .. } = &run.header;
+    match error {
+        ResumeError::NothingLeft { result, .. } => {
+            let how = result.map_or("no host waits", RunResult::phrase);
+            let check = if *mode == RunMode::Check { "--check " } else { "" };
+            Failure::input(format!("run {} is over ({how}): nothing is left to do", run.id))
+                .hint(format!("to do it anew: fleetmend run {check}{playbook} -i {inventory}"))
+        }
+        ResumeError::Answer { .. } => {
+            Failure::input(format!("could not go on with run {}", run.id)).because(error).hint(
+                "--retry and --accept answer for hosts whose change is in doubt; `fleetmend show` \
+                 names them. Hosts that failed are taken up again by --failed",
+            )
+        }
+        ResumeError::Differs { .. } => {
+            Failure::input(format!("could not go on with run {}", run.id)).because(error).hint(
+                "a run goes on with the files that it began with: put them back, or begin a new \
+                 run with the new ones",
+            )
+        }
+        ResumeError::NoHeader | ResumeError::AwaitsTask { .. } => {
+            Failure::input(format!("could not go on with run {}", run.id)).because(error)
+        }
+    }
 }
 
 /// A change in doubt as a line, and below it what the operator may answer where he is asked; names

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::approvals::Approvals;
 use super::args::{Cli, RunArgs};
-use super::error::Failure;
+use super::error::{Failure, nearest};
 use super::files::InventoryFile;
 use super::fleet::Fleet;
 use super::launch::{self, Launch, Show};
@@ -80,12 +80,8 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     let tags = tags(args, &playbook)?;
     let approvals = Approvals::read(&args.approve, &playbook)?;
     let lacking = approvals.lacking(&playbook);
-    if !args.check && !lacking.is_empty() {
-        output::talk(&format!(
-            "nobody can be asked here: the run stops where it asks to confirm {}, unless --approve \
-             answers it\n",
-            lacking.join(", ")
-        ));
+    if args.wait {
+        window::expect_any(&playbook, of_run.as_ref())?;
     }
     let request = RunRequest {
         limits: inventory_file.loaded.settings.limits.clone(),
@@ -103,8 +99,14 @@ pub(super) async fn run(cli: &Cli, args: &RunArgs) -> Result<RunResult, Failure>
     };
     let hosts = touched(&request).count();
     if hosts == 0 {
-        return Err(Failure::input("no host of the inventory is meant: nothing would be done")
-            .hint("check the pattern of --limit and the `hosts` of the plays"));
+        return Err(nobody_is_meant(args, &request.playbook));
+    }
+    if !args.check && !lacking.is_empty() {
+        output::talk(&format!(
+            "nobody can be asked here: the run stops where it asks to confirm {}, unless --approve \
+             answers it\n",
+            lacking.join(", ")
+        ));
     }
     let windows = windows_of(&request);
     if let Some(windows) = &windows {
@@ -335,6 +337,24 @@ fn header(request: &RunRequest, run: RunId, mode: RunMode, scale: TimeScale) -> 
     }
 }
 
+/// Says which hosts the plays are about, where none of them is within `--limit`.
+fn nobody_is_meant(args: &RunArgs, playbook: &Playbook) -> Failure {
+    let mut plays: Vec<String> =
+        playbook.plays.iter().map(|play| format!("`{}`", play.hosts)).collect();
+    plays.dedup();
+    let plays = plays.join(", ");
+    let failure = match &args.limit {
+        Some(limit) => Failure::input(format!(
+            "--limit {limit} leaves no host of any play: nothing would be done"
+        )),
+        None => Failure::input("no host of the inventory is meant: nothing would be done"),
+    };
+    failure.hint(format!(
+        "the plays are about {plays}; `fleetmend inventory -i {} PATTERN` shows what a pattern picks",
+        args.inventory.display()
+    ))
+}
+
 /// Reads `--tags` and `--skip-tags`, which must be tags of the playbook.
 fn tags(args: &RunArgs, playbook: &Playbook) -> Result<TagChoice, Failure> {
     let mut known: BTreeSet<&str> =
@@ -342,9 +362,16 @@ fn tags(args: &RunArgs, playbook: &Playbook) -> Result<TagChoice, Failure> {
     known.extend([TagChoice::ALWAYS, TagChoice::NEVER]);
     let given = args.tags.iter().chain(&args.skip_tags);
     if let Some(lost) = given.into_iter().find(|tag| !known.contains(tag.as_str())) {
+        let failure = Failure::input(format!("no task of the playbook has the tag `{lost}`"));
+        let meant = nearest(lost, known.iter().copied());
+        known.retain(|tag| ![TagChoice::ALWAYS, TagChoice::NEVER].contains(tag));
         let known: Vec<&str> = known.into_iter().collect();
-        return Err(Failure::input(format!("no task of the playbook has the tag `{lost}`"))
-            .hint(format!("its tags are {}", known.join(", "))));
+        let all = format!("its tags are {}", known.join(", "));
+        return Err(match meant {
+            Some(meant) => failure.hint(format!("did you mean `{meant}`? {all}")),
+            None if known.is_empty() => failure.hint("it has no tags: leave out --tags"),
+            None => failure.hint(all),
+        });
     }
     let choice = TagChoice {
         only: args.tags.iter().cloned().collect(),

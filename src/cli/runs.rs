@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::{Cli, PruneArgs, RunsArgs, RunsCommand};
 use super::error::Failure;
-use super::{environment, launch, output, show};
+use super::{environment, launch, output, past, show};
 use crate::event::RunResult;
 use crate::model::parse_span;
 use crate::report::{clean_line, file_name};
@@ -116,12 +116,7 @@ fn verify(
 ) -> Result<RunResult, Failure> {
     let mut chosen = Vec::new();
     for prefix in wanted {
-        let id = state_dir.find(prefix).map_err(|error| {
-            Failure::input(format!("could not find run `{prefix}`"))
-                .because(&error)
-                .hint("`fleetmend runs` lists them")
-        })?;
-        chosen.push(id);
+        chosen.push(past::find_id(state_dir, prefix)?);
     }
     let is_chosen = |run: &&RunSummary| chosen.is_empty() || chosen.contains(&run.id);
     let (mut wrong, mut all) = (0, 0);

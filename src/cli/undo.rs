@@ -33,7 +33,17 @@ pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failur
         }
     }
     if takeback.hosts.is_empty() {
-        output::talk(&format!("run {} changed nothing that can be taken back\n", past.id));
+        let why = match past.header.mode {
+            RunMode::Check => "was a check: it changed nothing",
+            _ if past.header.playbook == super::diagnose::PLAYBOOK_NAME => {
+                "was a diagnosis: it changed nothing"
+            }
+            RunMode::Run | RunMode::Undo { .. } if !takeback.stays.is_empty() => {
+                "made no change that can be taken back"
+            }
+            RunMode::Run | RunMode::Undo { .. } => "changed nothing, or all of it is back already",
+        };
+        output::talk(&format!("nothing to take back: run {} {why}\n", past.id));
         return Ok(RunResult::Done);
     }
     let inventory = past::inventory_of(&past.header)?;

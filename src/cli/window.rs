@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::{Failure, FailureKind};
+use super::error::{Failure, FailureKind, nearest};
 use super::{launch, output, signals};
 use crate::load::InventorySettings;
 use crate::model::{
@@ -31,12 +31,40 @@ const ZONES: usize = 8;
 pub(super) fn read(given: Option<&str>) -> Result<Option<Window>, Failure> {
     let parse = |text: &str| {
         text.parse().map_err(|error: crate::model::ParseWindowError| {
-            Failure::input("could not read --window").because(&error).hint(
-                "as in --window 'tue,thu 22:00-02:00 Europe/Oslo', or '22:00-02:00 site cutoff=30min'",
-            )
+            let form =
+                "as in --window 'tue,thu 22:00-02:00 Europe/Oslo', or '22:00-02:00 site cutoff=30min'";
+            let failure = Failure::input("could not read --window").because(&error);
+            match zone_meant(text) {
+                Some(zone) => failure.hint(format!("did you mean `{zone}`?")),
+                None => failure.hint(form),
+            }
         })
     };
     given.map(parse).transpose()
+}
+
+/// The zone that is most like a word of a window that looks like one, where no zone is called so.
+fn zone_meant(text: &str) -> Option<String> {
+    let word = text
+        .split_whitespace()
+        .find(|word| word.contains('/') && !word.contains(':') && Zone::find(word).is_err())?;
+    let known = Zone::names();
+    nearest(word, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// Refuses to wait where there is nothing to wait for: who says --wait counts on a window.
+///
+/// # Errors
+///
+/// Neither the run nor any of its plays has a window.
+pub(super) fn expect_any(playbook: &Playbook, of_run: Option<&Window>) -> Result<(), Failure> {
+    let has_one = playbook.plays.iter().any(|play| play.safeguards.window.is_some());
+    if has_one || of_run.is_some() {
+        return Ok(());
+    }
+    Err(Failure::input("--wait: there is no change window to wait for").hint(
+        "give one by --window or by `window` at a play; without --wait the run begins at once",
+    ))
 }
 
 /// The windows of a play's hosts.

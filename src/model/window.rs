@@ -358,10 +358,19 @@ impl FromStr for Window {
             }
             None => (None, close),
         };
-        let tz = match words.next().ok_or_else(form)? {
+        let zone = || {
+            ParseWindowError::new(
+                text,
+                "a window yet: it says no time zone, as in `22:00-02:00 Europe/Oslo`, or `site`",
+            )
+        };
+        let tz = match words.next().ok_or_else(zone)? {
             "site" => WindowZone::Site,
             name => WindowZone::Named(Zone::find(name).map_err(|_| {
-                ParseWindowError::new(name, "a time zone: `Europe/Oslo`, or `site`")
+                ParseWindowError::new(
+                    name,
+                    "a time zone that is known here, such as `Europe/Oslo` or `UTC`, nor `site`",
+                )
             })?),
         };
         let mut window = Self::new(days, open.parse()?, close.parse()?, tz);
@@ -442,7 +451,7 @@ fn parse_days(text: &str) -> Result<Days, ParseWindowError> {
         } else if let Some(except) = except {
             days.except.insert(except);
         } else {
-            let expected = "days: `daily`, `tue,thu`, `2026-12-24`, or times: `22:00-02:00`";
+            let expected = "a day (`daily`, `tue,thu`, `2026-12-24`), nor times (`22:00-02:00`)";
             return Err(ParseWindowError::new(word, expected));
         }
     }
@@ -484,7 +493,7 @@ mod tests {
             ("22:00-22:61 UTC", "time of day"),
             ("22:00:1-23:00 UTC", "time of day"),
             ("22:00:00:00-23:00 UTC", "time of day"),
-            ("someday 22:00-23:00 UTC", "days"),
+            ("someday 22:00-23:00 UTC", "not a day"),
             ("22:00-02:00 Oslo", "a time zone"),
             ("22:00-02:00 UTC cutoff=4h", "no host could start"),
             ("22:00-02:00 UTC cutof=1h", "`cutoff="),

@@ -18,6 +18,7 @@ mod gates;
 mod journal_fixtures;
 mod linted;
 mod loop_in_doubt;
+mod mistyped;
 mod past;
 mod procedures;
 mod resynchronize;
