@@ -69,8 +69,8 @@ impl Action for Examine {
     const DOC: &'static str = "\
 Keeps what it saw as the step's value; `fleetmend diagnose` makes its verdicts of that.
 What could not be read is kept as unreadable, with the reason, and never taken for an
-absence; so is what no time was left for. Only a rejected logon, and a host that answers on no transport, end the step
-badly.
+absence; so is what no time was left for. Only a rejected logon, and a host that answers on
+no transport, end the step badly.
 
 - `package_server`: over WinRM the agent's service, its list of packages with their
   states, IIS with its application pools, shares, disks, the machine's trust, and
