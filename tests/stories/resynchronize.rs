@@ -263,7 +263,8 @@ fn with_every_fault_mixed_in_only_what_a_person_must_do_is_left_and_named() {
     let mut before = (Vec::new(), None);
     look(&mut |world| before = (world.not_ready(), Some(Fleet::of(world))));
     let (wrong_before, Some(fleet)) = before else { panic!("a fleet") };
-    let story = Resynchronization { world: World::new(), inventory: with_sites(&lab) };
+    let mut story =
+        Resynchronization { world: World::new(), inventory: with_sites(&lab), speed, patience: 0 };
     #[expect(clippy::disallowed_methods, reason = "how long the runs took is one of the figures")]
     let began = Instant::now();
 
@@ -358,7 +359,16 @@ const LEFT_OUT: &str = "ps-lon-01";
 struct Resynchronization {
     world: World,
     inventory: String,
+    /// The speed of the lab.
+    speed: u32,
+    /// Which of [`SLOWER`] its looks need on this machine.
+    patience: usize,
 }
+
+/// How many times slower than the lab the program is told that the world runs. Its deadlines are of
+/// the world's time: at the lab's own speed a server is looked at for 10 s, on a machine that has
+/// much else to do for 40 s or 4 minutes.
+const SLOWER: [u32; 3] = [1, 20, 120];
 
 impl Resynchronization {
     fn run(&self, more: &[&str]) -> (Vec<Value>, Ended) {
@@ -369,24 +379,43 @@ impl Resynchronization {
         self.world.events(&args)
     }
 
-    /// What all looks of a diagnosis find.
-    fn diagnose(&self, pattern: &str, more: &[&str]) -> Vec<Value> {
-        let mut args = vec!["diagnose", "-i", &self.inventory, pattern, "--json"];
-        args.extend(more);
-        let (looks, ended) = self.world.events(&args);
-        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        looks
-            .iter()
-            .flat_map(|look| look["findings"].as_array().expect("findings"))
-            .cloned()
-            .collect()
+    /// What all looks of a diagnosis find: one, or as many as it takes to see what comes and goes. One
+    /// that ran out of time says so; all are taken again then, with more time.
+    fn diagnose(&mut self, pattern: &str, watches: bool) -> Vec<Value> {
+        loop {
+            let slower = SLOWER[self.patience];
+            self.tell_scale(f64::from(self.speed) / f64::from(slower));
+            let every = format!("{} s", NEW_VERSION / slower);
+            let mut args = vec!["diagnose", "-i", &self.inventory, pattern, "--json"];
+            if watches {
+                args.extend(["--watch", "--times", "3", "--every", &every]);
+            }
+            let (looks, ended) = self.world.events(&args);
+            assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+            let late: Vec<String> = looks.iter().flat_map(out_of_time).collect();
+            if late.is_empty() {
+                let findings = looks.iter().flat_map(|look| look["findings"].as_array());
+                return findings.flatten().cloned().collect();
+            }
+            self.patience += 1;
+            assert!(self.patience < SLOWER.len(), "no time is enough: {late:#?}");
+        }
+    }
+
+    /// Says in the inventory how fast the world runs.
+    fn tell_scale(&self, scale: f64) {
+        let text = std::fs::read_to_string(&self.inventory).expect("the inventory");
+        let (before, after) = text.split_once("time_scale: ").expect("a scale");
+        let (_, after) = after.split_once('\n').expect("a line");
+        std::fs::write(&self.inventory, format!("{before}time_scale: {scale}\n{after}"))
+            .expect("written");
     }
 
     /// Every cause that is left has its name, and no other cause is named. Of the whole fleet one look
     /// is enough; what comes and goes takes more, of the servers that have it. Where the Notification
     /// Server did turn requests away (`was_busy`), that may be named as well.
-    fn diagnoses_what_is_left(&self, fleet: &Fleet, was_busy: bool) {
-        let mut findings = self.diagnose(&format!("package_servers:!{LEFT_OUT}*"), &[]);
+    fn diagnoses_what_is_left(&mut self, fleet: &Fleet, was_busy: bool) {
+        let mut findings = self.diagnose(&format!("package_servers:!{LEFT_OUT}*"), false);
         let churning = PERSONS.iter().find(|(placed, ..)| placed.kind == "refresh_churn");
         let (churn, ..) = churning.expect("a churn");
         let holders = &fleet.holders[&fleet.package(churn.packages[0])];
@@ -408,7 +437,7 @@ impl Resynchronization {
             if PERSONS.iter().all(|person| is_named(&findings, person)) {
                 break;
             }
-            findings.extend(self.diagnose(&servers.join(":"), &WATCH));
+            findings.extend(self.diagnose(&servers.join(":"), true));
         }
         for person in PERSONS {
             let (placed, verdict, who) = person;
@@ -431,10 +460,30 @@ impl Resynchronization {
     }
 }
 
-/// How what comes and goes is looked at: a new version comes every half hour.
-const WATCH: [&str; 5] = ["--watch", "--every", "35 min", "--times", "3"];
-/// How often that is done at most.
-const MOST_WATCHES: usize = 3;
+/// How long is between looks at what comes and goes, in seconds of the lab's world: a new version
+/// comes every half hour.
+const NEW_VERSION: u32 = 35 * 60;
+/// How often three such looks are taken at most.
+const MOST_WATCHES: usize = 6;
+
+/// What a look could not read because its time was up.
+fn out_of_time(look: &Value) -> Vec<String> {
+    let is_late =
+        |text: &str| ["deadline", "timed out", "no time was left"].iter().any(|w| text.contains(w));
+    let unread = look["unread"].as_array().expect("what could not be read").iter();
+    let parts = unread.filter(|part| is_late(text(part, "why"))).map(Value::to_string);
+    // What is off for good does not answer in any time.
+    let off = PERSONS.iter().filter(|(placed, ..)| placed.kind == "offline");
+    let off: Vec<Place> =
+        off.flat_map(|(placed, ..)| placed.at).map(|at| Place::Server((*at).to_owned())).collect();
+    let findings = look["findings"].as_array().expect("findings").iter();
+    let lost = findings.filter(|finding| {
+        text(finding, "verdict") == "unreachable"
+            && !off.contains(&place_of(finding))
+            && is_late(&finding["evidence"].to_string())
+    });
+    parts.chain(lost.map(Value::to_string)).collect()
+}
 
 fn place_of(finding: &Value) -> Place {
     let scope = &finding["scope"];
@@ -480,13 +529,17 @@ fn figures(figures: &[(&str, String)]) {
 }
 
 /// The lab's inventory, with the operator's query for sites: the product does not publish where it
-/// keeps them.
+/// keeps them. One host of a site at a time: at this speed a step has 10 s of real time, which on a
+/// busy machine must not be shared with many others.
 fn with_sites(lab: &SmallLab) -> String {
     const QUERY: &str = "site_query: 'SELECT ServerGuid, Site FROM LabServerSite'";
+    const LIMITS: &str = "    limits: { site: { by: site, in_flight: 1 } }\n";
     let own = lab.lab().inventory();
     let text = std::fs::read_to_string(own).expect("the lab's inventory");
     let path = own.with_file_name("with-sites.yml");
-    std::fs::write(&path, text.replace("cmdb: {", &format!("cmdb: {{ {QUERY},"))).expect("written");
+    let text = text.replace("cmdb: {", &format!("cmdb: {{ {QUERY},"));
+    let text = text.replacen("    time_scale:", &format!("{LIMITS}    time_scale:"), 1);
+    std::fs::write(&path, text).expect("written");
     path.display().to_string()
 }
 

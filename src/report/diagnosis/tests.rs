@@ -154,3 +154,19 @@ fn a_command_names_every_server_and_quotes_what_a_shell_would_read() {
     let list: Vec<Guid> = serde_json::from_str(list.trim_end_matches('\'')).expect("JSON");
     assert_eq!(list, [Guid::from_u128(1), Guid::from_u128(2)]);
 }
+
+#[test]
+fn another_program_is_told_what_could_not_be_read_beside_what_is_wrong() {
+    let (evidence, diagnosis) = (evidence(), mixed());
+    let seen = Examination { inventory: "fleet.yml", evidence: &evidence, diagnosis: &diagnosis };
+
+    let json = diagnosis_json(&seen).expect("it is written");
+    let document: serde_json::Value = serde_json::from_str(&json).expect("it is read");
+
+    let unread = serde_json::json!([
+        { "part": "shares", "why": "access denied", "hosts": [server(9).as_str()] }
+    ]);
+    assert_eq!(document["unread"], unread);
+    let read: Diagnosis = serde_json::from_value(document).expect("a diagnosis as before");
+    assert_eq!(read, diagnosis);
+}
