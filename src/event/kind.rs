@@ -186,6 +186,8 @@ pub struct OracleReport {
 pub enum AdaptReason {
     /// The server answers as it does at rest.
     Well,
+    /// It works as much as it can bear, and answers well.
+    Full,
     /// It answers slowly.
     Slow,
     /// It says that it is busy.

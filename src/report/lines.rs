@@ -265,6 +265,7 @@ impl<W: Write + Send> Observer for PlainLines<W> {
 fn adapted(limit: &LimitName, percent: u8, why: AdaptReason) -> String {
     let why = match why {
         AdaptReason::Well => "the Notification Server answers as it does at rest",
+        AdaptReason::Full => "the Notification Server bears no more",
         AdaptReason::Slow => "the Notification Server answers slowly",
         AdaptReason::Busy => "the Notification Server says that it is busy",
         AdaptReason::Queue => "the Notification Server's event queue grows or stands still",

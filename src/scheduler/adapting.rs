@@ -11,11 +11,21 @@ use crate::model::{Adapt, Elapsed, LimitName, LimitSpec, Now, NsHealth, PlayNo, 
 /// People are not told more often than this, in the world's time, unless nothing is drawn any more.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// What is declared for a limit that adapts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Follows {
+    adapt: Adapt,
+    /// The span in which the level moves: the cap, or fixed steps where there is none.
+    ceiling: u32,
+    /// Units a second of the world's time.
+    rate: Option<f64>,
+}
+
 /// The limit `ns_iis` where it follows what the server bears.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Adapting {
     limit: LimitName,
-    of: (Adapt, u32),
+    of: Follows,
     rule: Adaptive,
     /// The look under way.
     since: Option<Elapsed>,
@@ -29,11 +39,11 @@ pub(super) struct Adapting {
 }
 
 impl Adapting {
-    fn new(of: (Adapt, u32), scale: TimeScale, now: Elapsed) -> Self {
+    fn new(of: Follows, scale: TimeScale, now: Elapsed) -> Self {
         Self {
             limit: LimitName::new(LimitName::NS_IIS),
             of,
-            rule: Adaptive::new(of.0, of.1, scale),
+            rule: Adaptive::new(of.adapt, of.ceiling, of.rate, scale),
             since: None,
             due: now,
             told: (now, 0.0),
@@ -44,7 +54,7 @@ impl Adapting {
 
     /// What people are told of the present share, when it is far from what they know.
     fn news(&mut self, now: Elapsed, scale: TimeScale) -> Option<EventKind> {
-        let share = self.rule.share();
+        let share = self.rule.share().least();
         self.highest = self.highest.max(share);
         let is_rested = now.since(self.told.0) >= scale.to_real(TELL_EVERY);
         let is_closed = share <= 0.0 && self.highest > 0.0;
@@ -65,9 +75,10 @@ impl Adapting {
     }
 }
 
-/// The span in which the level moves: the cap, or fixed steps where there is none.
-fn of(spec: &LimitSpec) -> Option<(Adapt, u32)> {
-    Some((spec.adapt?, spec.in_flight.unwrap_or(STEPS)))
+fn of(spec: &LimitSpec) -> Option<Follows> {
+    let ceiling = spec.in_flight.unwrap_or(STEPS);
+    let rate = spec.rate.map(|rate| rate.per_second(TimeScale::REAL));
+    Some(Follows { adapt: spec.adapt?, ceiling, rate })
 }
 
 impl Scheduler {
@@ -87,8 +98,12 @@ impl Scheduler {
     pub(super) fn on_health(&mut self, health: &NsHealth, now: Elapsed) {
         let Some(adapting) = &mut self.adapting else { return };
         let Some(since) = adapting.since.take() else { return };
-        adapting.rule.look(health, now);
-        adapting.due = since.plus(adapting.rule.window()).max(now);
+        adapting.rule.look(health, since, now);
+        // On a grid of windows: looks that began as soon as the one before was answered would find
+        // a server that has just worked off what there was.
+        let (window, took) = (adapting.rule.window(), now.since(since));
+        let windows = took.as_micros().div_ceil(window.as_micros().max(1)).max(1);
+        adapting.due = since.plus(window * u32::try_from(windows).unwrap_or(u32::MAX));
         self.follow(now);
     }
 
@@ -122,8 +137,8 @@ impl Scheduler {
     pub(super) fn note_drawn(&mut self, now: Elapsed) {
         let Some(adapting) = &mut self.adapting else { return };
         let drawn = self.limiter.take_drawn(&adapting.limit);
-        if drawn.total() > 0 {
-            adapting.rule.drew(drawn, now);
+        if !drawn.is_empty() {
+            adapting.rule.drew(drawn.draw, &drawn.due, now);
         }
     }
 

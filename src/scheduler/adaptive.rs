@@ -6,16 +6,17 @@
 //! grows by its square root; beyond, it falls in proportion; when the server says that it is busy,
 //! it is halved and held.
 //!
-//! Load that comes later (agents that were asked to update ask for their packages half a minute to
-//! two minutes afterwards) would make such a rule swing: what is seen now is the work of a level
-//! that is long gone, and what is booked cannot be called back. So where much of the load is
-//! deferred, two things are kept apart. The **mark** is the level that was borne: it is judged by
-//! the level under which the load that arrives now was drawn, and grows by a part of that only. The
-//! **brake** follows what is seen at once, down to a standstill, until the queue is worked off.
+//! That steers load that comes at once. Where much of it comes later (agents that were asked to
+//! update ask for their packages half a minute to two minutes afterwards), what is seen now is the
+//! work of a level that is long gone, and such a rule would swing. There the rate is what
+//! [`Deferred`] says, which knows what is on its way and learns what the server bears.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::curb::Share;
+use super::deferred::Deferred;
+use super::pipeline::{ARRIVES_UNTIL, whole};
 use crate::event::AdaptReason;
 use crate::model::{Adapt, Draw, Elapsed, NsHealth, TimeScale};
 
@@ -44,31 +45,8 @@ const HOLD: f64 = 10.0;
 /// Looks in a row without an answer, until only the floor is drawn, and until nothing is.
 const UNREADABLE_FLOOR: u32 = 3;
 const UNREADABLE_PAUSE: u32 = 6;
-/// When deferred load arrives, in seconds after the change that causes it.
-const ARRIVES_FROM: u64 = 30;
-const ARRIVES_UNTIL: u64 = 120;
-/// The share of deferred load from which the level is judged by what was drawn, not by what is.
+/// The share of deferred load from which the rate is steered by what is on its way.
 const LATE_SHARE: f64 = 0.1;
-/// How far the mark may be above the level that is known to be borne: before the server was ever
-/// slow, and after.
-const GROWTH_AT_FIRST: f64 = 1.5;
-const GROWTH: f64 = 1.3;
-/// For so many seconds after the server was slow the mark goes on by [`STEP`] only: so long it takes
-/// until what was drawn since has arrived.
-const REST: f64 = 150.0;
-/// How far above the level that is known to be borne the mark may be in any case.
-const STEP: f64 = 0.5;
-/// The brake follows the fastest look of so many seconds: it must be quick, and a mistake of it
-/// costs little.
-const BRAKE_SPAN: f64 = 3.0;
-/// How far one look moves the brake down.
-const BRAKING: f64 = 0.3;
-/// The mark falls at least to this share of the level that was too much, and at most by half; in
-/// between by the root of how slow the server is that this exponent says.
-const FALL_LEAST: f64 = 0.8;
-const FALL_EXPONENT: f64 = 0.15;
-/// How far it falls when the server says that it is busy.
-const FALL_BUSY: f64 = 0.75;
 /// Seconds for which the oldest event may stay the same while events wait.
 const STALL: f64 = 120.0;
 /// The level of a limit without a cap goes in steps of this part.
@@ -80,9 +58,6 @@ struct Drawn {
     second: u64,
     now: f64,
     later: f64,
-    /// The levels of the later part, and its marks, each times the units that were drawn under it.
-    levels: f64,
-    marks: f64,
 }
 
 /// The rule. Time is passed in; inside, it is seconds of the world's time.
@@ -93,10 +68,12 @@ pub(super) struct Adaptive {
     adapt: Adapt,
     scale: TimeScale,
     ceiling: f64,
-    /// The level that is believed to be borne.
-    mark: f64,
-    /// The share of it that is allowed, from 0 to 1; 1 while little load is deferred.
-    brake: f64,
+    level: f64,
+    /// What steers load that is deferred; none where no rate is declared, because a cap does
+    /// nothing for such load: the step is over before it comes.
+    deferred: Option<Deferred>,
+    /// Whether so much of what was drawn lately arrives later that what is seen now is old.
+    is_late: bool,
     /// What an answer takes at rest, in seconds.
     base: Option<f64>,
     preflight: u32,
@@ -104,8 +81,6 @@ pub(super) struct Adaptive {
     answers: VecDeque<(f64, f64)>,
     unreadable: u32,
     hold_until: f64,
-    /// When the server was last slow or busy.
-    slow_at: Option<f64>,
     floor_at: f64,
     floor_looks: u32,
     floor_best: f64,
@@ -116,21 +91,24 @@ pub(super) struct Adaptive {
 }
 
 impl Adaptive {
-    /// A rule for a limit whose level goes up to `ceiling`. Nothing may be drawn before the
-    /// baseline is known; then the level begins at the floor.
-    pub(super) fn new(adapt: Adapt, ceiling: u32, scale: TimeScale) -> Self {
+    /// A rule for a limit whose level goes up to `ceiling`, and whose rate up to `declared` units a
+    /// second of the world's time. Nothing may be drawn before the baseline is known; then the
+    /// level begins at the floor.
+    pub(super) fn new(adapt: Adapt, ceiling: u32, declared: Option<f64>, scale: TimeScale) -> Self {
+        let ceiling = f64::from(ceiling.max(1));
+        let window = scale.to_world(window(scale)).as_secs_f64();
         Self {
             adapt,
             scale,
-            ceiling: f64::from(ceiling.max(1)),
-            mark: 1.0,
-            brake: 1.0,
+            ceiling,
+            level: 1.0,
+            deferred: declared.map(|rate| Deferred::new(rate, 1.0 / ceiling, window)),
+            is_late: false,
             base: None,
             preflight: PREFLIGHT,
             answers: VecDeque::new(),
             unreadable: 0,
             hold_until: 0.0,
-            slow_at: None,
             floor_at: 0.0,
             floor_looks: 0,
             floor_best: 0.0,
@@ -143,15 +121,22 @@ impl Adaptive {
 
     /// How long one look follows the other, in real time.
     pub(super) fn window(&self) -> Duration {
-        self.scale.to_real(WINDOW).max(WINDOW_FLOOR)
+        window(self.scale)
     }
 
-    /// The share of the declared limit that may be drawn, from 0 to 1; 0 while nothing is known.
-    pub(super) fn share(&self) -> f64 {
+    /// The share of the declared limit that may be drawn; nothing while nothing is known.
+    pub(super) fn share(&self) -> Share {
         if self.preflight > 0 || self.is_paused() {
-            return 0.0;
+            return Share::NOTHING;
         }
-        self.level() / self.ceiling
+        let floor = 1.0 / self.ceiling;
+        match self.deferred.as_ref().filter(|_| self.is_late) {
+            Some(deferred) if self.unreadable >= UNREADABLE_FLOOR => {
+                Share::of_rate(deferred.share().min(floor))
+            }
+            Some(deferred) => Share::of_rate(deferred.share()),
+            None => Share::of_both(self.level() / self.ceiling),
+        }
     }
 
     /// Whether too many looks in a row were not answered.
@@ -167,44 +152,60 @@ impl Adaptive {
     /// INVARIANT: 1 <= level <= ceiling
     fn level(&self) -> f64 {
         let is_at_floor = self.floor_looks > 0 || self.unreadable >= UNREADABLE_FLOOR;
-        if is_at_floor { 1.0 } else { (self.mark * self.brake).clamp(1.0, self.ceiling) }
+        if is_at_floor { 1.0 } else { self.level.clamp(1.0, self.ceiling) }
     }
 
-    /// Takes in what was drawn from the limit under the present level.
-    pub(super) fn drew(&mut self, draw: Draw, now: Elapsed) {
-        let (second, level) = (self.scale.to_world(now.as_duration()).as_secs(), self.level());
+    /// Takes in what was drawn from the limit, and what of it falls due after a known time.
+    pub(super) fn drew(&mut self, draw: Draw, due: &[(u32, Duration)], now: Elapsed) {
+        let second = self.scale.to_world(now.as_duration()).as_secs();
+        if let Some(deferred) = &mut self.deferred {
+            let seconds = |after: &Duration| self.scale.to_world(*after).as_secs();
+            let due: Vec<(u32, u64)> =
+                due.iter().map(|(units, after)| (*units, seconds(after))).collect();
+            deferred.drew(draw, &due, second);
+        }
         if self.drawn.back().is_none_or(|drawn| drawn.second != second) {
-            let (now, later, levels, marks) = (0.0, 0.0, 0.0, 0.0);
-            self.drawn.push_back(Drawn { second, now, later, levels, marks });
+            self.drawn.push_back(Drawn { second, now: 0.0, later: 0.0 });
         }
         if let Some(drawn) = self.drawn.back_mut() {
-            let later = f64::from(draw.later);
+            let due: f64 = due.iter().map(|(units, _)| f64::from(*units)).sum();
             drawn.now += f64::from(draw.now);
-            drawn.later += later;
-            drawn.levels += later * level;
-            drawn.marks += later * self.mark;
+            drawn.later += f64::from(draw.later) + due;
         }
+        self.weigh(self.seconds(now));
     }
 
     /// A request of ours was answered that the server is too busy.
     pub(super) fn busy(&mut self, now: Elapsed) {
         self.finding = AdaptReason::Busy;
-        self.back_off(self.seconds(now));
+        let now = self.seconds(now);
+        self.back_off(now);
+        if let Some(deferred) = &mut self.deferred {
+            deferred.busy(now, now);
+        }
     }
 
-    /// Takes in how a look found the server.
-    pub(super) fn look(&mut self, health: &NsHealth, now: Elapsed) {
-        let now = self.seconds(now);
+    /// Takes in how a look that began at `since` found the server.
+    pub(super) fn look(&mut self, health: &NsHealth, since: Elapsed, now: Elapsed) {
+        let (begun, now) = (self.seconds(since), self.seconds(now));
+        self.weigh(now);
         if !health.is_readable() {
             self.unreadable = self.unreadable.saturating_add(1);
             self.finding = AdaptReason::Unreadable;
             self.answers.clear();
+            let backlog = self.backlog(now - begun);
+            if let Some(deferred) = self.deferred.as_mut().filter(|_| self.preflight == 0) {
+                deferred.gave_up(backlog, begun, now);
+            }
             return self.back_off(now);
         }
         self.unreadable = 0;
         if health.is_busy {
             self.finding = AdaptReason::Busy;
             self.answers.clear();
+            if let Some(deferred) = &mut self.deferred {
+                deferred.busy(begun, now);
+            }
             return self.back_off(now);
         }
         let Some(answer) = health.latency.map(|span| self.scale.to_world(span).as_secs_f64())
@@ -217,13 +218,20 @@ impl Adaptive {
             self.floor_at = now;
             return;
         }
-        if self.is_queue_bad(health, now) {
-            self.finding = AdaptReason::Queue;
-            return self.back_off(now);
-        }
         let base = self.base.unwrap_or(answer);
         let base = if answer < base { base + BASE_DOWN * (answer - base) } else { base };
         self.base = Some(base);
+        let backlog = self.backlog(answer);
+        if let Some(deferred) = &mut self.deferred {
+            deferred.looked(backlog, begun, now);
+        }
+        if self.is_queue_bad(health, now) {
+            self.finding = AdaptReason::Queue;
+            if let Some(deferred) = &mut self.deferred {
+                deferred.fall_to_floor();
+            }
+            return self.back_off(now);
+        }
         if self.measures_base(answer, base, now) {
             return;
         }
@@ -231,38 +239,38 @@ impl Adaptive {
         while self.answers.front().is_some_and(|(at, _)| *at + SPAN <= now) {
             self.answers.pop_front();
         }
-        let gradient = (self.tolerated(base) / self.best(SPAN, now)).min(1.0);
+        let gradient = (self.tolerated(base) / self.best()).min(1.0);
         self.finding = if gradient < 1.0 { AdaptReason::Slow } else { AdaptReason::Well };
-        if self.is_late(now) {
-            let brake = (self.tolerated(base) / self.best(BRAKE_SPAN, now)).min(1.0);
-            self.brake +=
-                if brake < self.brake { BRAKING } else { SMOOTHING } * (brake - self.brake);
-            self.judge_late(gradient, now);
-        } else {
-            self.judge(gradient, now);
+        match self.deferred.as_ref().filter(|_| self.is_late) {
+            // Where load comes at once again, it goes on from here.
+            Some(deferred) => {
+                self.level = deferred.share() * self.ceiling;
+                if self.finding == AdaptReason::Well && deferred.share() < 1.0 {
+                    self.finding = AdaptReason::Full;
+                }
+            }
+            None => self.judge(gradient, now),
         }
-        self.mark = self.mark.clamp(1.0, self.ceiling);
+        self.level = self.level.clamp(1.0, self.ceiling);
     }
 
     /// A look that began at `since` is not answered yet: the answer will have taken at least that
     /// long.
     pub(super) fn waits(&mut self, since: Elapsed, now: Elapsed) {
-        let age = self.scale.to_world(now.since(since)).as_secs_f64();
-        let now = self.seconds(now);
-        let Some(base) = self.base.filter(|_| self.preflight == 0) else { return };
-        let gradient = self.tolerated(base) / age;
-        if gradient < 1.0 && self.is_late(now) {
+        let (begun, now) = (self.seconds(since), self.seconds(now));
+        let backlog = self.backlog(now - begun);
+        self.weigh(now);
+        let is_late = self.is_late;
+        let Some(deferred) = self.deferred.as_mut().filter(|_| self.preflight == 0) else { return };
+        deferred.waits(backlog, begun, now);
+        if is_late && backlog > self.adapt.slow.as_secs_f64() {
             self.finding = AdaptReason::Slow;
-            self.slow_at = Some(now);
-            self.brake += BRAKING * (gradient - self.brake).min(0.0);
-            self.lower_mark(gradient.powf(FALL_EXPONENT), now);
         }
     }
 
     /// The fastest answer of the last seconds.
-    fn best(&self, span: f64, now: f64) -> f64 {
-        let late = self.answers.iter().filter(|(at, _)| *at + span > now);
-        late.map(|(_, answer)| *answer).fold(f64::INFINITY, f64::min)
+    fn best(&self) -> f64 {
+        self.answers.iter().map(|(_, answer)| *answer).fold(f64::INFINITY, f64::min)
     }
 
     fn seconds(&self, now: Elapsed) -> f64 {
@@ -273,59 +281,32 @@ impl Adaptive {
         (TOLERATED * base).max(base + self.adapt.slow.as_secs_f64())
     }
 
-    /// Little of the load is deferred: the level is what is seen.
-    fn judge(&mut self, gradient: f64, now: f64) {
-        self.brake = 1.0;
-        if gradient < 1.0 {
-            self.slow_at = Some(now);
-            self.mark += SMOOTHING * self.mark * (gradient.max(0.5) - 1.0);
-        } else if now >= self.hold_until {
-            self.mark += SMOOTHING * self.mark.sqrt();
-        }
+    /// The seconds of work that waited when an answer took so long.
+    fn backlog(&self, answer: f64) -> f64 {
+        let base = self.base.unwrap_or(answer);
+        if answer > TOLERATED * base { answer - base } else { 0.0 }
     }
 
-    /// Much of the load is deferred: what is seen is the work of an earlier level.
-    fn judge_late(&mut self, gradient: f64, now: f64) {
-        let growth = match self.slow_at {
-            None => GROWTH_AT_FIRST,
-            Some(at) if now - at >= REST => GROWTH,
-            Some(_) => 1.0,
-        };
+    /// The level is what is seen.
+    fn judge(&mut self, gradient: f64, now: f64) {
         if gradient < 1.0 {
-            self.slow_at = Some(now);
-            self.lower_mark(gradient.powf(FALL_EXPONENT), now);
-        } else if now >= self.hold_until
-            && let Some((level, _)) = self.cause(now)
-        {
-            let most = (level * growth).max(level + STEP);
-            let grown = self.mark + SMOOTHING * self.mark.sqrt();
-            self.mark = self.mark.max(grown.min(most));
+            self.level += SMOOTHING * self.level * (gradient.max(0.5) - 1.0);
+        } else if now >= self.hold_until {
+            self.level += SMOOTHING * self.level.sqrt();
         }
     }
 
     fn back_off(&mut self, now: f64) {
-        self.slow_at = Some(now);
-        if self.is_late(now) {
-            self.brake /= 2.0;
-            self.lower_mark(FALL_BUSY, now);
-        } else if now >= self.hold_until {
-            self.mark = (self.mark / 2.0).max(1.0);
+        if now >= self.hold_until {
+            self.level = (self.level / 2.0).max(1.0);
         }
         self.hold_until = now + HOLD;
-    }
-
-    /// Lowers the mark to a share of the one under which the load was drawn that arrives now. So
-    /// one excess lowers it once, however long it is seen.
-    fn lower_mark(&mut self, share: f64, now: f64) {
-        if let Some((_, mark)) = self.cause(now) {
-            self.mark = self.mark.min((mark * share.clamp(0.5, FALL_LEAST)).max(1.0));
-        }
     }
 
     /// Looks at the floor now and then, and takes the baseline from there. Only where no load is
     /// deferred: else the server is never at rest, however little is drawn now.
     fn measures_base(&mut self, answer: f64, base: f64, now: f64) -> bool {
-        if self.deferred(now) > 0.0 {
+        if self.drawn.iter().any(|drawn| drawn.later > 0.0) {
             self.floor_looks = 0;
             return false;
         }
@@ -361,36 +342,20 @@ impl Adaptive {
         (rows > self.adapt.queue && grows) || stalls
     }
 
-    /// Whether so much of what was drawn lately arrives later that what is seen now is old.
-    fn is_late(&mut self, now: f64) -> bool {
-        self.deferred(now) > LATE_SHARE
-    }
-
-    /// The share of what was drawn lately that arrives later.
-    fn deferred(&mut self, now: f64) -> f64 {
+    /// Weighs what was drawn lately: how much of it arrives later.
+    fn weigh(&mut self, now: f64) {
         let is_over = |drawn: &Drawn| whole(drawn.second + ARRIVES_UNTIL) < now;
         while self.drawn.front().is_some_and(is_over) {
             self.drawn.pop_front();
         }
         let later: f64 = self.drawn.iter().map(|drawn| drawn.later).sum();
         let all: f64 = self.drawn.iter().map(|drawn| drawn.now + drawn.later).sum();
-        if all > 0.0 { later / all } else { 0.0 }
-    }
-
-    /// The level and the mark under which the deferred load was drawn that arrives now.
-    fn cause(&self, now: f64) -> Option<(f64, f64)> {
-        let arrives = |drawn: &&Drawn| whole(drawn.second + ARRIVES_FROM) <= now;
-        let arriving = || self.drawn.iter().filter(arrives);
-        let units: f64 = arriving().map(|drawn| drawn.later).sum();
-        let levels: f64 = arriving().map(|drawn| drawn.levels).sum();
-        let marks: f64 = arriving().map(|drawn| drawn.marks).sum();
-        (units > 0.0).then(|| (levels / units, marks / units))
+        self.is_late = all > 0.0 && later / all > LATE_SHARE;
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds of a run are far below 2^52")]
-fn whole(seconds: u64) -> f64 {
-    seconds as f64
+fn window(scale: TimeScale) -> Duration {
+    scale.to_real(WINDOW).max(WINDOW_FLOOR)
 }
 
 #[cfg(test)]

@@ -3,6 +3,34 @@
 use crate::ledger::{Bucket, Load};
 use crate::model::{Elapsed, LimitSpec, TimeScale};
 
+/// The share of a declared limit that may be drawn: of its rate and of its cap, each from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    rate: f64,
+    cap: f64,
+}
+
+impl Share {
+    /// Nothing may be drawn.
+    pub(super) const NOTHING: Self = Self { rate: 0.0, cap: 0.0 };
+
+    /// The same of both.
+    pub(super) fn of_both(share: f64) -> Self {
+        let share = share.clamp(0.0, 1.0);
+        Self { rate: share, cap: share }
+    }
+
+    /// Of the rate; as many changes may be under way as declared.
+    pub(super) fn of_rate(share: f64) -> Self {
+        Self { rate: share.clamp(0.0, 1.0), cap: 1.0 }
+    }
+
+    /// As one number.
+    pub(super) fn least(self) -> f64 {
+        self.rate.min(self.cap)
+    }
+}
+
 /// A second, tighter limit beside the declared one, at a share of its rate and of its cap. A draw
 /// needs both: so the declared limit holds whatever the share does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,16 +49,15 @@ impl Curb {
 
     /// Lets this share of the declared limit through; at 0 nothing, above it at least one change at
     /// a time.
-    pub(super) fn set(&mut self, spec: &LimitSpec, share: f64, scale: TimeScale, now: Elapsed) {
-        let share = share.clamp(0.0, 1.0);
-        self.is_closed = share <= 0.0;
-        self.cap = spec.in_flight.map(|cap| part(cap, share).max(1));
+    pub(super) fn set(&mut self, spec: &LimitSpec, share: Share, scale: TimeScale, now: Elapsed) {
+        self.is_closed = share.least() <= 0.0;
+        self.cap = spec.in_flight.map(|cap| part(cap, share.cap).max(1));
         match (spec.rate, &mut self.bucket) {
             (Some(rate), Some(bucket)) => {
-                bucket.retune(rate.per_second(scale) * share, spec.burst, now);
+                bucket.retune(rate.per_second(scale) * share.rate, spec.burst, now);
             }
             (Some(rate), none) => {
-                *none = Some(Bucket::new(rate.per_second(scale) * share, spec.burst, now));
+                *none = Some(Bucket::new(rate.per_second(scale) * share.rate, spec.burst, now));
             }
             (None, bucket) => *bucket = None,
         }

@@ -1,11 +1,12 @@
 //! The named limits that changes draw from.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use super::admission::is_for_hosts;
-use super::curb::Curb;
+use super::curb::{Curb, Share};
 use super::sharing::Drawn;
 use crate::event::LimitGauge;
 use crate::ledger::{Bucket, Load};
@@ -17,6 +18,27 @@ use crate::model::{
 /// variable share one.
 type Key = (LimitName, Option<String>);
 
+/// What was drawn since it was last asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fresh {
+    /// What comes at once, and what comes later at a time that nobody knows.
+    pub(super) draw: Draw,
+    /// Units that fall due, and how long after the draw, in real time.
+    pub(super) due: Vec<(u32, Duration)>,
+}
+
+impl Fresh {
+    pub(super) fn is_empty(&self) -> bool {
+        self.draw.total() == 0 && self.due.is_empty()
+    }
+
+    fn take(&mut self, load: Load) {
+        self.draw.now = self.draw.now.saturating_add(load.draw.now);
+        self.draw.later = self.draw.later.saturating_add(load.draw.later);
+        self.due.extend(load.due.filter(|(units, _)| *units > 0));
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Pool {
     bucket: Option<Bucket>,
@@ -25,8 +47,8 @@ struct Pool {
     curb: Option<Curb>,
     in_flight: u32,
     booked: u64,
-    /// Units drawn since they were last asked for.
-    fresh: Draw,
+    /// Where the limit adapts: what was drawn since it was last asked for.
+    fresh: Fresh,
 }
 
 impl Pool {
@@ -61,7 +83,7 @@ pub(super) struct Limiter {
     waiters: VecDeque<Waiter>,
     held: HashMap<StepId, Vec<(usize, Load)>>,
     /// The share of each limit that adapts.
-    shares: BTreeMap<LimitName, f64>,
+    shares: BTreeMap<LimitName, Share>,
 }
 
 impl Limiter {
@@ -93,7 +115,7 @@ impl Limiter {
     }
 
     /// Holds a limit at this share of what is declared, or lets the declared limit hold alone.
-    pub(super) fn adapt(&mut self, name: &LimitName, share: Option<f64>, now: Elapsed) {
+    pub(super) fn adapt(&mut self, name: &LimitName, share: Option<Share>, now: Elapsed) {
         match share {
             Some(share) => drop(self.shares.insert(name.clone(), share)),
             None => drop(self.shares.remove(name)),
@@ -111,10 +133,14 @@ impl Limiter {
     }
 
     /// What was drawn from a limit since this was last asked.
-    pub(super) fn take_drawn(&mut self, name: &LimitName) -> Draw {
+    pub(super) fn take_drawn(&mut self, name: &LimitName) -> Fresh {
         let own = self.pools.iter_mut().filter(|((own, _), _)| own == name);
-        own.map(|(_, pool)| std::mem::take(&mut pool.fresh))
-            .fold(Draw::default(), |a, b| plus(a, b.into()))
+        own.fold(Fresh::default(), |mut all, (_, pool)| {
+            let fresh = std::mem::take(&mut pool.fresh);
+            all.take(fresh.draw.into());
+            all.due.extend(fresh.due);
+            all
+        })
     }
 
     /// Lets a step wait for what it draws.
@@ -154,12 +180,12 @@ impl Limiter {
                 // INVARIANT: in_flight <= cap
                 pool.in_flight += 1;
                 pool.booked += draw.total();
-                pool.fresh = plus(pool.fresh, *draw);
                 if let Some(bucket) = &mut pool.bucket {
                     bucket.draw(*draw, now);
                 }
                 if let Some(curb) = &mut pool.curb {
                     curb.draw(*draw, now);
+                    pool.fresh.take(*draw);
                 }
             }
             self.held.insert(waiter.step.clone(), waiter.draws);
@@ -263,7 +289,11 @@ impl Limiter {
                 available: pool.bucket.as_ref().map(|bucket| bucket.available(now)),
                 in_flight: pool.in_flight,
                 cap: pool.curb.as_ref().map_or(pool.cap, Curb::cap),
-                share: pool.curb.as_ref().and_then(|_| self.shares.get(name).copied()),
+                share: pool
+                    .curb
+                    .as_ref()
+                    .and_then(|_| self.shares.get(name))
+                    .map(|share| share.least()),
             })
             .collect();
         gauges.sort_by_key(|gauge| gauge.name.as_str() != LimitName::NS_IIS);
@@ -314,13 +344,6 @@ fn pool(spec: &LimitSpec, scale: TimeScale, now: Elapsed) -> Pool {
         cap: spec.in_flight.map(|cap| cap.max(1)),
         ..Pool::default()
     }
-}
-
-/// What falls due later counts as caused later.
-fn plus(a: Draw, b: Load) -> Draw {
-    let due = b.due.map_or(0, |(units, _)| units);
-    let later = a.later.saturating_add(b.draw.later).saturating_add(due);
-    Draw { now: a.now.saturating_add(b.draw.now), later }
 }
 
 #[cfg(test)]
@@ -396,7 +419,7 @@ mod tests {
                 let dice = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(second * 97);
                 let share = [0.0, 0.2, 0.55, 1.0, 7.0][(dice % 5) as usize];
                 if dice.is_multiple_of(3) {
-                    limiter.adapt(&name, Some(share), now);
+                    limiter.adapt(&name, Some(Share::of_both(share)), now);
                 }
                 if dice.is_multiple_of(41) {
                     limiter.retune(&Limits::default(), now);
@@ -424,14 +447,14 @@ mod tests {
     fn a_limit_that_is_held_at_nothing_grants_nothing_and_wakes_nobody() {
         let name = LimitName::new(LimitName::NS_IIS);
         let mut limiter = limiter();
-        limiter.adapt(&name, Some(0.0), NOW);
+        limiter.adapt(&name, Some(Share::NOTHING), NOW);
         ask(&mut limiter, 1, &Cost::ns_iis(1, 0));
 
         assert_eq!(limiter.grant(Elapsed::from_millis(600_000)), []);
         assert_eq!(limiter.next_wakeup(NOW), None);
-        limiter.adapt(&name, Some(0.2), NOW);
+        limiter.adapt(&name, Some(Share::of_both(0.2)), NOW);
         assert_eq!(limiter.grant(NOW), [step(1)]);
-        assert_eq!(limiter.take_drawn(&name), Draw { now: 1, later: 0 });
-        assert_eq!(limiter.take_drawn(&name), Draw::default());
+        assert_eq!(limiter.take_drawn(&name).draw, Draw { now: 1, later: 0 });
+        assert!(limiter.take_drawn(&name).is_empty());
     }
 }
