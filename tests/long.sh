@@ -23,6 +23,12 @@ case "${1:-}" in
         # short form takes the same cases each time.
         FLEETMEND_LAW_CASES=2500 cargo nextest run --locked --test laws
         ;;
+    adaptive)
+        # A limit that follows its server, in real time over the lab's protocols (over half an hour), and
+        # the law over 100 more seeds. Let the machine be calm: a busy one makes a quick server look slow.
+        FLEETMEND_ADAPTIVE_LONG=1 cargo nextest run --locked --test stories --test laws \
+            -E 'test(/adaptive::/)' --no-capture
+        ;;
     demo-500)
         cargo run --release --locked -- demo --servers 500
         ;;

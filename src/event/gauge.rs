@@ -1,5 +1,6 @@
 //! The present state of the scheduler for people: lossy, never journalled.
 
+use super::AdaptReason;
 use crate::model::{Elapsed, LimitName, StepId};
 
 /// What a step in flight is doing.
@@ -74,6 +75,8 @@ pub struct LimitGauge {
     pub cap: Option<u32>,
     /// The share of what is declared that may be drawn now, for a limit that adapts.
     pub share: Option<f64>,
+    /// Why it is that share.
+    pub why: Option<AdaptReason>,
 }
 
 /// What the scheduler would tell an operator now.

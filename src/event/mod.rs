@@ -21,7 +21,7 @@ pub use observer::Observer;
 pub use question::{Answer, AnsweredBy, Question, Reply};
 pub use result::RunResult;
 pub use state::{
-    Confirmation, GateQuestion, GateState, HostState, IllegalEvent, PlayState, RunState, StepPart,
-    StepState, Tripped, WaveState,
+    Adapted, Confirmation, GateQuestion, GateState, HostState, IllegalEvent, PlayState, RunState,
+    StepPart, StepState, Tripped, WaveState,
 };
 pub use window::{WindowClosed, WindowEnd, WindowState, WindowTime};

@@ -6,7 +6,7 @@
 
 use indexmap::IndexMap;
 
-use super::{RunMode, RunResult, RunStarted, StopStage, WindowState};
+use super::{AdaptReason, RunMode, RunResult, RunStarted, StopStage, WindowState};
 use crate::model::{Elapsed, HostName, PlayNo, StepId, TaskId};
 
 mod fold;
@@ -27,6 +27,8 @@ pub struct RunState {
     pub plays: IndexMap<PlayNo, PlayState>,
     /// Units booked by limit: now and later together.
     pub booked: IndexMap<String, u64>,
+    /// Limits that followed what their server bears, and were told to be below what is declared.
+    pub adapted: IndexMap<String, Adapted>,
     /// The steps that act on another host than their own, by that host.
     pub delegated: IndexMap<HostName, Vec<StepId>>,
     /// Whether the operator asked for an end.
@@ -45,6 +47,17 @@ pub struct RunState {
     pub span: Option<(jiff::Timestamp, jiff::Timestamp)>,
     /// How often the run was resumed.
     pub resumed: u32,
+}
+
+/// How a limit followed what its server bears, as far as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adapted {
+    /// The least share of what is declared, in percent, and why.
+    pub lowest: (u8, AdaptReason),
+    /// The latest share, in percent.
+    pub latest: u8,
+    /// How often it was told that it falls.
+    pub fell: u32,
 }
 
 impl RunState {

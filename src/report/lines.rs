@@ -262,15 +262,20 @@ impl<W: Write + Send> Observer for PlainLines<W> {
     }
 }
 
-fn adapted(limit: &LimitName, percent: u8, why: AdaptReason) -> String {
-    let why = match why {
+/// Why a limit that adapts is as it is.
+pub(super) fn why_adapted(why: AdaptReason) -> &'static str {
+    match why {
         AdaptReason::Well => "the Notification Server answers as it does at rest",
         AdaptReason::Full => "the Notification Server bears no more",
         AdaptReason::Slow => "the Notification Server answers slowly",
         AdaptReason::Busy => "the Notification Server says that it is busy",
         AdaptReason::Queue => "the Notification Server's event queue grows or stands still",
         AdaptReason::Unreadable => "the Notification Server does not answer",
-    };
+    }
+}
+
+fn adapted(limit: &LimitName, percent: u8, why: AdaptReason) -> String {
+    let why = why_adapted(why);
     match percent {
         0 => format!("{limit}: nothing is drawn until it answers: {why}"),
         100 => format!("{limit}: all that is declared: {why}"),

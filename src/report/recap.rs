@@ -6,12 +6,13 @@ use console::measure_text_width;
 use indexmap::{IndexMap, IndexSet};
 
 use super::confirm::answered;
+use super::lines::why_adapted;
 use super::screen::outcomes;
 use super::window::{closed, opens};
 use super::{Paint, clean_line, file_name, fold_hosts, group_failures};
 use crate::event::{
-    Answer, Confirmation, GateState, NotReady, PlayState, Question, Reply, RunMode, RunResult,
-    RunStarted, RunState, StepState, Tripped,
+    Adapted, Answer, Confirmation, GateState, NotReady, PlayState, Question, Reply, RunMode,
+    RunResult, RunStarted, RunState, StepState, Tripped,
 };
 use crate::model::{GateVerdict, HostName, Outcome, PlayNo, StepId, format_span};
 
@@ -357,7 +358,8 @@ fn all_failures(text: &mut String, state: &RunState, paint: Paint) {
 fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Paint) {
     text.push('\n');
     for (limit, booked) in &state.booked {
-        line(text, limit, &format!("{booked} booked"));
+        let held = state.adapted.get(limit).filter(|held| held.fell > 0).map(lowered);
+        line(text, limit, &format!("{booked} booked{}", held.unwrap_or_default()));
     }
     if let Some(over) = &state.window.closed {
         line(text, "window", &paint.bad(&closed(over)));
@@ -407,6 +409,13 @@ fn closing(text: &mut String, header: &RunStarted, state: &RunState, paint: Pain
     }
 }
 
+/// How far and why a limit was lowered that follows what its server bears.
+fn lowered(held: &Adapted) -> String {
+    let (lowest, why) = held.lowest;
+    let times = count(usize::try_from(held.fell).unwrap_or(usize::MAX), "time");
+    format!("; lowered {times}, down to {lowest} %: {}", why_adapted(why))
+}
+
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -414,7 +423,7 @@ fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{HostState, PlayHeader, TaskHeader};
+    use crate::event::{AdaptReason, HostState, PlayHeader, TaskHeader};
     use crate::model::{RunId, WaveNo};
 
     #[test]
@@ -426,6 +435,16 @@ mod tests {
         );
         assert_eq!(fold("a  b", 9), ["a  b"]);
         assert_eq!(fold("", 9), [""]);
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_tells_how_often_how_far_and_why() {
+        let lowest = (8, AdaptReason::Slow);
+        let held = Adapted { lowest, latest: 97, fell: 2 };
+        assert_eq!(
+            lowered(&held),
+            "; lowered 2 times, down to 8 %: the Notification Server answers slowly"
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Paint, clean_line, file_name, group_failures, journal_trouble};
 use crate::event::{
-    Event, EventKind, GateState, Gauge, JournalError, Observer, OracleReport, Phase, PlayState,
-    RunState, StopStage, WaitReason,
+    AdaptReason, Event, EventKind, GateState, Gauge, JournalError, Observer, OracleReport, Phase,
+    PlayState, RunState, StopStage, WaitReason,
 };
 use crate::model::{GateVerdict, Now, Outcome, StepId, format_span};
 
@@ -156,6 +156,18 @@ fn totals(lines: &mut Vec<String>, play: &PlayState, paint: Paint) {
     lines.push(labelled("totals", &format!("{ended}/{} hosts  {tally}", play.hosts.len()), 200));
 }
 
+/// Why a limit that adapts is held, in few words: the line has little room.
+fn in_short(why: AdaptReason) -> &'static str {
+    match why {
+        AdaptReason::Well => "growing",
+        AdaptReason::Full => "bears no more",
+        AdaptReason::Slow => "answers slowly",
+        AdaptReason::Busy => "says busy",
+        AdaptReason::Queue => "event queue",
+        AdaptReason::Unreadable => "no answer",
+    }
+}
+
 fn flow(lines: &mut Vec<String>, now: Now, gauge: &Gauge, width: usize) {
     for limit in gauge.limits.iter().filter(|limit| limit.by.is_none() && limit.booked > 0) {
         let mut text = format!("{} booked", limit.booked);
@@ -164,6 +176,9 @@ fn flow(lines: &mut Vec<String>, now: Now, gauge: &Gauge, width: usize) {
         }
         if let Some(share) = limit.share.filter(|share| *share < 1.0) {
             let _infallible = write!(text, "   held at {:.0} %", share * 100.0);
+            if let Some(why) = limit.why {
+                let _infallible = write!(text, " ({})", in_short(why));
+            }
         }
         match limit.available {
             Some(available) if available < 0.0 => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Command;
 use super::adaptive::{Adaptive, STEPS};
 use super::scheduler::{Scheduler, Stage};
-use crate::event::EventKind;
+use crate::event::{EventKind, LimitGauge};
 use crate::model::{Adapt, Elapsed, LimitName, LimitSpec, Now, NsHealth, PlayNo, TimeScale};
 
 /// People are not told more often than this, in the world's time, unless nothing is drawn any more.
@@ -154,6 +154,16 @@ impl Scheduler {
     /// Whether the server has not answered for so long that nothing more is started.
     pub(super) fn is_server_lost(&self) -> bool {
         self.adapting.as_ref().is_some_and(|adapting| adapting.rule.is_paused())
+    }
+
+    /// How the limits stand, and why the one that adapts does.
+    pub(super) fn limit_gauges(&self, now: Now) -> Vec<LimitGauge> {
+        let mut gauges = self.limiter.gauges(now.elapsed);
+        if let Some(adapting) = &self.adapting {
+            let own = gauges.iter_mut().filter(|gauge| gauge.name == adapting.limit);
+            own.for_each(|gauge| gauge.why = Some(adapting.rule.finding()));
+        }
+        gauges
     }
 
     /// Lets the limit be what the rule says.

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 
 /// How many times the expected scatter what was seen departs before the belief is doubted: upwards,
 /// where a mistake means refusals, and downwards.
-const DOUBTED_UP: f64 = 2.3;
-const DOUBTED_DOWN: f64 = 4.6;
+const DOUBTED_UP: f64 = 2.6;
+const DOUBTED_DOWN: f64 = 4.0;
 /// How much a doubted belief may be wrong: what a unit is, as a part of it, and what others take.
 const DOUBT_EACH: f64 = 0.3;
 const DOUBT_OTHERS: f64 = 0.15;
@@ -20,7 +20,7 @@ const DOUBT_OTHERS: f64 = 0.15;
 const DRIFT_EACH: f64 = 0.006;
 const DRIFT_OTHERS: f64 = 0.003;
 /// Seconds that are looked back for a departure.
-const LOOKED_BACK: f64 = 63.0;
+const LOOKED_BACK: f64 = 60.0;
 /// The shortest time that is judged, and how much longer the next one is.
 const SHORTEST: f64 = 4.0;
 const LONGER: f64 = 1.15;
@@ -28,7 +28,7 @@ const LONGER: f64 = 1.15;
 /// the same of others.
 const EACH_AT_FIRST: f64 = 2.9;
 const OTHERS_AT_FIRST: f64 = 0.05;
-const UNSURE_OF_OTHERS: f64 = 0.1;
+const UNSURE_OF_OTHERS: f64 = 0.13;
 /// The most that others are believed to take.
 const OTHERS_AT_MOST: f64 = 0.98;
 /// The scatter of the work is taken from stretches of so many seconds, of which each moves it by
@@ -39,7 +39,7 @@ const SCATTER_FOLLOWS: f64 = 0.015;
 const OUTLIER: f64 = 8.0;
 /// The least scatter, in seconds: a look is taken once a second, and sees no more of the time in
 /// between.
-const LEAST_SCATTER: f64 = 0.32;
+const LEAST_SCATTER: f64 = 0.3;
 /// What the looks themselves add to the scatter of a stretch, in seconds squared.
 const OF_LOOKS: f64 = 0.3;
 

@@ -16,18 +16,18 @@ use crate::model::Draw;
 /// load that comes at random needs, so that it seldom waits.
 const TAKEN: f64 = 0.895;
 /// How many times the uncertainty of what the server works is left free.
-const CAUTION: f64 = 0.236;
+const CAUTION: f64 = 0.24;
 /// How many times the load that arrived within [`BORNE_WITHIN`] seconds may be drawn at most.
-const GROWTH: f64 = 2.5;
-const BORNE_WITHIN: f64 = 185.0;
+const GROWTH: f64 = 2.0;
+const BORNE_WITHIN: f64 = 180.0;
 /// Load that arrives is counted over so many seconds.
 const COUNTED: f64 = 20.0;
 /// How far ahead the backlog is foretold, in seconds, and in which steps.
-const FORETOLD: f64 = 50.0;
+const FORETOLD: f64 = 100.0;
 const STEP: f64 = 5.0;
 /// A foretold backlog beyond so many seconds is worked off, within so many seconds.
-const BACKLOG: f64 = 1.5;
-const WORKED_OFF: f64 = 75.0;
+const BACKLOG: f64 = 1.0;
+const WORKED_OFF: f64 = 70.0;
 /// When deferred load arrives that is drawn now, for foretelling.
 const FROM: f64 = 30.0;
 const FOR: f64 = 90.0;
@@ -39,14 +39,17 @@ const MADE_UP_AT_MOST: f64 = 1.6;
 /// From how many times the expected scatter on work is suspected that nobody knows of, and over how
 /// many more drawing stops.
 const SUSPECTED: f64 = 1.75;
-const STOPPED_OVER: f64 = 1.0;
+const STOPPED_OVER: f64 = 0.7;
 /// The part of the floor that is drawn at least.
 const LEAST: f64 = 0.05;
 /// Seconds without draws after the server said that it is busy.
 const HOLD: f64 = 10.0;
 /// How much a belief may be wrong after a while of which nobody knows what was refused.
 const BLIND_EACH: f64 = 0.3;
-const BLIND_OTHERS: f64 = 0.4;
+const BLIND_OTHERS: f64 = 0.2;
+/// Nobody looked in between when a look begins so many windows after the one before was over: a
+/// change window was waited for.
+const AWAY: f64 = 5.0;
 /// The backlog of a server that says that it is busy, in seconds, where none was seen yet.
 const BUSY_BACKLOG: f64 = 5.0;
 
@@ -74,6 +77,8 @@ pub(super) struct Deferred {
     /// Requests were refused since then: nobody knows how many.
     is_refusing: bool,
     highest: f64,
+    /// When the latest look was over, as far as it is.
+    seen_until: f64,
     /// Whether anything of ours arrived yet.
     has_arrived: bool,
     /// What arrived a second, at each look.
@@ -98,6 +103,7 @@ impl Deferred {
             at_least: None,
             is_refusing: false,
             highest: 0.0,
+            seen_until: f64::INFINITY,
             has_arrived: false,
             borne: VecDeque::new(),
             drawn: VecDeque::new(),
@@ -133,23 +139,27 @@ impl Deferred {
     /// A look that began at `begun` found so many seconds of backlog.
     pub(super) fn looked(&mut self, backlog: f64, begun: f64, now: f64) {
         self.highest = self.highest.max(backlog);
-        if let Some(seen) = self.between(backlog, begun).filter(|_| !self.is_refusing) {
+        let was_away = begun - self.seen_until > AWAY * self.window;
+        let is_known = !self.is_refusing && !was_away;
+        if let Some(seen) = self.between(backlog, begun).filter(|_| is_known) {
             self.has_arrived |= seen.units > 0.0;
             if self.has_arrived {
                 self.bearing.learn(seen);
             }
         }
-        if self.at_least.take().is_some() {
+        if self.at_least.take().is_some() || was_away {
             self.bearing.was_blind(BLIND_EACH, BLIND_OTHERS);
         }
         self.is_refusing = false;
         self.last = Some((begun, backlog));
+        self.seen_until = now;
         self.pipeline.forget(begun - COUNTED * 3.0);
         self.steer(now);
     }
 
     /// A look that began at `begun` is not answered so far, so that there is at least this backlog.
     pub(super) fn waits(&mut self, backlog: f64, begun: f64, now: f64) {
+        self.seen_until = now;
         let is_news = self.last.is_none_or(|(_, before)| backlog > before);
         if backlog <= 0.0 || !(is_news || self.at_least.is_some()) {
             return;
@@ -172,6 +182,7 @@ impl Deferred {
     /// The server said at a look, or to a request of ours, that it is busy.
     pub(super) fn busy(&mut self, begun: f64, now: f64) {
         self.stopped_until = now + HOLD;
+        self.seen_until = now;
         self.is_refusing = true;
         let backlog = self.highest.max(BUSY_BACKLOG);
         self.at_least = Some(AtLeast { begun, backlog });

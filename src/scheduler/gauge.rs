@@ -23,7 +23,7 @@ impl Scheduler {
                 _ => None,
             };
             return Gauge {
-                limits: self.limiter.gauges(now.elapsed),
+                limits: self.limit_gauges(now),
                 oracle_until,
                 waiting: waiting.into_iter().collect(),
                 ..Gauge::default()
@@ -45,7 +45,7 @@ impl Scheduler {
         Gauge {
             in_flight: in_flight(play),
             waiting,
-            limits: self.limiter.gauges(now.elapsed),
+            limits: self.limit_gauges(now),
             held_until,
             oracle_until: None,
             window: play.ramp.window(),

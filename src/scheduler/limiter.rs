@@ -294,6 +294,7 @@ impl Limiter {
                     .as_ref()
                     .and_then(|_| self.shares.get(name))
                     .map(|share| share.least()),
+                why: None,
             })
             .collect();
         gauges.sort_by_key(|gauge| gauge.name.as_str() != LimitName::NS_IIS);

@@ -59,6 +59,22 @@ struct Figures {
     back: [u64; 2],
 }
 
+impl Figures {
+    /// Whether seven tenths of what the server bears were used, whatever it bore.
+    fn is_used(&self) -> bool {
+        self.used.iter().all(|used| *used >= 0.7)
+    }
+
+    fn is_back(&self) -> bool {
+        self.back.iter().all(|seconds| *seconds <= 300)
+    }
+
+    /// Whether less than one in two hundred was refused.
+    fn is_spared(&self) -> bool {
+        self.refused * 200 < self.asked
+    }
+}
+
 /// A small generator, so that a seed is the same case for ever.
 struct Dice(u64);
 
@@ -367,13 +383,13 @@ fn run(seed: u64, load: Load, adapt: Option<Adapt>) -> Figures {
     }
 }
 
-/// Runs 20 seeds, prints a line for each and returns them.
+/// Runs seeds, prints a line for each and returns them.
 #[expect(clippy::print_stdout, reason = "the figures of docs/measurements.md")]
-fn table(load: Load, adapt: Option<Adapt>) -> Vec<Figures> {
+fn table(load: Load, adapt: Option<Adapt>, seeds: std::ops::Range<u64>) -> Vec<Figures> {
     println!("{load:?} load, adapt: {adapt:?}");
     println!("seed  bears  declared  others   at rest  at half  others    asked  503     back (s)");
     let mut all = Vec::new();
-    for seed in 0..20 {
+    for seed in seeds {
         let f = run(seed, load, adapt);
         println!(
             "{:>4}  {:>3}/min  {:>3}/min  {:>4} %   {:>5.1} %  {:>5.1} %  {:>5.1} %  {:>6}  {:>4}  {:>4} {:>4}",
@@ -406,6 +422,26 @@ fn mean(all: &[Figures], phase: usize) -> f64 {
     all.iter().map(|f| f.used[phase]).sum::<f64>() / all.len() as f64
 }
 
+/// Prints how a figure is spread over the seeds.
+#[expect(clippy::print_stdout, reason = "the figures of docs/measurements.md")]
+fn spread(what: &str, mut of: Vec<f64>) {
+    of.sort_by(f64::total_cmp);
+    let at = |share: usize| of[(of.len() - 1) * share / 100];
+    println!(
+        "{what:>8}: least {:.2}, 5 % below {:.2}, median {:.2}, 5 % above {:.2}, most {:.2}",
+        at(0),
+        at(5),
+        at(50),
+        at(95),
+        at(100)
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "how the long form is told")]
+fn is_long() -> bool {
+    std::env::var("FLEETMEND_ADAPTIVE_LONG").is_ok()
+}
+
 /// Refused of all requests of all seeds.
 fn refused(all: &[Figures]) -> f64 {
     let sum = |of: fn(&Figures) -> u64| all.iter().map(of).sum::<u64>() as f64;
@@ -418,28 +454,52 @@ fn worst_refused(all: &[Figures]) -> f64 {
 
 #[test]
 fn direct_load_uses_nine_tenths_of_what_the_server_bears_and_hardly_any_is_refused() {
-    let all = table(Load::Direct, Some(Adapt::default()));
+    let all = table(Load::Direct, Some(Adapt::default()), 0..20);
 
-    for phase in 0..3 {
-        assert!(mean(&all, phase) >= 0.9, "phase {phase}: {}", mean(&all, phase));
+    for f in &all {
+        assert!(f.used.iter().all(|used| *used >= 0.9), "seed {}: {:?}", f.seed, f.used);
     }
     assert!(refused(&all) < 0.001, "{}", refused(&all));
     for f in &all {
-        assert!(f.back.iter().all(|seconds| *seconds <= 300), "seed {}: {:?}", f.seed, f.back);
+        assert!(f.is_back(), "seed {}: {:?}", f.seed, f.back);
     }
 }
 
+/// None of these seeds was looked at while the rule's constants were chosen; that was done on
+/// others, 1000 to 1259.
 #[test]
 fn deferred_load_uses_seven_tenths_of_what_the_server_bears_and_little_is_refused() {
-    let all = table(Load::Deferred, Some(Adapt::default()));
+    let all = table(Load::Deferred, Some(Adapt::default()), 0..20);
 
-    for phase in 0..3 {
-        assert!(mean(&all, phase) >= 0.7, "phase {phase}: {}", mean(&all, phase));
-    }
-    assert!(refused(&all) < 0.005, "{}", refused(&all));
     for f in &all {
-        assert!(f.back.iter().all(|seconds| *seconds <= 300), "seed {}: {:?}", f.seed, f.back);
+        assert!(f.is_used() && f.is_back(), "seed {}: {:?} {:?}", f.seed, f.used, f.back);
     }
+    assert!(refused(&all) < 0.0025, "{}", refused(&all));
+    // A server that serves 28 a minute is asked for 1500 in all: eight of them are 0.5 %.
+    assert!(worst_refused(&all) < 0.01, "{}", worst_refused(&all));
+    let spared = all.iter().filter(|f| f.is_spared()).count();
+    assert!(spared >= 19, "{spared} of 20");
+}
+
+/// The long form: a hundred seeds more, as seldom looked at.
+#[test]
+fn deferred_load_of_a_hundred_more_seeds_is_as_well_steered() {
+    if !is_long() {
+        return;
+    }
+    let all = table(Load::Deferred, Some(Adapt::default()), 3000..3100);
+    spread("at rest", all.iter().map(|f| f.used[0] * 100.0).collect());
+    spread("at half", all.iter().map(|f| f.used[1] * 100.0).collect());
+    spread("others", all.iter().map(|f| f.used[2] * 100.0).collect());
+    spread("503", all.iter().map(|f| f.refused as f64 / f.asked as f64 * 100.0).collect());
+    for change in 0..2 {
+        spread("back", all.iter().map(|f| f.back[change] as f64).collect());
+    }
+    let each = all.iter().filter(|f| f.is_used() && f.is_back() && f.is_spared()).count();
+    assert!(each >= 80, "{each} of 100 meet all of it");
+    assert!(refused(&all) < 0.0025, "{}", refused(&all));
+    assert!(worst_refused(&all) < 0.01, "{}", worst_refused(&all));
+    assert!(all.iter().all(|f| f.is_back() && f.used.iter().all(|used| *used >= 0.6)));
 }
 
 #[test]

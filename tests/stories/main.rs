@@ -1,5 +1,6 @@
 //! Stories: the program as people run it, on files and against a lab.
 
+mod adaptive;
 mod broken_files;
 mod change_window;
 mod clients;

@@ -5,11 +5,13 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    Confirmation, GateQuestion, GateState, HostState, PlayState, RunState, StepPart, StepState,
-    Tripped, WaveState,
+    Adapted, Confirmation, GateQuestion, GateState, HostState, PlayState, RunState, StepPart,
+    StepState, Tripped, WaveState,
 };
-use crate::event::{ChangeRecord, Event, EventKind};
-use crate::model::{Cost, Elapsed, FailureClass, HostName, Outcome, PlayNo, StepId, WaveNo};
+use crate::event::{AdaptReason, ChangeRecord, Event, EventKind};
+use crate::model::{
+    Cost, Elapsed, FailureClass, HostName, LimitName, Outcome, PlayNo, StepId, WaveNo,
+};
 
 /// An event that cannot follow what came before it: a mistake in this program, or a journal that
 /// was tampered with.
@@ -173,7 +175,9 @@ impl RunState {
             EventKind::OnceFailed { step } => {
                 self.play(step.task.play)?.once_failed = Some(step.clone());
             }
-            EventKind::LimitAdapted { .. } => {}
+            EventKind::LimitAdapted { limit, percent, why } => {
+                self.limit_adapted(limit, *percent, *why);
+            }
             EventKind::BreakerOpened { host } => self.breaker = Some(host.clone()),
             EventKind::OracleChecked { play, report, last } => {
                 let state = self.play(*play)?;
@@ -316,6 +320,18 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    fn limit_adapted(&mut self, limit: &LimitName, percent: u8, why: AdaptReason) {
+        let first = Adapted { lowest: (percent, why), latest: 100, fell: 0 };
+        let adapted = self.adapted.entry(limit.as_str().to_owned()).or_insert(first);
+        if percent < adapted.latest {
+            adapted.fell = adapted.fell.saturating_add(1);
+        }
+        if percent < adapted.lowest.0 {
+            adapted.lowest = (percent, why);
+        }
+        adapted.latest = percent;
     }
 
     fn finish_host(

@@ -47,6 +47,9 @@ pub struct Tally {
     pub asked_by_host: BTreeMap<String, u64>,
     /// Requests answered 503.
     pub refused: u64,
+    /// Of those, requests that were asked for.
+    #[serde(default)]
+    pub refused_asked: u64,
     /// The most requests that arrived in one minute of the world.
     pub peak_per_minute: u64,
     /// The most events that waited in the queue at once.
@@ -118,6 +121,7 @@ impl Iis {
         self.work_until(now);
         if !self.has_room() {
             self.tally.refused += 1;
+            self.tally.refused_asked += u64::from(cause != Cause::Background);
             return Verdict::Busy;
         }
         self.backlog += self.each();

@@ -301,6 +301,17 @@ impl World {
         }
     }
 
+    /// Lets the Notification Server's IIS serve at another rate from now on.
+    pub fn let_iis_bear(&mut self, per_minute: u32) {
+        self.iis.set_capacity(self.now, per_minute);
+    }
+
+    /// Lets the ordinary clients of a fleet that has any ask at another rate, from their next
+    /// request on.
+    pub fn let_clients_ask(&mut self, per_minute: u32) {
+        self.spec.clients_per_minute = per_minute;
+    }
+
     /// An ordinary client's request: light, and nobody's business.
     fn client_asks(&mut self) {
         self.iis.request(self.now, Cause::Background, "");

@@ -1,6 +1,6 @@
 use super::*;
-use crate::event::{NotReady, PlayHeader, RunStarted};
-use crate::model::{Elapsed, Guid, HostName, PlayNo, RunId, WaveNo};
+use crate::event::{LimitGauge, NotReady, PlayHeader, RunStarted};
+use crate::model::{Elapsed, Guid, HostName, LimitName, PlayNo, RunId, WaveNo};
 
 fn state(rest: Vec<EventKind>) -> RunState {
     let header = RunStarted {
@@ -74,4 +74,27 @@ fn while_the_cmdb_is_asked_it_is_shown_who_is_not_well_yet_and_how_long_it_waits
     let oracle = "oracle     6 of 9 pairs Ready with the current version   waits 12m00s at most";
     assert!(lines.iter().any(|line| line == oracle), "{lines:#?}");
     assert!(lines.iter().any(|line| line == "not yet    ps-01 (2), ps-07 (1)"), "{lines:#?}");
+}
+
+#[test]
+fn a_limit_that_is_held_below_what_is_declared_says_how_far_and_why() {
+    let state = state(Vec::new());
+    let ns_iis = LimitGauge {
+        name: LimitName::new(LimitName::NS_IIS),
+        by: None,
+        booked: 41,
+        available: Some(2.0),
+        in_flight: 3,
+        cap: Some(10),
+        share: Some(0.42),
+        why: Some(AdaptReason::Slow),
+    };
+
+    let held = "ns_iis     41 booked   3/10 in flight   held at 42 % (answers slowly)   2 free";
+    let own = Gauge { limits: vec![ns_iis.clone()], ..Gauge::default() };
+    assert!(lines(&own, &state).iter().any(|line| line == held), "{:#?}", lines(&own, &state));
+
+    let whole = LimitGauge { share: Some(1.0), why: Some(AdaptReason::Well), ..ns_iis };
+    let own = Gauge { limits: vec![whole], ..Gauge::default() };
+    assert!(!lines(&own, &state).iter().any(|line| line.contains("held")));
 }

@@ -134,3 +134,16 @@ fn the_rate_is_never_above_what_is_declared_however_little_a_unit_is() {
     }
     assert!(server.rule.share() > 0.5, "{}", server.rule.share());
 }
+
+#[test]
+fn what_nobody_looked_at_is_not_taken_for_a_server_at_rest() {
+    let mut server = Server::new(0.5, 0.4);
+    server.draws(1800);
+    let others = server.rule.bearing.others();
+    // An hour until the next change window.
+    server.second += 3600;
+    server.drawn.extend([0.0; 3600]);
+    server.draws(1);
+
+    assert!((server.rule.bearing.others() - others).abs() < 0.05);
+}
