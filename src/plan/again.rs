@@ -23,21 +23,20 @@ pub(super) fn steps(draft: &Draft, state: &RunState) -> Vec<StepId> {
     again
 }
 
-/// A step that hosts which are taken up again would wait for in vain: one host is in the middle of a
-/// task for all, in a wave that begins only after theirs.
+/// A step that hosts which are taken up again would wait for in vain: one host goes on in the middle
+/// of a task for all, in a wave that begins only after theirs. `state` is reopened.
 pub(super) fn awaited(draft: &Draft, state: &RunState, again: &[StepId]) -> Option<StepId> {
-    let wave = |step: &StepId| {
-        let hosts = &state.plays.get(&step.task.play)?.hosts;
-        hosts.get(&step.host).map(|host| host.wave)
-    };
+    let host = |step: &StepId| state.plays.get(&step.task.play)?.hosts.get(&step.host);
+    let wave = |step: &StepId| host(step).map(|host| host.wave);
     let is_once = |id: &StepId| {
         let play = draft.plays.get(usize::from(id.task.play.0));
         let task = play.and_then(|play| play.tasks.get(usize::from(id.task.task)));
         task.is_some_and(|task| task.flow.is_once && !task.replay_is_safe)
     };
+    let goes_on = |id: &StepId| host(id).is_some_and(|host| host.outcome.is_none());
     let begun =
         state.steps().filter(|(_, step)| step.outcome.is_none() && !step.changes.is_empty());
-    begun.map(|(id, _)| id).filter(is_once).find(|id| {
+    begun.map(|(id, _)| id).filter(|id| is_once(id) && goes_on(id)).find(|id| {
         let of_play = again.iter().filter(|step| step.task.play == id.task.play);
         of_play.filter_map(wave).min().is_some_and(|first| Some(first) < wave(id))
     })

@@ -135,13 +135,13 @@ pub fn resume(
     let result = state.result;
     let mut state = state.clone();
     let again = if answers.failed { again::steps(draft, &state) } else { Vec::new() };
+    state.reopen(&again);
     if let Some(step) = again::awaited(draft, &state, &again) {
         let task = draft.plays[usize::from(step.task.play.0)].tasks[usize::from(step.task.task)]
             .name
             .clone();
         return Err(ResumeError::AwaitsTask { run, host: step.host, task });
     }
-    state.reopen(&again);
     if state.is_through() {
         return Err(ResumeError::NothingLeft { run, result });
     }

@@ -57,7 +57,9 @@ impl Adapting {
         let share = self.rule.share().least();
         self.highest = self.highest.max(share);
         let is_rested = now.since(self.told.0) >= scale.to_real(TELL_EVERY);
-        let is_closed = share <= 0.0 && self.highest > 0.0;
+        // Before the first share is known nothing is drawn, which is no news unless it lasts.
+        let is_stuck = !self.is_told_low && (is_rested || self.rule.is_paused());
+        let is_closed = share <= 0.0 && (self.highest > 0.0 || is_stuck);
         let is_opened = share > 0.0 && self.is_told_low && self.told.1 <= 0.0;
         let has_halved = is_rested && share < self.highest / 2.0;
         let is_back = is_rested && self.is_told_low && share >= 0.95;

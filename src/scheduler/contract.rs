@@ -44,13 +44,20 @@ pub enum Input {
         /// Why.
         failure: StepFailure,
     },
-    /// A step has read its host and has something to change, or its reading itself draws from
-    /// limits; it waits for them from here on. Sent once for an attempt at most, and not in check
-    /// mode, where nothing would be changed.
+    /// A step has read its host and has something to change; it waits for limits from here on. Sent
+    /// once for an attempt at most, and not in check mode, where nothing would be changed.
     Decided {
         /// The step.
         step: StepId,
         /// All that the change draws, the task's `uses` included: what `StepDecided` records.
+        cost: Cost,
+    },
+    /// The reading of a step draws from limits, and waits for them from here on. It changes nothing.
+    /// Sent once for an attempt at most, and not in check mode.
+    WantsToRead {
+        /// The step.
+        step: StepId,
+        /// All that the reading draws.
         cost: Cost,
     },
     /// An attempt of a step, or an item of its loop, ended, and the step begins the next one after

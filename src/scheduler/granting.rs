@@ -65,7 +65,7 @@ impl Scheduler {
         let running = play.running(&step).and_then(|place| play.at(place));
         if let Some(running) = running.filter(|running| !running.is_cancelled) {
             running.phase = Phase::Applying;
-            running.has_applied = true;
+            running.has_applied |= running.will_change;
             running.overdue = Some(now.plus(running.deadline).plus(GRACE));
             self.out.push_back(Command::Apply { step });
         }

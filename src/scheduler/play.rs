@@ -62,6 +62,8 @@ pub(super) struct Running {
     pub(super) overdue: Option<Elapsed>,
     pub(super) is_cancelled: bool,
     pub(super) deadline: Duration,
+    /// Whether what it waits for would change something.
+    pub(super) will_change: bool,
     /// Whether it was allowed to change something.
     pub(super) has_applied: bool,
     /// Whether it went on after an attempt or an item.
@@ -289,6 +291,7 @@ impl PlayRun {
             overdue,
             is_cancelled: false,
             deadline,
+            will_change: false,
             has_applied: false,
             has_gone_on: false,
             opens_block,

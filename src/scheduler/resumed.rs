@@ -197,7 +197,7 @@ impl Scheduler {
                     // The journal was cut between the failure and what follows from it.
                     if flow.is_once
                         && !outcome.is_well()
-                        && outcome != Outcome::Unreachable
+                        && (outcome != Outcome::Unreachable || !step.parts.is_empty())
                         && !is_ignored
                         && !step.changes.is_empty()
                     {

@@ -133,7 +133,8 @@ impl Scheduler {
         match input {
             Input::Work { play, matched } => self.on_work(play, matched, now),
             Input::WorkFailed { play, failure } => self.on_work_failed(play, failure),
-            Input::Decided { step, cost } => self.on_decided(&step, &cost, now),
+            Input::Decided { step, cost } => self.on_decided(&step, &cost, true, now),
+            Input::WantsToRead { step, cost } => self.on_decided(&step, &cost, false, now),
             Input::Drawn { claim, answer } => self.on_drawn(claim, answer, now),
             Input::WentOn { step, pause, has_changed } => {
                 self.on_went_on(&step, pause, has_changed, now);
@@ -208,7 +209,7 @@ impl Scheduler {
         self.conclude();
     }
 
-    fn on_decided(&mut self, step: &StepId, cost: &Cost, now: Elapsed) {
+    fn on_decided(&mut self, step: &StepId, cost: &Cost, changes: bool, now: Elapsed) {
         if self.draft.is_check() {
             return;
         }
@@ -220,6 +221,7 @@ impl Scheduler {
             return;
         }
         running.phase = Phase::Waiting;
+        running.will_change = changes;
         running.overdue = None;
         if is_halted {
             return self.cancel_step(place);

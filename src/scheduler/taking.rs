@@ -5,7 +5,7 @@ use super::play::{Once, PlayRun, Stay, WaitsFor};
 use super::scheduler::{GRACE, STEP_FLOOR, Scheduler, Stage};
 use super::sharing::Holder;
 use crate::event::{EventKind, Phase};
-use crate::model::{Elapsed, Now, Outcome};
+use crate::model::{Elapsed, Now, Outcome, StepId, TaskId};
 use crate::plan::Onward;
 
 impl Scheduler {
@@ -48,8 +48,8 @@ impl Scheduler {
         true
     }
 
-    /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through at
-    /// once, which happens in a play without tasks.
+    /// Opens the wave if it is not open, and admits hosts. Returns whether a host was through or left
+    /// at once: one that has no task, or that would wait for what does not come.
     fn fill_wave(&mut self, now: Now) -> bool {
         if self.hold(now).is_some() {
             self.out.extend(self.sharing.give_up_turns());
@@ -87,7 +87,7 @@ impl Scheduler {
             }
             self.start_step(place, now.elapsed);
             if let Stage::Running(play) = &mut self.stage {
-                has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_));
+                has_ended |= matches!(play.hosts[place].stay, Stay::Ended(_) | Stay::Left);
             }
         }
     }
@@ -175,7 +175,16 @@ impl Scheduler {
                     }
                     // It does not go on with it in this run.
                     Some(Once::Taken(by)) if *by != place && play.hosts[*by].stay == Stay::Left => {
-                        return play.leave(place, Stay::Left);
+                        return self.leave(place);
+                    }
+                    // Its wave begins only when this host is through: nobody can go on.
+                    Some(Once::Taken(by))
+                        if *by != place && play.hosts[*by].wave > play.hosts[place].wave =>
+                    {
+                        let task = TaskId { play: play.number, task: at };
+                        let step = StepId { task, host: play.hosts[*by].name.clone() };
+                        self.leave(place);
+                        return self.tell_once_failed(step);
                     }
                     Some(Once::Taken(by)) if *by != place => {
                         play.hosts[place].has_waited = true;
@@ -210,8 +219,11 @@ impl Scheduler {
         self.end_host(place, outcome, now);
     }
 
+    /// A host that was taken goes no further in this run.
     pub(super) fn leave(&mut self, place: usize) {
         if let Stage::Running(play) = &mut self.stage {
+            // One that was taken just now has its place in flight to give back as well.
+            play.wait(place, WaitsFor::Once);
             play.leave(place, Stay::Left);
         }
     }

@@ -21,7 +21,7 @@ impl Driver {
             }
             Message::WantsToRead { step, cost, grant } => {
                 self.waiting.insert(step.clone(), Waiting::Reading(grant));
-                self.tell(Input::Decided { step, cost });
+                self.tell(Input::WantsToRead { step, cost });
             }
             Message::WentOn { step, item, attempt, settled, end, pause } => {
                 let StepEnd { outcome, failure, note, value } = end;

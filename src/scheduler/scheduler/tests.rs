@@ -364,6 +364,22 @@ fn a_server_that_does_not_answer_pauses_the_play_until_it_does() {
 }
 
 #[test]
+fn that_a_server_never_answered_is_told_once() {
+    let mut scheduler = Scheduler::new(adapting(1));
+
+    let told = seconds(&mut scheduler, 0, 200, None);
+
+    let news: Vec<_> = told
+        .iter()
+        .filter_map(|command| match command {
+            Command::Emit(EventKind::LimitAdapted { percent, why, .. }) => Some((*percent, *why)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(news, [(0, crate::event::AdaptReason::Unreadable)], "nobody else would say why");
+}
+
+#[test]
 fn in_check_mode_nobody_looks_at_the_server() {
     let mut draft = adapting(2);
     draft.mode = RunMode::Check;

@@ -261,7 +261,7 @@ fn failed_hosts_are_not_taken_up_to_wait_for_a_task_that_a_later_wave_is_in_the_
         class: None,
     };
     let lost = StepFailure::new(FailureClass::Unreachable, "no route");
-    let state = replay([
+    let cut = [
         begun(&draft),
         EventKind::PlayStarted {
             play,
@@ -281,17 +281,70 @@ fn failed_hosts_are_not_taken_up_to_wait_for_a_task_that_a_later_wave_is_in_the_
         EventKind::WaveStarted { play, wave: WaveNo(1) },
         EventKind::StepStarted { step: step(&second), on: None },
         EventKind::StepDecided { step: step(&second), change: ran_a_script(), cost: Cost::none() },
-    ]);
+    ];
+    let failed_there = [
+        EventKind::StepFinished {
+            step: step(&second),
+            outcome: Outcome::Failed,
+            failure: Some(StepFailure::new(FailureClass::RemoteFault, "it ended with 3")),
+            note: None,
+            value: serde_json::Value::Null,
+        },
+        EventKind::OnceFailed { step: step(&second) },
+        finished(&second, Outcome::Failed),
+    ];
+    for more in [&[][..], &failed_there] {
+        let state = replay(cut.iter().chain(more).cloned());
 
-    let failed = Answers { failed: true, ..Answers::default() };
-    let error = plan::resume(&draft, &state, &failed).expect_err("they would wait for ever");
+        let failed = Answers { failed: true, ..Answers::default() };
+        let error = plan::resume(&draft, &state, &failed).expect_err("they would wait for ever");
 
-    let text = error.to_string();
-    assert!(
-        text.ends_with(
-            "ps-1, of a later wave, is in the middle of \"A task\", which it does for all"
-        ),
-        "{text}"
+        let text = error.to_string();
+        assert!(
+            text.ends_with(
+                "ps-1, of a later wave, is in the middle of \"A task\", which it does for all"
+            ),
+            "{text}"
+        );
+        assert!(
+            plan::resume(&draft, &state, &Answers::default()).is_ok(),
+            "without them it goes on"
+        );
+    }
+}
+
+#[test]
+fn a_host_of_an_earlier_wave_does_not_wait_for_a_task_that_a_later_one_is_in_the_middle_of() {
+    let (draft, state) = cut_in_a_loop();
+    // The wave of the first host is open again: its outcome was unknown.
+    let mut resumption = plan::resume(&draft, &state, &Answers::default()).expect("it goes on");
+    let play = resumption.state.plays.get_mut(&PlayNo(0)).expect("it began");
+    play.waves.push(play.waves[0].clone());
+    for (host, wave) in play.hosts.values_mut().zip([0, 1, 1]) {
+        host.wave = WaveNo(wave);
+    }
+    let mut scheduler = Scheduler::resume(draft, resumption);
+
+    let first = commands(&mut scheduler, at(100));
+
+    let told = |command: &Command| matches!(command, Command::Emit(EventKind::OnceFailed { step }) if step.host.as_str() == "ps-1");
+    assert!(first.iter().any(told), "{first:?}");
+    assert_eq!(first.last(), Some(&Command::Finish(RunResult::BudgetTripped)));
+}
+
+#[test]
+fn the_next_host_takes_over_a_reading_for_all_that_drew_from_limits_and_failed() {
+    let (mut scheduler, first) = once();
+    let step = first[0].clone();
+    scheduler.handle(at(1), Input::WantsToRead { step: step.clone(), cost: Cost::ns_iis(1, 0) });
+    assert_eq!(commands(&mut scheduler, at(1)), [Command::Apply { step: step.clone() }]);
+    finish(&mut scheduler, &step, Some(FailureClass::Refused), at(2));
+
+    let next = started(&commands(&mut scheduler, at(2)));
+
+    assert_eq!(
+        next.iter().map(|step| step.task.task).collect::<Vec<_>>(),
+        [0],
+        "nothing was changed"
     );
-    assert!(plan::resume(&draft, &state, &Answers::default()).is_ok(), "without them it goes on");
 }
