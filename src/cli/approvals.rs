@@ -1,11 +1,14 @@
 //! Confirmations: given beforehand with `--approve`, or asked for at the terminal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
+use super::environment;
 use super::error::{Failure, nearest};
-use super::{environment, output};
+use super::prompts::Prompts;
 use crate::engine::Operator;
 use crate::event::{Answer, AnsweredBy, Question, Reply};
 use crate::model::Playbook;
@@ -15,12 +18,12 @@ use crate::report::clean_line;
 const SHOWN: usize = 400;
 
 /// What the operator approved beforehand, and the terminal for what he did not.
-#[derive(Debug)]
 pub(super) struct Approvals {
     /// By name; the text that was typed, where one was given.
     given: BTreeMap<String, Option<String>>,
     user: String,
-    can_ask: bool,
+    /// The terminal, where an operator can be asked.
+    prompts: Option<Arc<Prompts>>,
 }
 
 impl Approvals {
@@ -53,20 +56,21 @@ impl Approvals {
             }
             all.insert(name.to_owned(), typed);
         }
-        Ok(Self { given: all, user: environment::user(), can_ask: environment::can_ask() })
+        let prompts = environment::can_ask().then(Prompts::own);
+        Ok(Self { given: all, user: environment::user(), prompts })
     }
 
     /// The confirmations of a playbook that nobody will answer: they are neither approved nor can
     /// anybody be asked.
     pub(super) fn lacking(&self, playbook: &Playbook) -> Vec<String> {
         let names = names(playbook);
-        let is_lacking = |name: &&str| !self.can_ask && !self.given.contains_key(*name);
+        let is_lacking = |name: &&str| self.prompts.is_none() && !self.given.contains_key(*name);
         names.into_iter().filter(is_lacking).map(str::to_owned).collect()
     }
 
     /// Nothing is approved and nobody is asked: for what asks nothing.
     pub(super) fn none() -> Self {
-        Self { given: BTreeMap::new(), user: environment::user(), can_ask: false }
+        Self { given: BTreeMap::new(), user: environment::user(), prompts: None }
     }
 
     fn answer(&self, reply: Reply, by: AnsweredBy) -> Answer {
@@ -116,32 +120,28 @@ fn told(question: &Question) -> String {
     text
 }
 
-#[async_trait]
 impl Operator for Approvals {
-    async fn ask(&self, question: &Question) -> Answer {
-        if let Some(given) = self.given.get(&question.name) {
-            let reply = match (given, &question.typed) {
-                (Some(typed), Some(_)) => reply(question, typed),
-                (_, None) => Reply::Confirmed,
-                (None, Some(_)) => Reply::Declined,
-            };
-            return self.answer(reply, AnsweredBy::CommandLine);
-        }
-        if !self.can_ask {
-            return self.answer(Reply::NobodyThere, AnsweredBy::CommandLine);
-        }
-        output::talk(&told(question));
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map(|read| (read, line))
-        });
-        // A terminal that has gone away has nobody at it.
-        match line.await {
-            Ok(Ok((1.., line))) => self.answer(reply(question, &line), AnsweredBy::Terminal),
-            Ok(Ok((0, _)) | Err(_)) | Err(_) => {
-                self.answer(Reply::NobodyThere, AnsweredBy::Terminal)
+    fn ask(self: Arc<Self>, question: Question) -> BoxFuture<'static, Answer> {
+        let typed = question.typed.as_ref();
+        let beforehand = match (self.given.get(&question.name), &self.prompts) {
+            (Some(None), _) if typed.is_none() => Reply::Confirmed,
+            (Some(None), _) => Reply::Declined,
+            (Some(Some(_)), _) if typed.is_none() => Reply::Confirmed,
+            (Some(Some(given)), _) => reply(&question, given),
+            (None, None) => Reply::NobodyThere,
+            (None, Some(prompts)) => {
+                // Its place is taken now, in the order in which questions come up.
+                let place = prompts.line_up(clean_line(&question.name, SHOWN));
+                let asked = async move {
+                    // A terminal that has gone away has nobody at it.
+                    let said = place.answer(&told(&question)).await;
+                    let said = said.map_or(Reply::NobodyThere, |line| reply(&question, &line));
+                    self.answer(said, AnsweredBy::Terminal)
+                };
+                return asked.boxed();
             }
-        }
+        };
+        std::future::ready(self.answer(beforehand, AnsweredBy::CommandLine)).boxed()
     }
 }
 
@@ -160,13 +160,13 @@ mod tests {
 
     fn approvals(given: &[(&str, Option<&str>)]) -> Approvals {
         let given = given.iter().map(|(name, text)| ((*name).to_owned(), text.map(str::to_owned)));
-        Approvals { given: given.collect(), user: "ana".to_owned(), can_ask: false }
+        Approvals { given: given.collect(), user: "ana".to_owned(), prompts: None }
     }
 
     #[tokio::test]
     async fn what_is_not_approved_is_not_confirmed_where_nobody_can_be_asked() {
         let ask = async |given: &[(&str, Option<&str>)], typed| {
-            approvals(given).ask(&question(typed)).await.reply
+            Arc::new(approvals(given)).ask(question(typed)).await.reply
         };
 
         assert_eq!(ask(&[], None).await, Reply::NobodyThere);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::args::Cli;
 use super::error::{Failure, FailureKind};
-use super::{environment, output, signals};
+use super::{environment, keyboard, output, signals};
 use crate::action::{self, Replay};
 use crate::engine::{self, DriveError, Driver, DriverConfig, Unrecorded};
 use crate::event::{Event, EventKind, Gauge, JournalError, Observer, RunResult, RunState};
@@ -262,6 +262,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
+    keyboard::forget();
     output::talk(&format!("{question} [y/N] "));
     let mut answer = String::new();
     std::io::stdin()

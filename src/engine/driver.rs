@@ -4,7 +4,7 @@
 //! asks the Notification Servers, `asking` the operator; `hearing` takes in what those tasks tell,
 //! `recording` writes events, and `unrecorded` ends a run whose journal is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use super::message::{Message, TaskEnd};
 use super::scope::{self, OnceResults};
 use super::sessions::Sessions;
 use crate::event::{
-    Event, EventKind, IllegalEvent, Journal, JournalError, Observer, RunResult, RunState, StopStage,
+    Event, EventKind, Gauge, IllegalEvent, Journal, JournalError, Observer, RunResult, RunState,
+    StopStage,
 };
 use crate::ledger::{Answer as LedgerAnswer, ClaimId, SharedLimits, Word};
 use crate::model::{Elapsed, PlayNo, StepId};
@@ -89,6 +90,9 @@ pub struct Driver {
     looking: Vec<LooksFor>,
     /// Questions to the operator about gates.
     gate_asks: HashMap<(PlayNo, u16), AbortHandle>,
+    /// Tasks that ask the operator, those that are being ended included: they may still have the
+    /// terminal.
+    asking: HashSet<Id>,
     cancels: HashMap<StepId, oneshot::Sender<()>>,
     waiting: HashMap<StepId, Waiting>,
     /// Results of tasks that one host did for all.
@@ -142,6 +146,7 @@ impl Driver {
             questions: HashMap::new(),
             looking: Vec::new(),
             gate_asks: HashMap::new(),
+            asking: HashSet::new(),
             cancels: HashMap::new(),
             waiting: HashMap::new(),
             limits: None,
@@ -186,14 +191,9 @@ impl Driver {
             let _ended = cancel.send(());
         }
         self.waiting.clear();
-        for ask in self.asks.drain().filter_map(|(_, ask)| ask.abort) {
-            ask.abort();
-        }
+        self.take_back_questions();
         for question in self.questions.values() {
             question.abort.abort();
-        }
-        for ask in self.gate_asks.values() {
-            ask.abort();
         }
         while self.tasks.join_next().await.is_some() {}
         self.sessions.close_all().await;
@@ -224,6 +224,7 @@ impl Driver {
                 }
             }
             self.tell_ledger();
+            self.take_back_settled();
             let wakeup = self.scheduler.next_wakeup();
             let wakeup = async {
                 match wakeup {
@@ -300,7 +301,7 @@ impl Driver {
             self.renewed = now.elapsed;
             self.words.push(Word::Renew);
         }
-        let gauge = self.scheduler.gauge(now);
+        let gauge = Gauge { asking: self.open_questions(), ..self.scheduler.gauge(now) };
         let state = &self.state;
         self.observers.retain_mut(|observer| survives(|| observer.tick(now, &gauge, state)));
     }

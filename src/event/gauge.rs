@@ -93,6 +93,8 @@ pub struct Gauge {
     pub held_until: Option<Elapsed>,
     /// Until when the CMDB is asked whether all is Ready, while it is.
     pub oracle_until: Option<Elapsed>,
+    /// Questions that are open at an operator: while there are any, the terminal is his.
+    pub asking: usize,
     /// Hosts that slow start and `throttle` allow in flight now.
     pub window: u32,
 }

@@ -315,8 +315,6 @@ fn fit(line: &str, width: usize) -> String {
 pub struct Screen {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
-    /// An operator is asked something: the screen is his.
-    is_asking: bool,
     /// Why nothing new starts any more: the journal failed.
     trouble: Option<String>,
     paint: Paint,
@@ -330,7 +328,7 @@ impl Screen {
     /// Draws to standard error; `width` tells the columns of the terminal now.
     pub fn new(paint: Paint, width: Box<dyn Fn() -> usize + Send>) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        Self { lines, bars: Vec::new(), is_asking: false, trouble: None, paint, width }
+        Self { lines, bars: Vec::new(), trouble: None, paint, width }
     }
 
     /// Takes the screen away, so that the recap stands alone.
@@ -368,22 +366,16 @@ impl Drop for Screen {
 impl Observer for Screen {
     fn observe(&mut self, event: &Event, _state: &RunState) {
         match &event.kind {
-            EventKind::RunFinished { .. } => self.clear(),
-            EventKind::ConfirmAsked { .. } | EventKind::GateAsked { .. } => {
-                self.is_asking = true;
-                self.clear();
-            }
-            EventKind::ConfirmAnswered { .. }
-            | EventKind::GateAnswered { .. }
-            | EventKind::Stopping { .. } => {
-                self.is_asking = false;
-            }
+            EventKind::RunFinished { .. }
+            | EventKind::ConfirmAsked { .. }
+            | EventKind::GateAsked { .. } => self.clear(),
             _ => {}
         }
     }
 
     fn tick(&mut self, now: Now, gauge: &Gauge, state: &RunState) {
-        if self.is_asking {
+        // Every question that is open has the terminal, or will have it next.
+        if gauge.asking > 0 {
             return;
         }
         let width = (self.width)().clamp(40, 200);
@@ -397,7 +389,6 @@ impl Observer for Screen {
     }
 
     fn journal_failed(&mut self, _now: Now, error: &JournalError, under_way: usize) {
-        self.is_asking = false;
         self.trouble = Some(journal_trouble(error, under_way));
     }
 }

@@ -354,6 +354,13 @@ impl Scheduler {
         }
     }
 
+    /// Whether an operator's answer about this gate would still count.
+    pub fn awaits_answer(&self, number: PlayNo, gate: u16) -> bool {
+        let Stage::Running(play) = &self.stage else { return false };
+        let run = play.gates.all.get(usize::from(gate)).filter(|_| play.number == number);
+        !self.is_halted() && run.is_some_and(|run| run.pause == Pause::Asked)
+    }
+
     fn set_pause(&mut self, at: usize, pause: Pause) {
         if let Stage::Running(play) = &mut self.stage {
             play.gates.all[at].pause = pause;

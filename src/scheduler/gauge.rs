@@ -48,6 +48,8 @@ impl Scheduler {
             limits: self.limit_gauges(now),
             held_until,
             oracle_until: None,
+            // The driver knows.
+            asking: 0,
             window: play.ramp.window(),
         }
     }

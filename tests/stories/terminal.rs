@@ -175,6 +175,102 @@ fn a_question_at_a_terminal_can_be_left_by_ctrl_c_and_the_run_goes_on_later() {
     assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);
 }
 
+/// Two gates of which nobody can say whether they are well: both pause the play.
+const GATED: &str = "\
+- hosts: package_servers
+  max_fail_percentage: 0
+  gates:
+    - { name: left_hand, query: event_queue, pass: row.Entries < 0, fail: row.Entries < 0 }
+    - { name: right_hand, query: event_queue, pass: row.Entries < 0, fail: row.Entries < 0 }
+  tasks:
+    - assert: { that: 'true' }
+";
+const GO_ON: &str = "go on with this wave without it? [y/N] ";
+
+/// A run that two gates pause at once, when both questions are open and the first one is shown.
+fn asked_twice(network: u8) -> (SmallLab, World, AtTerminal) {
+    let lab = SmallLab::start(2, u64::from(network), 400.0, "faults: []", network);
+    let world = World::new();
+    let path = world.write("gated.yml", GATED);
+    let args = ["run", "--yes", &path, "-i", &lab.inventory()];
+    let mut program = AtTerminal::start_in_shell(&world, &args);
+    program.wait_for(GO_ON);
+    // Each look takes its time; it is a bound for a test that hangs.
+    let are_open = (0..500).any(|_| about_gates(&world, "gate_asked").len() == 2);
+    assert!(are_open, "the second gate is asked: {}", program.seen);
+    (lab, world, program)
+}
+
+/// The events of a kind of the only run of a world: the gate, and how it was answered.
+fn about_gates(world: &World, kind: &str) -> Vec<(String, String)> {
+    let listed = world.run(&["runs", "--json"]).stdout;
+    let runs: Value = serde_json::from_str(&listed).expect("a list");
+    let (events, _) = world.events(&["show", "--json", text(&runs[0], "run")]);
+    let events = events.iter().filter(|event| text(event, "event") == kind);
+    let told = |event: &Value| {
+        (text(event, "gate").to_owned(), text(&event["answer"], "reply").to_owned())
+    };
+    events.map(told).collect()
+}
+
+/// The gates of the questions that the screen has shown, in order.
+fn shown(screen: &str) -> Vec<&str> {
+    let after = screen.split("\nconfirm ").skip(1);
+    after.filter_map(|rest| rest.split(['\r', '\n']).next()).collect()
+}
+
+#[test]
+fn two_gates_that_pause_at_once_are_asked_one_after_the_other_and_each_has_its_own_answer() {
+    let (_lab, world, mut program) = asked_twice(140);
+    let asked: Vec<String> =
+        about_gates(&world, "gate_asked").into_iter().map(|(gate, _)| gate).collect();
+    assert_eq!(shown(&program.seen), [asked[0].as_str()], "one at a time: {}", program.seen);
+
+    // The second line was typed before the second question was there: it is not its answer.
+    program.press("y\ny\n");
+    program.wait_for(&format!("\nconfirm {}", asked[1]));
+    program.seen = program.seen.split_off(program.seen.rfind("\nconfirm ").expect("shown"));
+    program.wait_for(GO_ON);
+    let so_far = about_gates(&world, "gate_answered");
+    assert_eq!(so_far, [(asked[0].clone(), "confirmed".to_owned())]);
+    program.press("n\n");
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(9), "{screen}");
+    let declined = (asked[1].clone(), "declined".to_owned());
+    assert_eq!(about_gates(&world, "gate_answered"), [so_far[0].clone(), declined]);
+    assert_usable(&screen);
+}
+
+#[test]
+fn a_no_to_the_first_of_two_gates_ends_the_run_and_the_other_is_not_asked_any_more() {
+    let (_lab, world, mut program) = asked_twice(141);
+    let first = about_gates(&world, "gate_asked")[0].0.clone();
+
+    program.press("n\n");
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(9), "{screen}");
+    assert_eq!(shown(&screen), [first.as_str()], "{screen}");
+    assert_eq!(about_gates(&world, "gate_answered"), [(first, "declined".to_owned())]);
+    assert_usable(&screen);
+}
+
+#[test]
+fn ctrl_c_takes_back_the_questions_about_gates_and_says_so() {
+    let (_lab, world, mut program) = asked_twice(142);
+    let first = about_gates(&world, "gate_asked")[0].0.clone();
+
+    program.press("\u{3}");
+    let (screen, code) = program.end();
+
+    assert_eq!(code, Some(6), "{screen}");
+    assert!(screen.contains(&format!("{first} is not asked any more")), "{screen}");
+    assert_eq!(shown(&screen), [first.as_str()], "{screen}");
+    assert_eq!(about_gates(&world, "gate_answered"), []);
+    assert_usable(&screen);
+}
+
 /// Asks for the configuration again and again: there is always something under way.
 const LONG: &str = "\
 - hosts: package_servers

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use fleetmend::action::{self, Replay};
 use fleetmend::engine::{Driver, DriverConfig, Endpoints, NobodyThere, Operator, Orders};
 use fleetmend::event::{
@@ -23,6 +22,7 @@ use fleetmend::scheduler::Scheduler;
 use fleetmend::secret::Secret;
 use fleetmend::transport::Target;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use tokio::sync::mpsc;
 
@@ -34,11 +34,14 @@ const LONGEST: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Does in the world what a person is asked to do, and confirms it.
 pub(crate) struct AtTheConsole<F>(pub(crate) Arc<LiveWorld>, pub(crate) F);
 
-#[async_trait]
-impl<F: Fn(&LiveWorld, &str) + Send + Sync> Operator for AtTheConsole<F> {
-    async fn ask(&self, question: &Question) -> Answer {
-        (self.1)(&self.0, &question.name);
-        Answer { reply: Reply::Confirmed, user: "operator".to_owned(), by: AnsweredBy::CommandLine }
+impl<F: Fn(&LiveWorld, &str) + Send + Sync + 'static> Operator for AtTheConsole<F> {
+    fn ask(self: Arc<Self>, question: Question) -> BoxFuture<'static, Answer> {
+        let asked = async move {
+            (self.1)(&self.0, &question.name);
+            let (user, by) = ("operator".to_owned(), AnsweredBy::CommandLine);
+            Answer { reply: Reply::Confirmed, user, by }
+        };
+        asked.boxed()
     }
 }
 

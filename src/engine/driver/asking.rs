@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::{AbortHandle, Id, JoinError};
 
 use super::super::config::Orders;
 use super::super::message::TaskEnd;
@@ -46,16 +46,25 @@ impl Driver {
     /// Asks, now that the question is on disk and was shown.
     pub(super) fn ask(&mut self, step: &StepId, question: Question) {
         let Some(ask) = self.asks.get_mut(step) else { return };
-        let (operator, step) = (Arc::clone(&self.config.operator), step.clone());
-        ask.abort = Some(self.tasks.spawn(async move {
-            let answer = operator.ask(&question).await;
-            TaskEnd::Answered(step, answer)
-        }));
+        let (asked, step) = (Arc::clone(&self.config.operator).ask(question), step.clone());
+        let abort = self.tasks.spawn(async move { TaskEnd::Answered(step, asked.await) });
+        self.asking.insert(abort.id());
+        ask.abort = Some(abort);
     }
 
-    /// Passes on what the operator said to a step, with what tells when that is on disk.
-    pub(super) fn answered(&mut self, step: &StepId, answer: Answer) -> Result<(), DriveError> {
+    /// Passes on what the operator said to a step, with what tells when that is on disk. `asked` is
+    /// the task that asked him.
+    pub(super) fn answered(
+        &mut self,
+        step: &StepId,
+        asked: Id,
+        answer: Answer,
+    ) -> Result<(), DriveError> {
         // A step that was cancelled meanwhile does not listen any more.
+        let is_open = |ask: &Ask| ask.abort.as_ref().is_some_and(|abort| abort.id() == asked);
+        if !self.asks.get(step).is_some_and(is_open) {
+            return Ok(());
+        }
         let Some(ask) = self.asks.remove(step) else { return Ok(()) };
         let told = EventKind::ConfirmAnswered { step: step.clone(), answer: answer.clone() };
         let on_disk = self.emit(told)?;
@@ -69,21 +78,56 @@ impl Driver {
         let gates = playbook.plays.get(usize::from(play.0)).map(|play| &play.safeguards.gates);
         let place = gates.and_then(|gates| gates.iter().position(|known| known.name == gate));
         let Some(place) = place.and_then(|place| u16::try_from(place).ok()) else { return };
-        let operator = Arc::clone(&self.config.operator);
-        let abort = self.tasks.spawn(async move {
-            let answer = operator.ask(&question).await;
-            TaskEnd::GateAnswered(play, place, answer)
-        });
+        // The play may have ended, or been stopped, before the question was on disk.
+        if !self.scheduler.awaits_answer(play, place) {
+            return;
+        }
+        let asked = Arc::clone(&self.config.operator).ask(question);
+        let abort =
+            self.tasks.spawn(async move { TaskEnd::GateAnswered(play, place, asked.await) });
+        self.asking.insert(abort.id());
         self.gate_asks.insert((play, place), abort);
     }
 
-    /// Passes on what the operator said about a gate, once for each question.
+    /// Takes back the questions about gates whose answers would not count any more: the play ended,
+    /// or nothing new starts in this run.
+    pub(super) fn take_back_settled(&mut self) {
+        let scheduler = &self.scheduler;
+        self.gate_asks.retain(|(play, gate), ask| {
+            let is_awaited = scheduler.awaits_answer(*play, *gate);
+            if !is_awaited {
+                ask.abort();
+            }
+            is_awaited
+        });
+    }
+
+    /// Takes back every question.
+    pub(super) fn take_back_questions(&mut self) {
+        let of_steps = self.asks.drain().filter_map(|(_, ask)| ask.abort);
+        for ask in of_steps.chain(self.gate_asks.drain().map(|(_, ask)| ask)) {
+            ask.abort();
+        }
+    }
+
+    /// Questions that are before the operator, will be, or are being taken back.
+    pub(super) fn open_questions(&self) -> usize {
+        self.asking.len() + self.asks.values().filter(|ask| ask.abort.is_none()).count()
+    }
+
+    /// Passes on what the operator said about a gate, once for each question; `asked` is the task
+    /// that asked him.
     pub(super) fn gate_answered(
         &mut self,
         play: PlayNo,
         gate: u16,
+        asked: Id,
         answer: Answer,
     ) -> Result<(), DriveError> {
+        // A question that was taken back has no answer.
+        if self.gate_asks.get(&(play, gate)).is_none_or(|ask| ask.id() != asked) {
+            return Ok(());
+        }
         self.gate_asks.remove(&(play, gate));
         let Orders::Playbook(playbook) = &self.config.orders else { return Ok(()) };
         let own = playbook.plays.get(usize::from(play.0));
@@ -103,13 +147,14 @@ impl Driver {
         let is_ask = |ask: &Ask| ask.abort.as_ref().is_some_and(|abort| abort.id() == error.id());
         if let Some(step) = self.asks.iter().find(|(_, ask)| is_ask(ask)).map(|(s, _)| s.clone()) {
             let (user, by) = (String::new(), AnsweredBy::Terminal);
-            self.answered(&step, Answer { reply: Reply::NobodyThere, user, by })?;
+            self.answered(&step, error.id(), Answer { reply: Reply::NobodyThere, user, by })?;
         }
         let is_gate = |ask: &AbortHandle| ask.id() == error.id();
         if let Some(key) = self.gate_asks.iter().find(|(_, ask)| is_gate(ask)).map(|(key, _)| *key)
         {
             let (user, by) = (String::new(), AnsweredBy::Terminal);
-            self.gate_answered(key.0, key.1, Answer { reply: Reply::NobodyThere, user, by })?;
+            let answer = Answer { reply: Reply::NobodyThere, user, by };
+            self.gate_answered(key.0, key.1, error.id(), answer)?;
         }
         Ok(())
     }

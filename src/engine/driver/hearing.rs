@@ -60,6 +60,7 @@ impl Driver {
         &mut self,
         ended: Result<(Id, TaskEnd), JoinError>,
     ) -> Result<(), DriveError> {
+        self.asking.remove(&ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
         match ended {
             Ok((id, end)) => {
                 self.running.remove(&id);
@@ -82,9 +83,9 @@ impl Driver {
                         self.tell(Input::GateSaid { play, gate, reading });
                     }
                     TaskEnd::GateAnswered(play, gate, answer) => {
-                        self.gate_answered(play, gate, answer)?;
+                        self.gate_answered(play, gate, id, answer)?;
                     }
-                    TaskEnd::Answered(step, answer) => self.answered(&step, answer)?,
+                    TaskEnd::Answered(step, answer) => self.answered(&step, id, answer)?,
                     TaskEnd::Closed => {}
                 }
             }

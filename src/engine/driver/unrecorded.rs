@@ -45,9 +45,7 @@ impl Driver {
         let mut ends = Ends::default();
         // Without a grant they change nothing.
         self.waiting.clear();
-        for ask in self.asks.drain().filter_map(|(_, ask)| ask.abort) {
-            ask.abort();
-        }
+        self.take_back_questions();
         for question in self.questions.values() {
             question.abort.abort();
         }
@@ -112,6 +110,7 @@ impl Driver {
     }
 
     fn note_end(&mut self, ended: Result<(Id, TaskEnd), JoinError>, ends: &mut Ends) {
+        self.asking.remove(&ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
         match ended {
             Ok((id, TaskEnd::Step(step, end))) => {
                 self.running.remove(&id);

@@ -98,3 +98,18 @@ fn a_limit_that_is_held_below_what_is_declared_says_how_far_and_why() {
     let own = Gauge { limits: vec![whole], ..Gauge::default() };
     assert!(!lines(&own, &state).iter().any(|line| line.contains("held")));
 }
+
+#[test]
+fn as_long_as_any_question_is_open_the_terminal_is_the_operators() {
+    let mut screen = Screen::new(Paint::PLAIN, Box::new(|| 80));
+    let now = Now { elapsed: Elapsed::ZERO, wall: jiff::Timestamp::UNIX_EPOCH };
+    let state = state(Vec::new());
+    for asking in [2, 1] {
+        screen.tick(now, &Gauge { asking, ..Gauge::default() }, &state);
+        assert!(screen.bars.is_empty(), "{asking} open");
+    }
+
+    screen.tick(now, &Gauge::default(), &state);
+
+    assert!(!screen.bars.is_empty());
+}

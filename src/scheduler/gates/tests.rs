@@ -159,6 +159,35 @@ fn what_is_asked_when_the_play_stops_does_not_keep_the_driver_awake() {
 }
 
 #[test]
+fn an_operators_answer_counts_only_while_the_play_can_still_go_on() {
+    let paused = || {
+        let mut draft = gated(|gate| gate.watch = true);
+        let also = Gate { name: "other".to_owned(), ..draft.plays[0].safeguards.gates[0].clone() };
+        draft.plays[0].safeguards.gates.push(also);
+        let mut scheduler = Scheduler::new(draft);
+        commands(&mut scheduler, at(0));
+        assert!(!scheduler.awaits_answer(PLAY, 0));
+        say(&mut scheduler, 10, GateVerdict::Inconclusive);
+        assert!(scheduler.awaits_answer(PLAY, 0) && !scheduler.awaits_answer(PLAY, 1));
+        assert!(!scheduler.awaits_answer(PlayNo(1), 0), "the question of another play");
+        scheduler
+    };
+
+    let mut stopped = paused();
+    stopped.handle(at(20), Input::Operator(crate::event::StopStage::Drain));
+    assert!(!stopped.awaits_answer(PLAY, 0));
+
+    let mut failed = paused();
+    let reading = GateReading::Said { verdict: GateVerdict::Fail, seen: String::new() };
+    failed.handle(at(20), Input::GateSaid { play: PLAY, gate: 1, reading });
+    assert!(!failed.awaits_answer(PLAY, 0), "another gate stopped the play");
+
+    let mut answered = paused();
+    answer(&mut answered, 20, Reply::Confirmed);
+    assert!(!answered.awaits_answer(PLAY, 0));
+}
+
+#[test]
 fn in_check_mode_a_gate_is_asked_once_and_stops_nothing() {
     let mut draft = gated(|_| {});
     draft.mode = RunMode::Check;
