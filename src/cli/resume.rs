@@ -14,10 +14,12 @@ use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult, RunStarted};
 use crate::model::{Host, HostName, PlayNo, Selector};
 use crate::plan::{
-    self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution, ResumeError,
+    self, Answers, Delegates, Draft, DraftRequest, InDoubt, Resolution, ResumeError, Resumption,
+    UndoRun,
 };
 use crate::report::clean_line;
 use crate::scheduler::Scheduler;
+use crate::store::StateDir;
 
 /// Goes on where the journal ends.
 pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Failure> {
@@ -74,6 +76,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         Answers { retry: names(&args.retry), accept: names(&args.accept), failed: args.failed };
     let resumption =
         plan::resume(&draft, &run.state, &answers).map_err(|error| refused(&error, &run))?;
+    expect_not_taken_back(&state_dir, &run, &draft, &resumption)?;
     let show = if args.json { Show::Json } else { Show::People };
     if show == Show::People {
         for doubt in &resumption.in_doubt {
@@ -117,6 +120,14 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
     if events.len() != run.recorded.events.len() {
         return Err(Failure::input(format!("run {} went on meanwhile", run.id))
             .hint("resume again, if it did not end"));
+    }
+    // From here on nobody else takes these hosts back. Until here somebody may have.
+    if let Err(refused) = expect_not_taken_back(&state_dir, &run, &draft, &resumption) {
+        if let Some((result, (_, ended))) = run.state.result.zip(run.state.span) {
+            live.finish(result, ended)
+                .map_err(|error| Failure::internal("could not close the run's books", &error))?;
+        }
+        return Err(refused);
     }
     let (state, again) = (resumption.state.clone(), resumption.again.clone());
     let config = DriverConfig {
@@ -175,6 +186,28 @@ fn refused(error: &ResumeError, run: &PastRun) -> Failure {
             Failure::input(format!("could not go on with run {}", run.id)).because(error)
         }
     }
+}
+
+/// Sees that what the run left behind was not taken back meanwhile.
+///
+/// # Errors
+///
+/// It was, or what was taken back cannot be read.
+fn expect_not_taken_back(
+    state_dir: &StateDir,
+    run: &PastRun,
+    draft: &Draft,
+    resumption: &Resumption,
+) -> Result<(), Failure> {
+    let undos = past::undos_of(state_dir, run.id)?;
+    let undos: Vec<UndoRun<'_>> =
+        undos.iter().map(|(run, state)| UndoRun { run: *run, state }).collect();
+    plan::expect_not_taken_back(draft, &resumption.state, &undos).map_err(|error| {
+        let (playbook, inventory) = (&run.header.playbook, &run.header.inventory);
+        Failure::input(format!("could not go on with run {}", run.id))
+            .because(&error)
+            .hint(format!("run the playbook anew: fleetmend run {playbook} -i {inventory}"))
+    })
 }
 
 /// A change in doubt as a line, and below it what the operator may answer where he is asked; names

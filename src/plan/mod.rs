@@ -13,6 +13,7 @@ mod draft;
 mod hours;
 mod order;
 mod resume;
+mod taken_back;
 mod undo;
 mod waves;
 
@@ -22,5 +23,6 @@ pub use delegates::{DelegateError, Delegates};
 pub use draft::{ActionTraits, Draft, DraftFlow, DraftHost, DraftPlay, DraftRequest, DraftTask};
 pub use order::{in_order, turn};
 pub use resume::{Answers, InDoubt, Resolution, ResumeError, Resumption, resume};
+pub use taken_back::{TakenBack, UndoRun, expect_not_taken_back, wholly_taken_back};
 pub use undo::{Inverse, NotTakenBack, Takeback, TakebackError, takeback};
 pub use waves::cut;

@@ -217,3 +217,51 @@ fn an_undo_that_was_killed_is_begun_anew_as_the_list_of_runs_says() {
     let again = world.run(&["undo", "--yes", &run]);
     assert_eq!(again.code, Some(0), "{}{}", again.stdout, again.stderr);
 }
+
+/// The hosts that a run changed and that are not through.
+fn changed_midway(events: &[serde_json::Value]) -> Vec<String> {
+    let of = |kind: &'static str| events.iter().filter(move |event| text(event, "event") == kind);
+    let through: Vec<&str> = of("host_finished").map(|event| text(event, "host")).collect();
+    of("step_finished")
+        .filter(|event| text(event, "outcome") == "changed" && event["step"]["task"]["play"] == 1)
+        .filter_map(|event| event["step"]["host"].as_str())
+        .filter(|host| !through.contains(host))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_run_that_was_taken_back_does_not_go_on_as_if_it_had_not_been() {
+    let lab = SmallLab::start(6, 14, 200.0, FAULTS, 74);
+    let world = World::new();
+    let playbook = resync().display().to_string();
+    let mut under_way = UnderWay::start(world.command(&[
+        "run",
+        "--yes",
+        "--json",
+        &playbook,
+        "-i",
+        &lab.inventory(),
+    ]));
+    let seen = under_way.read_until(|seen| !changed_midway(seen).is_empty());
+    under_way.kill();
+    let run = text(&seen[0], "run").to_owned();
+    let (all, _) = world.events(&["show", "--json", &run]);
+    let host = changed_midway(&all).remove(0);
+
+    let (undone, ended) = world.events(&["undo", "--yes", "--json", &run, &host]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let undo = text(&undone[0], "run")[..8].to_owned();
+    let refused = world.run(&["resume", &run]);
+    assert_eq!(refused.code, Some(7), "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains(&format!("run {undo} took back")), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&host), "{}", refused.stderr);
+
+    let (undone, ended) = world.events(&["undo", "--yes", "--json", &run]);
+    assert_eq!(ended.code, Some(0), "taking back twice does no harm: {}", ended.stderr);
+    let undo = text(&undone[0], "run")[..8].to_owned();
+    let refused = world.run(&["resume", &run]);
+    assert_eq!(refused.code, Some(7), "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains(&format!("run {undo} took it back")), "{}", refused.stderr);
+    assert!(refused.stderr.contains("run the playbook anew: fleetmend run"), "{}", refused.stderr);
+}
