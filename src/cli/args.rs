@@ -330,7 +330,7 @@ pub(super) struct PruneArgs {
     /// So many of the newest are kept whatever their age
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub keep: usize,
-    /// Forget runs without an end, too, which `resume` could go on with
+    /// Forget those, too, which `resume` could go on with, and whose journals cannot be read
     #[arg(long)]
     pub unfinished: bool,
     /// Say which, but keep them

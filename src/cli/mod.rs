@@ -20,6 +20,7 @@ mod logging;
 mod output;
 mod past;
 mod prompts;
+mod prune;
 mod rejections;
 mod resume;
 mod run;

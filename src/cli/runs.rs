@@ -1,16 +1,15 @@
-//! `fleetmend runs`: the index of runs, whether their journals are whole, and forgetting old ones.
+//! `fleetmend runs`: the index of runs, and whether their journals are whole.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
-use super::args::{Cli, PruneArgs, RunsArgs, RunsCommand};
+use super::args::{Cli, RunsArgs, RunsCommand};
 use super::error::Failure;
-use super::{environment, launch, output, past, show};
+use super::{launch, output, past, prune, show};
 use crate::event::RunResult;
-use crate::model::parse_span;
 use crate::report::{clean_line, file_name};
-use crate::store::{KeepRuns, RunSummary, StateDir, StateDirError, prunable};
+use crate::store::{RunSummary, StateDir, StateDirError};
 
 /// Lists the runs, verifies or prunes them.
 pub(super) fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
@@ -24,7 +23,7 @@ pub(super) fn runs(cli: &Cli, args: &RunsArgs) -> Result<RunResult, Failure> {
     match &args.command {
         None | Some(RunsCommand::Show(_)) => list(&runs, args.json),
         Some(RunsCommand::Verify { runs: wanted }) => verify(&state_dir, &runs, wanted),
-        Some(RunsCommand::Prune(args)) => prune(&state_dir, &runs, args),
+        Some(RunsCommand::Prune(args)) => prune::prune(&state_dir, &runs, args),
     }
 }
 
@@ -71,12 +70,12 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
 }
 
 /// Whether it only looked at a fleet.
-fn is_diagnosis(run: &RunSummary) -> bool {
+pub(super) fn is_diagnosis(run: &RunSummary) -> bool {
     run.playbook == super::diagnose::PLAYBOOK_NAME
 }
 
 /// What a run was for, in a word.
-fn mode(run: &RunSummary) -> &str {
+pub(super) fn mode(run: &RunSummary) -> &str {
     if is_diagnosis(run) { "diagnose" } else { &run.mode }
 }
 
@@ -153,60 +152,4 @@ fn verify(
 fn chain(error: &StateDirError) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Forgets old runs.
-fn prune(
-    state_dir: &StateDir,
-    runs: &[RunSummary],
-    args: &PruneArgs,
-) -> Result<RunResult, Failure> {
-    let wrong = || Failure::input(format!("could not understand --older-than {}", args.older_than));
-    let span = parse_span(&args.older_than).map_err(|error| wrong().because(&error))?;
-    let since = launch::wall_clock().checked_sub(span).map_err(|error| wrong().because(&error))?;
-    let keep = KeepRuns { since, newest: args.keep, unfinished: !args.unfinished };
-    let old = prunable(runs, keep);
-    let bytes: u64 = old.iter().map(|run| state_dir.bytes(run.id)).sum();
-    let mut text = String::new();
-    for run in &old {
-        let _infallible = writeln!(
-            text,
-            "{}  {}  {:<14} {}",
-            run.id,
-            run.started.strftime("%Y-%m-%d %H:%M"),
-            mode(run),
-            clean_line(file_name(&run.playbook), 30),
-        );
-    }
-    output::result(&text);
-    let sum = format!("{} of {} runs, {:.1} MiB", old.len(), runs.len(), mebibytes(bytes));
-    if old.is_empty() {
-        let kept =
-            format!("none beyond the newest {} is older than {}", args.keep, args.older_than);
-        output::talk(&format!("nothing to forget: of {} runs {kept}\n", runs.len()));
-        return Ok(RunResult::Done);
-    }
-    if args.check {
-        output::talk(&format!("{sum} would be forgotten\n"));
-        return Ok(RunResult::Done);
-    }
-    let question =
-        format!("Forget {sum}? What they moved away stays on its servers, for hands only.");
-    if !args.yes && !environment::can_ask() {
-        return Err(Failure::input("nobody can be asked whether runs may be forgotten")
-            .hint("add --yes, or look first with --check"));
-    }
-    launch::confirm(&question, args.yes)?;
-    for run in &old {
-        state_dir.forget(run.id).map_err(|error| {
-            Failure::input(format!("could not forget run {}", run.id)).because(&error)
-        })?;
-    }
-    output::talk(&format!("{sum} are forgotten\n"));
-    Ok(RunResult::Done)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is shown to people")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

@@ -14,7 +14,7 @@ pub struct KeepRuns {
     pub since: jiff::Timestamp,
     /// So many of the newest.
     pub newest: usize,
-    /// Runs without an end, which a resume can go on with.
+    /// Runs without an end. Of those with one, the journal says whether a resume can go on with them.
     pub unfinished: bool,
 }
 

@@ -60,3 +60,45 @@ fn a_diagnosis_is_listed_as_one_and_shown_under_either_name() {
     assert_eq!(shown.code, Some(0), "{}", shown.stderr);
     assert!(!shown.stdout.is_empty() && shown.stdout == mistyped.stdout, "{}", mistyped.stderr);
 }
+
+#[test]
+fn a_run_that_could_go_on_or_cannot_be_read_is_not_forgotten_unless_told() {
+    let lab = SmallLab::start(1, 3, 400.0, "faults: []", 75);
+    let world = World::new();
+    let playbook = world.write(
+        "confirm.yml",
+        "- hosts: package_servers\n  max_fail_percentage: 0\n  tasks:\n    \
+         - confirm: { name: seen, say: It was looked at }\n    - assert: { that: 'true' }\n",
+    );
+    let run = || {
+        let inventory = lab.inventory();
+        let (events, _) = world.events(&["run", "--yes", "--json", &playbook, "-i", &inventory]);
+        assert_eq!(text(events.last().expect("an end"), "result"), "unconfirmed");
+        text(&events[0], "run").to_owned()
+    };
+    let (left, torn) = (run(), run());
+    let journal = world.path().join("state/runs").join(format!("{}.db", torn.replace('-', "")));
+    assert!(journal.exists(), "{journal:?}");
+    std::fs::write(&journal, "torn").expect("it is overwritten");
+    let prune = |more: &[&str]| {
+        let mut args = vec!["runs", "prune", "--yes", "--older-than", "1 ms", "--keep", "0"];
+        args.extend(more);
+        world.run(&args)
+    };
+
+    let pruned = prune(&[]);
+
+    assert_eq!(pruned.code, Some(0), "{}", pruned.stderr);
+    let kept = format!("kept: {}, `resume` could go on with it", &left[..8]);
+    assert!(pruned.stderr.contains(&kept), "{}", pruned.stderr);
+    let kept = format!("kept: {}, could not read the journal", &torn[..8]);
+    assert!(pruned.stderr.contains(&kept), "{}", pruned.stderr);
+    assert!(pruned.stderr.contains("nothing to forget: of 2 runs"), "{}", pruned.stderr);
+    let resumed = world.run(&["resume", &left, "--approve", "seen"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+
+    assert_eq!(prune(&[]).code, Some(0));
+    assert_eq!(world.run(&["runs"]).stdout.lines().count(), 1, "what is through is forgotten");
+    assert_eq!(prune(&["--unfinished"]).code, Some(0));
+    assert_eq!(world.run(&["runs"]).stdout, "no runs yet\n");
+}
