@@ -17,6 +17,7 @@ mod lab;
 mod launch;
 mod lint;
 mod logging;
+mod names;
 mod output;
 mod past;
 mod prompts;

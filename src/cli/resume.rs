@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::launch::{self, Launch, Show};
 use super::past::PastRun;
 use super::window::PlayWindows;
-use super::{files, fleet, output, past, rejections, window};
+use super::{files, fleet, names, output, past, rejections, window};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, RunMode, RunResult, RunStarted};
 use crate::model::{Host, HostName, PlayNo, Selector};
@@ -71,9 +71,12 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         },
         &launch::action_traits,
     );
-    let names = |list: &[String]| list.iter().map(|name| HostName::new(name.as_str())).collect();
-    let answers =
-        Answers { retry: names(&args.retry), accept: names(&args.accept), failed: args.failed };
+    let known = names::hosts_of(&run.state);
+    let answers = Answers {
+        retry: names::resolve(run.id, &known, &args.retry)?,
+        accept: names::resolve(run.id, &known, &args.accept)?,
+        failed: args.failed,
+    };
     let resumption =
         plan::resume(&draft, &run.state, &answers).map_err(|error| refused(&error, &run))?;
     expect_not_taken_back(&state_dir, &run, &draft, &resumption)?;

@@ -1,13 +1,12 @@
 //! `fleetmend undo`: takes back what a run changed, in a run of its own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::approvals::Approvals;
 use super::args::{Cli, UndoArgs};
 use super::error::Failure;
 use super::launch::{self, Launch, Show};
-use super::{fleet, output, past, rejections};
+use super::{fleet, names, output, past, rejections};
 use crate::engine::{DriverConfig, Orders};
 use crate::event::{EventKind, PlayHeader, RunMode, RunResult, RunStarted, RunState, TaskHeader};
 use crate::model::{HostName, RunId, TagChoice};
@@ -19,8 +18,11 @@ use crate::scheduler::Scheduler;
 pub(super) async fn undo(cli: &Cli, args: &UndoArgs) -> Result<RunResult, Failure> {
     let state_dir = launch::writable_state_dir(cli)?;
     let past = past::find(&state_dir, &args.run)?;
-    let only: Option<BTreeSet<HostName>> = (!args.hosts.is_empty())
-        .then(|| args.hosts.iter().map(|name| HostName::new(name.as_str())).collect());
+    let only = if args.hosts.is_empty() {
+        None
+    } else {
+        Some(names::resolve(past.id, &names::hosts_of(&past.state), &args.hosts)?)
+    };
     let takeback = plan::takeback(&past.state, only.as_ref()).map_err(|error| {
         Failure::input(format!("could not take run {} back", past.id)).because(&error)
     })?;

@@ -249,7 +249,13 @@ fn a_run_that_was_taken_back_does_not_go_on_as_if_it_had_not_been() {
     let (all, _) = world.events(&["show", "--json", &run]);
     let host = changed_midway(&all).remove(0);
 
-    let (undone, ended) = world.events(&["undo", "--yes", "--json", &run, &host]);
+    // As an operator types it.
+    let short = host.split('.').next().expect("a name").to_uppercase();
+    let unknown = world.run(&["undo", "--yes", &run, &format!("{short}x")]);
+    assert_eq!(unknown.code, Some(7), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("has no host of the name"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains(&format!("`{host}`")), "{}", unknown.stderr);
+    let (undone, ended) = world.events(&["undo", "--yes", "--json", &run, &short]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let undo = text(&undone[0], "run")[..8].to_owned();
     let refused = world.run(&["resume", &run]);
