@@ -17,7 +17,7 @@ use crate::model::{Inventory, Now, RunId};
 use crate::plan::ActionTraits;
 use crate::report::{JsonLines, PlainLines, Screen, clean_line, journal_trouble, recap};
 use crate::scheduler::Scheduler;
-use crate::store::{LiveRun, StateDir};
+use crate::store::{LiveRun, StateDir, StateDirError};
 
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,12 +167,22 @@ pub(super) async fn drive(launch: Launch) -> Result<RunState, Failure> {
             });
         }
     };
-    live.finish(result_of(&state), wall_clock())
-        .map_err(|error| Failure::internal("could not close the run's books", &error))?;
+    let closed = live.finish(result_of(&state), wall_clock());
+    // What became of the hosts is told whatever becomes of the index of runs.
     if show == Show::People {
         output::result(&format!("\n{}", recap(&state, environment::paint_stdout())));
     }
+    closed.map_err(|error| books_open(run, result_of(&state), &error))?;
     Ok(state)
+}
+
+/// The run ended and the index of runs does not say so.
+fn books_open(run: RunId, result: RunResult, error: &StateDirError) -> Failure {
+    let (phrase, code) = (result.phrase(), result.exit_code());
+    Failure::internal("could not close the run's books", error).hint(format!(
+        "the run itself ended: {phrase} (exit code {code}). Its journal has all of it: `fleetmend \
+         show {run}`; the index of runs takes it for one that was cut off"
+    ))
 }
 
 /// What limits are shared by: the Notification Servers of an inventory, each known by where its CMDB

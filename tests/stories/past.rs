@@ -102,3 +102,27 @@ fn a_run_that_could_go_on_or_cannot_be_read_is_not_forgotten_unless_told() {
     assert_eq!(prune(&["--unfinished"]).code, Some(0));
     assert_eq!(world.run(&["runs"]).stdout, "no runs yet\n");
 }
+
+#[test]
+fn a_run_whose_books_cannot_be_closed_tells_its_end_all_the_same() {
+    let lab = SmallLab::start(1, 3, 400.0, "faults: []", 76);
+    let world = World::new();
+    let playbook = world.write(
+        "look.yml",
+        "- hosts: package_servers\n  max_fail_percentage: 0\n  tasks:\n    - assert: { that: 'true' }\n",
+    );
+    assert_eq!(world.run(&["runs"]).stdout, "no runs yet\n");
+    let index = rusqlite::Connection::open(world.path().join("state/state.db")).expect("the index");
+    let full = "CREATE TRIGGER full BEFORE UPDATE OF result ON runs
+                BEGIN SELECT RAISE(FAIL, 'the disk is full'); END";
+    index.execute_batch(full).expect("a trigger");
+    drop(index);
+
+    let ended = world.run(&["run", "--yes", &playbook, "-i", &lab.inventory()]);
+
+    assert_eq!(ended.code, Some(70), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("exit code"), "the recap is there: {}", ended.stdout);
+    assert!(ended.stderr.contains("could not close the run's books"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the disk is full"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the run itself ended: done (exit code 0)"), "{}", ended.stderr);
+}
