@@ -78,7 +78,7 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
         failed: args.failed,
     };
     let resumption =
-        plan::resume(&draft, &run.state, &answers).map_err(|error| refused(&error, &run))?;
+        plan::resume(&draft, &run.state, &answers).map_err(|error| refused(&error, &run.header))?;
     expect_not_taken_back(&state_dir, &run, &draft, &resumption)?;
     let show = if args.json { Show::Json } else { Show::People };
     if show == Show::People {
@@ -164,29 +164,34 @@ pub(super) async fn resume(cli: &Cli, args: &ResumeArgs) -> Result<RunResult, Fa
 }
 
 /// Why a run is not gone on with, and what to do instead.
-fn refused(error: &ResumeError, run: &PastRun) -> Failure {
-    let RunStarted { playbook, inventory, mode, .. } = &run.header;
+fn refused(error: &ResumeError, header: &RunStarted) -> Failure {
+    let RunStarted { run, playbook, inventory, mode, .. } = header;
     match error {
         ResumeError::NothingLeft { result, .. } => {
             let how = result.map_or("no host waits", RunResult::phrase);
             let check = if *mode == RunMode::Check { "--check " } else { "" };
-            Failure::input(format!("run {} is over ({how}): nothing is left to do", run.id))
+            Failure::input(format!("run {run} is over ({how}): nothing is left to do"))
                 .hint(format!("to do it anew: fleetmend run {check}{playbook} -i {inventory}"))
         }
         ResumeError::Answer { .. } => {
-            Failure::input(format!("could not go on with run {}", run.id)).because(error).hint(
+            Failure::input(format!("could not go on with run {run}")).because(error).hint(
                 "--retry and --accept answer for hosts whose change is in doubt; `fleetmend show` \
                  names them. Hosts that failed are taken up again by --failed",
             )
         }
         ResumeError::Differs { .. } => {
-            Failure::input(format!("could not go on with run {}", run.id)).because(error).hint(
+            Failure::input(format!("could not go on with run {run}")).because(error).hint(
                 "a run goes on with the files that it began with: put them back, or begin a new \
                  run with the new ones",
             )
         }
-        ResumeError::NoHeader | ResumeError::AwaitsTask { .. } => {
-            Failure::input(format!("could not go on with run {}", run.id)).because(error)
+        ResumeError::AwaitsTask { .. } => {
+            Failure::input(format!("could not go on with run {run}")).because(error).hint(format!(
+                "resume without --failed first, then again with it: fleetmend resume {run}"
+            ))
+        }
+        ResumeError::NoHeader => {
+            Failure::input(format!("could not go on with run {run}")).because(error)
         }
     }
 }
@@ -230,7 +235,20 @@ fn told(doubt: &InDoubt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PlayNo, StepId, TaskId};
+    use crate::model::{PlayNo, RunId, StepId, TaskId};
+
+    #[test]
+    fn failed_hosts_that_would_wait_for_others_are_refused_with_the_order_to_resume_in() {
+        let run = RunId::new(uuid::Uuid::from_u128(1 << 96));
+        let task = "Back up the CMDB".to_owned();
+        let error = ResumeError::AwaitsTask { run, host: HostName::new("smp01"), task };
+
+        let failure = refused(&error, &RunStarted::bare(run));
+
+        let hint = "resume without --failed first, then again with it: fleetmend resume 00000001";
+        assert_eq!(failure.hint.as_deref(), Some(hint));
+        assert!(failure.causes.iter().any(|cause| cause.contains("smp01")), "{failure:?}");
+    }
 
     #[test]
     fn what_a_host_named_cannot_steer_the_terminal() {
