@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::event::{WindowEnd, WindowTime};
-use crate::model::{AtClose, Hours, Opening, WindowZone};
+use crate::model::{AtClose, Elapsed, Hours, Now, Opening, WindowZone};
 use crate::plan::DraftPlay;
 
 /// Hosts that go by the same clocks.
@@ -15,13 +15,63 @@ use crate::plan::DraftPlay;
 struct Site {
     /// What their variable says; none where all hosts go by the same clocks.
     name: Option<String>,
-    /// The opening that is, or the next one, as it was seen at `looked`.
+    /// What the wall clock says.
+    clock: View,
+    /// What it would say, had it not jumped; looked at while it is off.
+    undisturbed: View,
+    /// Whether the opening of the wall clock was seen to be open.
+    is_seen_open: bool,
+    /// The latest opening that was seen to be open while the clock was right: that in which the
+    /// hosts in flight were taken.
+    taken_in: Option<Opening>,
+    /// That opening, where it is over.
+    over: Option<Over>,
+}
+
+/// The opening that is at an instant, or the next one, looked up when the instant leaves it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct View {
     opening: Option<Opening>,
     looked: Option<Timestamp>,
-    /// Whether it was seen to be open.
-    is_seen_open: bool,
-    /// The opening in which hosts were taken and that is over.
-    over: Option<Opening>,
+}
+
+/// An opening in which hosts were taken and that is over for those in flight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Over {
+    opening: Opening,
+    /// When that was seen.
+    since: Elapsed,
+}
+
+impl Over {
+    /// What becomes of hosts under way.
+    pub(super) fn at_close(&self) -> AtClose {
+        self.opening.at_close
+    }
+
+    /// When a change under way is cancelled; `None` where it never is. The grace is time that
+    /// passes: a clock that jumps takes nothing of it.
+    pub(super) fn end_of_grace(&self) -> Option<Elapsed> {
+        let is_meant = self.opening.at_close == AtClose::Terminate;
+        is_meant.then(|| self.since.plus(self.opening.grace))
+    }
+}
+
+impl View {
+    /// Looks the opening up where it is not known. Returns whether it did.
+    fn look(&mut self, wall: Timestamp, find: impl FnOnce() -> Option<Opening>) -> bool {
+        let is_known = self.looked.is_some_and(|looked| looked <= wall)
+            && self.opening.is_none_or(|opening| wall < opening.close);
+        if !is_known {
+            *self = Self { opening: find(), looked: Some(wall) };
+        }
+        !is_known
+    }
+
+    /// The opening, where it is open.
+    fn open(&self, wall: Timestamp) -> Option<Opening> {
+        self.opening.filter(|opening| opening.holds(wall))
+    }
 }
 
 /// Whether a host may be taken at a site.
@@ -62,8 +112,14 @@ impl PlayHours {
     /// The windows of a play; `None` for one that is always open.
     pub(super) fn new(play: &DraftPlay, estimate: Duration) -> Option<Self> {
         let hours = play.safeguards.hours.clone();
-        let site =
-            |name| Site { name, opening: None, looked: None, is_seen_open: false, over: None };
+        let site = |name| Site {
+            name,
+            clock: View::default(),
+            undisturbed: View::default(),
+            is_seen_open: false,
+            taken_in: None,
+            over: None,
+        };
         (!hours.are_unbounded()).then(|| Self {
             sites: sites(play).into_iter().map(site).collect(),
             hours,
@@ -72,30 +128,39 @@ impl PlayHours {
         })
     }
 
-    /// Looks at the clock. Returns the closes of openings that were not seen open before.
-    pub(super) fn look(&mut self, wall: Timestamp) -> Vec<WindowTime> {
+    /// Looks at the clock, which would show `undisturbed`, had it not jumped; none while it is
+    /// right. Returns the closes of openings that were not seen open before.
+    ///
+    /// An opening is over for hosts in flight when the clock has passed its close. While the clock
+    /// is off nobody knows which of the two is right: it is over when either says that it is closed.
+    pub(super) fn look(&mut self, now: Now, undisturbed: Option<Timestamp>) -> Vec<WindowTime> {
         let mut news = Vec::new();
         for site in &mut self.sites {
-            let is_known = site.looked.is_some_and(|looked| looked <= wall)
-                && site.opening.is_none_or(|opening| wall < opening.close);
-            if !is_known {
-                if let Some(before) = site.opening.filter(|before| wall >= before.close)
-                    && site.is_seen_open
-                {
-                    site.over = Some(before);
-                }
-                site.opening = self.hours.opening(site.name.as_deref(), wall);
-                site.looked = Some(wall);
+            let name = site.name.as_deref();
+            let find = |wall| self.hours.opening(name, wall);
+            if site.clock.look(now.wall, || find(now.wall)) {
                 site.is_seen_open = false;
             }
-            let Some(opening) = site.opening.filter(|opening| opening.holds(wall)) else {
-                continue;
-            };
-            if !site.is_seen_open {
+            let opening = site.clock.open(now.wall);
+            if let Some(opening) = opening.filter(|_| !site.is_seen_open) {
                 site.is_seen_open = true;
+                let says = self.hours.zone(name).say(opening.close);
+                news.push(WindowTime { at: opening.close, says });
+            }
+            let is_open = opening.is_some()
+                && undisturbed.is_none_or(|wall| {
+                    site.undisturbed.look(wall, || find(wall));
+                    site.undisturbed.open(wall).is_some()
+                });
+            if is_open {
                 site.over = None;
-                let zone = self.hours.zone(site.name.as_deref());
-                news.push(WindowTime { at: opening.close, says: zone.say(opening.close) });
+                if undisturbed.is_none() {
+                    site.taken_in = opening;
+                }
+            } else if let Some(opening) = site.taken_in.filter(|_| site.over.is_none())
+                && (undisturbed.is_some() || opening.close <= now.wall)
+            {
+                site.over = Some(Over { opening, since: now.elapsed });
             }
         }
         news
@@ -104,9 +169,9 @@ impl PlayHours {
     /// The day of the present session: that on which the windows opened that are open, else that on
     /// which it is now. Of several, the first.
     pub(super) fn session(&self, wall: Timestamp) -> Option<Date> {
-        let is_open = |site: &&Site| site.opening.is_some_and(|opening| opening.holds(wall));
+        let is_open = |site: &&Site| site.clock.open(wall).is_some();
         let open = self.sites.iter().filter(is_open);
-        let days = open.filter_map(|site| site.opening).map(|opening| opening.day).min();
+        let days = open.filter_map(|site| site.clock.opening).map(|opening| opening.day).min();
         let today =
             || self.sites.iter().map(|site| self.hours.zone(site.name.as_deref()).date(wall));
         days.or_else(|| today().min())
@@ -114,7 +179,7 @@ impl PlayHours {
 
     /// Whether a host may be taken at a site, by what was seen at the latest look.
     pub(super) fn standing(&self, site: usize, wall: Timestamp, session: Option<Date>) -> Standing {
-        let opening = self.sites.get(site).and_then(|site| site.opening);
+        let opening = self.sites.get(site).and_then(|site| site.clock.opening);
         let Some(opening) = opening else { return Standing::Over(WindowEnd::Closed) };
         let needs = self.needs();
         let ends = opening.open.max(wall).checked_add(needs);
@@ -157,18 +222,24 @@ impl PlayHours {
     }
 
     /// The opening of a site that is over, where it has not opened again.
-    pub(super) fn over(&self, site: usize) -> Option<Opening> {
+    pub(super) fn over(&self, site: usize) -> Option<Over> {
         self.sites.get(site)?.over
     }
 
-    /// When it is to be looked at again: sites open, close, and have no grace left.
+    /// When it is to be looked at again: sites open and close.
     pub(super) fn next_look(&self, wall: Timestamp) -> Option<Timestamp> {
         let of = |site: &Site| {
-            let grace = site.over.and_then(|over| end_of_grace(&over));
-            let times = site.opening.map(|opening| [opening.open, opening.cutoff, opening.close]);
-            times.into_iter().flatten().chain(grace).filter(|at| *at > wall).min()
+            let opening = site.clock.opening?;
+            let times = [opening.open, opening.cutoff, opening.close];
+            times.into_iter().filter(|at| *at > wall).min()
         };
         self.sites.iter().filter_map(of).min()
+    }
+
+    /// When changes under way have no grace left.
+    pub(super) fn next_end_of_grace(&self, now: Elapsed) -> Option<Elapsed> {
+        let of = |site: &Site| site.over?.end_of_grace();
+        self.sites.iter().filter_map(of).filter(|at| *at > now).min()
     }
 
     /// When the first of some sites opens next after all that was seen of the present openings.
@@ -189,16 +260,10 @@ impl PlayHours {
 
     /// An opening's time in the words of the site that opens then.
     pub(super) fn says(&self, at: Timestamp) -> WindowTime {
-        let opens = |site: &&Site| site.opening.is_some_and(|opening| opening.open == at);
+        let opens = |site: &&Site| site.clock.opening.is_some_and(|opening| opening.open == at);
         let name = self.sites.iter().find(opens).and_then(|site| site.name.as_deref());
         WindowTime { at, says: self.hours.zone(name).say(at) }
     }
-}
-
-/// When a change under way is cancelled after an opening; `None` where it never is.
-pub(super) fn end_of_grace(over: &Opening) -> Option<Timestamp> {
-    let is_meant = over.at_close == AtClose::Terminate;
-    is_meant.then(|| over.close.checked_add(over.grace).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -219,7 +284,7 @@ mod tests {
     }
 
     fn standing(hours: &mut PlayHours, wall: &str, session: &str) -> Standing {
-        hours.look(at(wall));
+        hours.look(Now { elapsed: Elapsed::ZERO, wall: at(wall) }, None);
         hours.standing(0, at(wall), session.parse().ok())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::hold::Hold;
-use super::hours::{PlayHours, Standing, end_of_grace};
+use super::hours::{PlayHours, Standing};
 use super::play::{Once, PlayRun, Stay};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
 use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
@@ -66,8 +66,9 @@ impl Scheduler {
             return;
         }
         self.watch_clock(now);
+        let undisturbed = self.jump.and_then(|jump| now.wall.checked_sub(jump.off).ok());
         let Some(hours) = &mut self.hours else { return };
-        let opened = hours.look(now.wall);
+        let opened = hours.look(now, undisturbed);
         if self.session.is_none() {
             self.session = hours.session(now.wall);
         }
@@ -172,7 +173,8 @@ impl Scheduler {
             of_left.sort_unstable();
             of_left.dedup();
             sites = of_left;
-            self.close_window(number, &sites, left, WindowEnd::Closed, now);
+            let why = if self.jump.is_some() { WindowEnd::Clock } else { WindowEnd::Closed };
+            self.close_window(number, &sites, left, why, now);
             return true;
         }
         self.wait_or_close(number, &sites, left, now)
@@ -243,14 +245,10 @@ impl Scheduler {
 
     /// Whether a host between two steps goes no further because its window is closed.
     pub(super) fn ends_here(&self, place: usize) -> bool {
-        // A clock that jumped says nothing of windows until somebody confirmed it.
-        if self.jump.is_some() {
-            return false;
-        }
         let Stage::Running(play) = &self.stage else { return false };
         let host = &play.hosts[place];
         let over = self.hours.as_ref().and_then(|hours| hours.over(host.site));
-        over.is_some_and(|over| match over.at_close {
+        over.is_some_and(|over| match over.at_close() {
             AtClose::Finish => false,
             AtClose::StopAfterBlock => play.opens_block(place),
             AtClose::Terminate => true,
@@ -260,20 +258,17 @@ impl Scheduler {
     /// Ends what a closed window ends: steps that have changed nothing, and changes whose grace is
     /// over.
     pub(super) fn end_outside(&mut self, now: Now) {
-        if self.jump.is_some() {
-            return;
-        }
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(hours) = &self.hours else { return };
         let (mut left, mut ended) = (Vec::new(), Vec::new());
         for place in play.active.clone() {
             let Some(over) = hours.over(play.hosts[place].site) else { continue };
-            let is_overtime = end_of_grace(&over).is_some_and(|end| end <= now.wall);
+            let is_overtime = over.end_of_grace().is_some_and(|end| end <= now.elapsed);
             let opens_block = play.opens_block(place);
             let has_begun = play.hosts[place].last.is_some();
             let Some(running) = play.at(place) else {
                 // It waits for another host.
-                let is_left = match over.at_close {
+                let is_left = match over.at_close() {
                     AtClose::Finish => !has_begun,
                     AtClose::StopAfterBlock => opens_block,
                     AtClose::Terminate => true,
@@ -281,7 +276,7 @@ impl Scheduler {
                 left.extend(is_left.then_some(place));
                 continue;
             };
-            let is_ended = match over.at_close {
+            let is_ended = match over.at_close() {
                 AtClose::Finish => false,
                 AtClose::StopAfterBlock => {
                     running.opens_block && !running.has_applied && running.phase != Phase::Applying
@@ -337,7 +332,8 @@ impl Scheduler {
         let look = now.elapsed.plus(LOOK);
         let patience = self.jump.map(|jump| jump.since.plus(PATIENCE));
         let patience = patience.filter(|at| *at > now.elapsed);
-        next.into_iter().chain(patience).chain([look]).min()
+        let grace = hours.next_end_of_grace(now.elapsed);
+        next.into_iter().chain(grace).chain(patience).chain([look]).min()
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::event::RunResult;
-use crate::model::{HostName, Hours, Safeguards, StepId, TaskId, WindowZone, Zone};
+use crate::model::{Cost, HostName, Hours, Safeguards, StepId, TaskId, WindowZone, Zone};
 use crate::plan::{Draft, DraftHost, DraftPlay, DraftTask};
 use crate::scheduler::{Command, Input};
 
@@ -142,7 +142,7 @@ fn a_task_for_all_that_a_closed_window_ends_half_way_is_nobody_elses_and_nobody_
     // hour, and is waited for.
     let start = "21:59:45";
     let oslo = started(&commands(&mut scheduler, at(start, 0))).remove(0);
-    let cost = crate::model::Cost::none();
+    let cost = Cost::none();
     scheduler.handle(at(start, 1), Input::Decided { step: oslo.clone(), cost });
     commands(&mut scheduler, at(start, 1));
     let pause = Duration::from_secs(600);
@@ -199,7 +199,7 @@ fn a_clock_that_stays_wrong_ends_the_run() {
     let end = commands(&mut scheduler, at_off(start, 305, 600));
 
     let told = closed(&end).expect("it ends");
-    assert_eq!((told.why, told.left), (WindowEnd::Clock, 2));
+    assert_eq!((&told.why, told.left), (&WindowEnd::Clock, 2));
     assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
 }
 
@@ -209,7 +209,7 @@ fn a_change_under_way_has_its_grace_and_is_cancelled_then() {
     let mut scheduler = Scheduler::new(draft(window, &["UTC"; 3], 2));
     let start = "22:59:50";
     let first = started(&commands(&mut scheduler, at(start, 0)));
-    let cost = crate::model::Cost::none();
+    let cost = Cost::none();
     scheduler.handle(at(start, 1), Input::Decided { step: first[0].clone(), cost });
     let apply = commands(&mut scheduler, at(start, 1));
     assert!(apply.contains(&Command::Apply { step: first[0].clone() }));
@@ -245,4 +245,79 @@ fn a_host_that_only_waited_for_another_one_is_not_begun_after_the_close() {
 
     assert_eq!(started(&last), [], "nothing begins after the close");
     assert_eq!(closed(&last).map(|closed| closed.left), Some(1));
+}
+
+#[test]
+fn a_clock_that_jumps_past_the_close_closes_the_window_for_hosts_in_flight() {
+    let window = "22:00-02:00 UTC expect=10s at_close=terminate";
+    let mut scheduler = Scheduler::new(draft(window, &["UTC"; 4], 6));
+    let start = "22:10:00";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+
+    // The controller slept for four hours.
+    let four_hours = 4 * 3600;
+    finish(&mut scheduler, &first[0], None, at_off(start, 5, four_hours));
+
+    let woken = commands(&mut scheduler, at_off(start, 5, four_hours));
+    assert_eq!(started(&woken), [], "its other tasks are for the next window");
+    let end = commands(&mut scheduler, at_off(start, 305, four_hours));
+    assert_eq!(
+        closed(&end).map(|closed| (closed.why.clone(), closed.left)),
+        Some((WindowEnd::Clock, 4))
+    );
+}
+
+#[test]
+fn while_the_clock_is_off_a_window_is_open_for_hosts_in_flight_only_when_both_clocks_say_so() {
+    let window = "22:00-23:00 UTC expect=1s margin=1s at_close=terminate";
+    let begin = |start: &str| {
+        let mut scheduler = Scheduler::new(draft(window, &["UTC"; 3], 2));
+        let first = started(&commands(&mut scheduler, at(start, 0))).remove(0);
+        (scheduler, first)
+    };
+    // Somebody sets the clock back by ten minutes, in the middle of the window: that it closes is
+    // known by the time that passed.
+    let start = "22:59:00";
+    let (mut scheduler, step) = begin(start);
+    assert!(
+        !commands(&mut scheduler, at_off(start, 10, -600))
+            .contains(&Command::Cancel { step: step.clone() })
+    );
+    let end = commands(&mut scheduler, at_off(start, 60, -600));
+    assert!(end.contains(&Command::Cancel { step }), "{end:?}");
+
+    // Before the opening is closed as well.
+    let start = "22:05:00";
+    let (mut scheduler, step) = begin(start);
+    let end = commands(&mut scheduler, at_off(start, 10, -600));
+    assert!(end.contains(&Command::Cancel { step }), "{end:?}");
+
+    // What the jump closed is open again when the clock is right again.
+    let (mut scheduler, step) = begin(start);
+    let cost = Cost::none();
+    scheduler.handle(at(start, 1), Input::Decided { step: step.clone(), cost });
+    commands(&mut scheduler, at(start, 1));
+    commands(&mut scheduler, at_off(start, 11, -600));
+    commands(&mut scheduler, at_off(start, 20, 0));
+    finish(&mut scheduler, &step, None, at_off(start, 200, 0));
+    let next = started(&commands(&mut scheduler, at_off(start, 200, 0)));
+    assert_eq!(next.first().map(|step| step.task.task), Some(1), "it goes on");
+}
+
+#[test]
+fn a_change_under_way_has_its_grace_from_when_a_jump_closed_the_window() {
+    let window = "22:00-02:00 UTC expect=1s at_close=terminate grace=20s";
+    let mut scheduler = Scheduler::new(draft(window, &["UTC"; 3], 2));
+    let start = "22:10:00";
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+    let cost = Cost::none();
+    scheduler.handle(at(start, 1), Input::Decided { step: first[0].clone(), cost });
+    commands(&mut scheduler, at(start, 1));
+    let cancel = Command::Cancel { step: first[0].clone() };
+
+    let four_hours = 4 * 3600;
+    for (seconds, is_cancelled) in [(11, false), (30, false), (31, true)] {
+        let said = commands(&mut scheduler, at_off(start, seconds, four_hours));
+        assert_eq!(said.contains(&cancel), is_cancelled, "{seconds}: {said:?}");
+    }
 }
