@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hold::Hold;
 use super::hours::{PlayHours, Standing};
-use super::play::{Once, PlayRun, Stay};
+use super::play::{Once, PlayRun, Stay, WaitsFor};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
 use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
 use crate::model::{AtClose, Elapsed, FailureClass, Now, Outcome, PlayNo};
@@ -255,24 +255,28 @@ impl Scheduler {
         })
     }
 
-    /// Ends what a closed window ends: steps that have changed nothing, and changes whose grace is
-    /// over.
+    /// Ends what a closed window ends: steps that have changed nothing, changes whose grace is over,
+    /// and whatever waits until a gate or a lost server lets it go on.
     pub(super) fn end_outside(&mut self, now: Now) {
+        let draws_nothing = self.draws_nothing();
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(hours) = &self.hours else { return };
+        let is_paused = play.is_paused();
         let (mut left, mut ended) = (Vec::new(), Vec::new());
         for place in play.active.clone() {
             let Some(over) = hours.over(play.hosts[place].site) else { continue };
             let is_overtime = over.end_of_grace().is_some_and(|end| end <= now.elapsed);
             let opens_block = play.opens_block(place);
             let has_begun = play.hosts[place].last.is_some();
+            let waits_for_gate = play.hosts[place].stay == Stay::Waits(WaitsFor::Gate);
             let Some(running) = play.at(place) else {
-                // It waits for another host.
+                // It waits for another host, or for a gate, which may take for ever.
                 let is_left = match over.at_close() {
                     AtClose::Finish => !has_begun,
                     AtClose::StopAfterBlock => opens_block,
                     AtClose::Terminate => true,
                 };
+                let is_left = is_left || (waits_for_gate && is_paused);
                 left.extend(is_left.then_some(place));
                 continue;
             };
@@ -283,7 +287,9 @@ impl Scheduler {
                 }
                 AtClose::Terminate => running.phase != Phase::Applying || is_overtime,
             };
-            if is_ended && !running.is_cancelled {
+            // Nobody knows when it could begin, and this part of it has changed nothing.
+            let is_held_up = running.phase == Phase::Waiting && draws_nothing;
+            if (is_ended || is_held_up) && !running.is_cancelled {
                 running.is_shut = true;
                 ended.push(place);
             }

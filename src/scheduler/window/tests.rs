@@ -2,9 +2,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::event::RunResult;
-use crate::model::{Cost, HostName, Hours, Safeguards, StepId, TaskId, WindowZone, Zone};
+use crate::model::{
+    Block, Cost, Gate, GateAsk, GateQuery, GateVerdict, HostName, Hours, Safeguards, StepId,
+    TaskId, WindowZone, Zone,
+};
 use crate::plan::{Draft, DraftHost, DraftPlay, DraftTask};
-use crate::scheduler::{Command, Input};
+use crate::scheduler::{Command, GateReading, Input};
 
 /// A play of some tasks on hosts, each at a site; two at once.
 fn draft(window: &str, sites: &[&str], tasks: u16) -> Draft {
@@ -319,5 +322,75 @@ fn a_change_under_way_has_its_grace_from_when_a_jump_closed_the_window() {
     for (seconds, is_cancelled) in [(11, false), (30, false), (31, true)] {
         let said = commands(&mut scheduler, at_off(start, seconds, four_hours));
         assert_eq!(said.contains(&cancel), is_cancelled, "{seconds}: {said:?}");
+    }
+}
+
+/// A play with a gate that is asked while hosts are under way.
+fn watched(window: &str, hosts: usize) -> Draft {
+    let query = GateQuery {
+        query: "event_queue".to_owned(),
+        parameters: serde_json::Map::new(),
+        pass: "row.Entries < 2000".to_owned(),
+        fail: None,
+    };
+    let mut gate = Gate::new("queue_low", GateAsk::Query(query));
+    gate.watch = true;
+    let mut draft = draft(window, &vec!["UTC"; hosts], 2);
+    // Both tasks belong together.
+    draft.plays[0].blocks = vec![Block { start: 0, rescue: 2, always: 2, end: 2 }];
+    draft.plays[0].safeguards.gates = vec![gate];
+    draft
+}
+
+fn say(scheduler: &mut Scheduler, verdict: GateVerdict, now: Now) -> Vec<Command> {
+    let reading = GateReading::Said { verdict, seen: "Entries 4120".to_owned() };
+    scheduler.handle(now, Input::GateSaid { play: PlayNo(0), gate: 0, reading });
+    commands(scheduler, now)
+}
+
+/// Begins a watched play, whose gate pauses it half a minute later. Returns the step that is
+/// under way then.
+fn paused(draft: Draft, start: &str) -> (Scheduler, StepId) {
+    let mut scheduler = Scheduler::new(draft);
+    commands(&mut scheduler, at(start, 0));
+    let first = started(&say(&mut scheduler, GateVerdict::Pass, at(start, 0))).remove(0);
+    let asked = commands(&mut scheduler, at(start, 30));
+    assert!(asked.iter().any(|command| matches!(command, Command::CheckGate { .. })), "{asked:?}");
+    let pause = say(&mut scheduler, GateVerdict::Inconclusive, at(start, 30));
+    assert!(pause.iter().any(|it| matches!(it, Command::Emit(EventKind::GateAsked { .. }))));
+    (scheduler, first)
+}
+
+#[test]
+fn who_waits_for_a_gate_at_the_close_is_left_in_every_block() {
+    for at_close in ["finish", "stop_after_block"] {
+        let window = format!("22:00-23:00 UTC expect=1s margin=1s at_close={at_close}");
+        let start = "22:59:00";
+        let (mut scheduler, step) = paused(watched(&window, 2), start);
+        finish(&mut scheduler, &step, None, at(start, 40));
+        assert_eq!(commands(&mut scheduler, at(start, 40)), [], "it waits for the gate");
+
+        let end = commands(&mut scheduler, at(start, 60));
+
+        assert_eq!(closed(&end).map(|closed| closed.left), Some(2), "{at_close}");
+        assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
+    }
+}
+
+#[test]
+fn a_change_that_may_not_begin_while_a_gate_pauses_is_left_at_the_close() {
+    for at_close in ["finish", "stop_after_block"] {
+        let window = format!("22:00-23:00 UTC expect=1s margin=1s at_close={at_close}");
+        let start = "22:59:00";
+        let (mut scheduler, first) = paused(watched(&window, 1), start);
+        let cost = Cost::none();
+        scheduler.handle(at(start, 40), Input::Decided { step: first.clone(), cost });
+        assert_eq!(commands(&mut scheduler, at(start, 40)), [], "nothing is drawn");
+
+        let end = commands(&mut scheduler, at(start, 60));
+        assert_eq!(end, [Command::Cancel { step: first.clone() }], "{at_close}");
+        finish(&mut scheduler, &first, Some(FailureClass::Cancelled), at(start, 61));
+        let last = commands(&mut scheduler, at(start, 61));
+        assert_eq!(closed(&last).map(|closed| closed.left), Some(1), "{at_close}");
     }
 }
