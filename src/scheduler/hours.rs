@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::event::{WindowEnd, WindowTime};
-use crate::model::{AtClose, Elapsed, Hours, Now, Opening, WindowZone};
+use crate::model::{AtClose, Elapsed, Hours, Now, Opening, Outcome, WindowZone};
 use crate::plan::DraftPlay;
+
+/// So many hosts say more about how long one takes than what was expected.
+const ENOUGH: usize = 20;
 
 /// Hosts that go by the same clocks.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +95,7 @@ pub(super) struct PlayHours {
     sites: Vec<Site>,
     /// How long hosts took, shortest first, in milliseconds of real time.
     took: Vec<u64>,
-    /// How long a host takes as long as none has ended, in real time.
+    /// How long a host is expected to take, in real time.
     estimate: Duration,
 }
 
@@ -106,6 +109,20 @@ pub(super) fn sites(play: &DraftPlay) -> Vec<Option<String>> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Whether the time of a host that ended so says something about others: that of one for which all
+/// was done. One that was left as it was, or was skipped, took no longer than it takes to look, and
+/// one that failed did not come to its end.
+pub(super) fn is_telling(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Changed | Outcome::Rescued => true,
+        Outcome::Unchanged
+        | Outcome::Skipped
+        | Outcome::Unreachable
+        | Outcome::Failed
+        | Outcome::Unknown => false,
+    }
 }
 
 impl PlayHours {
@@ -205,16 +222,15 @@ impl PlayHours {
 
     /// How long before the close a host is taken at the latest.
     pub(super) fn needs(&self) -> Duration {
-        self.p95().unwrap_or(self.estimate) + self.hours.margin()
-    }
-
-    /// How long 95 of 100 hosts took at most; of fewer than 20, the longest.
-    fn p95(&self) -> Option<Duration> {
+        // Of a few, the longest; and a few quick ones prove nothing against the estimate.
         let rank = (self.took.len() * 95).div_ceil(100);
-        self.took.get(rank.checked_sub(1)?).copied().map(Duration::from_millis)
+        let slow = rank.checked_sub(1).and_then(|at| self.took.get(at)).copied();
+        let slow = slow.map(Duration::from_millis).unwrap_or_default();
+        let of_one = if self.took.len() < ENOUGH { slow.max(self.estimate) } else { slow };
+        of_one + self.hours.margin()
     }
 
-    /// Takes in how long a host took.
+    /// Takes in how long a host took whose end says something about others.
     pub(super) fn took(&mut self, span: Duration) {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let at = self.took.partition_point(|other| *other <= millis);
@@ -314,12 +330,17 @@ mod tests {
     }
 
     #[test]
-    fn of_few_hosts_the_slowest_says_how_long_one_takes() {
+    fn of_few_hosts_the_slowest_says_how_long_one_takes_and_less_than_expected_counts_for_nothing()
+    {
         let mut hours = hours("22:00-23:00 UTC");
-        for seconds in [30, 500, 20] {
+        hours.took(Duration::from_secs(3));
+        assert_eq!(hours.needs(), Duration::from_secs(1860), "a canary with nothing to do");
+        for seconds in [2500, 20] {
             hours.took(Duration::from_secs(seconds));
         }
+        assert_eq!(hours.needs(), Duration::from_secs(2560));
 
-        assert_eq!(hours.needs(), Duration::from_secs(560));
+        (0..17).for_each(|_| hours.took(Duration::from_secs(30)));
+        assert_eq!(hours.needs(), Duration::from_secs(90), "19 of 20 took half a minute at most");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::hold::Hold;
-use super::hours::{PlayHours, Standing};
+use super::hours::{PlayHours, Standing, is_telling};
 use super::play::{Once, PlayRun, Stay, WaitsFor};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
 use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
@@ -51,7 +51,7 @@ impl Scheduler {
         let known = self.resumption.as_ref().and_then(|it| it.state.plays.get(&number));
         let Some((hours, state)) = self.hours.as_mut().zip(known) else { return };
         for host in state.hosts.values() {
-            let ended = host.outcome.is_some_and(|outcome| outcome != Outcome::Unreachable);
+            let ended = host.outcome.is_some_and(is_telling);
             let first = host.steps.values().map(|step| step.started).min();
             let last = host.steps.values().filter_map(|step| step.finished).max();
             if let (true, Some((first, last))) = (ended, first.zip(last)) {
@@ -324,9 +324,8 @@ impl Scheduler {
         let Stage::Running(play) = &self.stage else { return };
         let Some(hours) = &mut self.hours else { return };
         let host = &play.hosts[place];
-        if let Some(since) = host.since.filter(|_| !host.has_waited)
-            && outcome != Outcome::Unreachable
-        {
+        let since = host.since.filter(|_| !host.has_waited && is_telling(outcome));
+        if let Some(since) = since {
             hours.took(now.since(since));
         }
     }

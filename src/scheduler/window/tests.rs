@@ -394,3 +394,33 @@ fn a_change_that_may_not_begin_while_a_gate_pauses_is_left_at_the_close() {
         assert_eq!(closed(&last).map(|closed| closed.left), Some(1), "{at_close}");
     }
 }
+
+#[test]
+fn one_quick_host_does_not_say_how_long_others_take() {
+    for outcome in [Outcome::Changed, Outcome::Unchanged, Outcome::Skipped] {
+        let window = "22:00-23:00 UTC expect=10min margin=1s";
+        let start = "22:49:55";
+        let mut scheduler = Scheduler::new(draft(window, &["UTC"; 3], 1));
+        let step = started(&commands(&mut scheduler, at(start, 0))).remove(0);
+        scheduler.handle(at(start, 10), Input::Finished { step, outcome, class: None });
+
+        let end = commands(&mut scheduler, at(start, 10));
+
+        assert_eq!(started(&end), [], "{outcome:?}");
+        let needs = Duration::from_secs(601);
+        assert_eq!(closed(&end).map(|it| it.why.clone()), Some(WindowEnd::TooLate { needs }));
+    }
+}
+
+#[test]
+fn how_long_a_host_that_failed_took_is_not_how_long_one_takes() {
+    let window = "22:00-23:00 UTC expect=1min margin=1s";
+    let start = "22:10:00";
+    let mut scheduler = Scheduler::new(draft(window, &["UTC"; 2], 1));
+    let first = started(&commands(&mut scheduler, at(start, 0)));
+    finish(&mut scheduler, &first[0], Some(FailureClass::TimedOut), at(start, 2400));
+
+    let next = started(&commands(&mut scheduler, at(start, 2400)));
+
+    assert_eq!(next.len(), 1, "ten minutes are left, and one is needed");
+}
