@@ -85,8 +85,8 @@ pub(super) struct HostRun {
     pub(super) site: usize,
     /// When it was taken by this process.
     pub(super) since: Option<Elapsed>,
-    /// Whether it waited for another host or for a person, or an earlier process began it, so that the
-    /// time it takes says nothing about others.
+    /// Whether it waited for another host, for a person, for a gate or for a lost server, or an earlier
+    /// process began it, so that the time it takes says nothing about others.
     pub(super) has_waited: bool,
     /// The task that it began last in this process.
     pub(super) last: Option<u16>,

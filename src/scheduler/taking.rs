@@ -155,6 +155,7 @@ impl Scheduler {
         };
         while let Onward::At(task) = onward {
             if play.is_paused() {
+                play.hosts[place].has_waited = true;
                 return play.wait(place, WaitsFor::Gate);
             }
             let Some(task) = draft.tasks.get(usize::from(task)) else { break };

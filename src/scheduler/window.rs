@@ -39,9 +39,13 @@ impl Scheduler {
         let in_rescue = |task: u16| {
             play.blocks.iter().any(|block| (block.rescue..block.always).contains(&task))
         };
+        let asks_a_person = |task: u16| {
+            let flow = play.tasks.get(usize::from(task)).map(|task| task.flow).unwrap_or_default();
+            flow.is_idle && flow.is_once
+        };
         let counts = |task: &&crate::plan::DraftTask| {
-            let waits_for_a_person = task.flow.is_idle && task.flow.is_once;
-            task.flow.is_taken && !waits_for_a_person && !in_rescue(task.id.task)
+            let task_no = task.id.task;
+            task.flow.is_taken && !asks_a_person(task_no) && !in_rescue(task_no)
         };
         let deadlines = play.tasks.iter().filter(counts);
         let of_deadlines: Duration =
@@ -51,11 +55,11 @@ impl Scheduler {
         let known = self.resumption.as_ref().and_then(|it| it.state.plays.get(&number));
         let Some((hours, state)) = self.hours.as_mut().zip(known) else { return };
         for host in state.hosts.values() {
-            let ended = host.outcome.is_some_and(is_telling);
-            let first = host.steps.values().map(|step| step.started).min();
-            let last = host.steps.values().filter_map(|step| step.finished).max();
-            if let (true, Some((first, last))) = (ended, first.zip(last)) {
-                hours.took(last.since(first));
+            // What lies between two steps is a wait for somebody, or for a resume.
+            let own = host.steps.iter().filter(|(task, _)| !asks_a_person(**task));
+            let spans = own.filter_map(|(_, step)| Some(step.finished?.since(step.started)));
+            if host.outcome.is_some_and(is_telling) {
+                hours.took(spans.sum());
             }
         }
     }
@@ -66,6 +70,7 @@ impl Scheduler {
             return;
         }
         self.watch_clock(now);
+        self.note_held_up();
         let undisturbed = self.jump.and_then(|jump| now.wall.checked_sub(jump.off).ok());
         let Some(hours) = &mut self.hours else { return };
         let opened = hours.look(now, undisturbed);
@@ -75,6 +80,18 @@ impl Scheduler {
         let Some(play) = self.hours_of else { return };
         for closes in opened {
             self.emit(EventKind::WindowOpened { play, closes });
+        }
+    }
+
+    /// Steps that wait for a grant while nothing is drawn take longer than their work does.
+    fn note_held_up(&mut self) {
+        if !self.draws_nothing() {
+            return;
+        }
+        let Stage::Running(play) = &mut self.stage else { return };
+        for place in play.active.clone() {
+            let waits = play.at(place).is_some_and(|running| running.phase == Phase::Waiting);
+            play.hosts[place].has_waited |= waits;
         }
     }
 

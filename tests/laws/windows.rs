@@ -130,11 +130,13 @@ pub(crate) fn hosts_are_taken_only_in_their_window(case: &Case, world: &World<'_
     }
 }
 
-/// Whether no host of a play ever waits for another one or for a person, so that its time is its
-/// own.
+/// Whether no host of a play ever waits for another one, for a person, for a gate or for a lost
+/// server, so that its time is its own.
 fn is_measured(play: &DraftPlay) -> bool {
     let is_once = play.tasks.iter().any(|task| task.flow.is_once);
-    !is_once && play.hosts.iter().all(|host| host.delegates.is_empty())
+    let is_paused = play.safeguards.gates.iter().any(|gate| gate.watch)
+        || play.limits.0.values().any(|limit| limit.adapt.is_some());
+    !is_once && !is_paused && play.hosts.iter().all(|host| host.delegates.is_empty())
 }
 
 fn needs(case: &Case, step: &StepId, took: &[u64]) -> Duration {

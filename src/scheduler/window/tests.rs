@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::event::RunResult;
+use crate::event::{Reply, RunResult};
 use crate::model::{
     Block, Cost, Gate, GateAsk, GateQuery, GateVerdict, HostName, Hours, Safeguards, StepId,
     TaskId, WindowZone, Zone,
@@ -392,6 +392,38 @@ fn a_change_that_may_not_begin_while_a_gate_pauses_is_left_at_the_close() {
         finish(&mut scheduler, &first, Some(FailureClass::Cancelled), at(start, 61));
         let last = commands(&mut scheduler, at(start, 61));
         assert_eq!(closed(&last).map(|closed| closed.left), Some(1), "{at_close}");
+    }
+}
+
+#[test]
+fn the_time_that_a_person_takes_at_a_gate_says_nothing_about_hosts() {
+    // One host is between two steps when the play is paused, the other one waits to change it.
+    for is_waiting in [false, true] {
+        let window = "22:00-23:00 UTC expect=1min margin=1s";
+        let start = "22:00:00";
+        let (mut scheduler, step) = paused(watched(window, 2), start);
+        let cost = Cost::none();
+        if is_waiting {
+            scheduler.handle(at(start, 40), Input::Decided { step: step.clone(), cost });
+        } else {
+            finish(&mut scheduler, &step, None, at(start, 40));
+        }
+        commands(&mut scheduler, at(start, 40));
+        // The operator answers after three quarters of an hour.
+        let reply = Reply::Confirmed;
+        scheduler.handle(at(start, 2700), Input::GateAnswered { play: PlayNo(0), gate: 0, reply });
+        let mut steps = started(&commands(&mut scheduler, at(start, 2700)));
+        if is_waiting {
+            finish(&mut scheduler, &step, None, at(start, 2710));
+            steps = started(&commands(&mut scheduler, at(start, 2710)));
+        }
+        assert_eq!(steps.len(), 1, "its second task");
+        finish(&mut scheduler, &steps[0], None, at(start, 2720));
+        let mut next = commands(&mut scheduler, at(start, 2720));
+        next.extend(say(&mut scheduler, GateVerdict::Pass, at(start, 2720)));
+
+        let next = started(&next);
+        assert_eq!(next.len(), 1, "a quarter of an hour is left for the other host");
     }
 }
 
