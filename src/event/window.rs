@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::PlayNo;
+use crate::model::{PlayNo, StepId};
 
 /// An instant of a window, as the machine and as people of its zone say it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct WindowTime {
 }
 
 /// Why nothing more starts in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowEnd {
     /// It is closed, or past its cutoff, and so is that of every site.
@@ -28,18 +28,31 @@ pub enum WindowEnd {
     },
     /// The wall clock jumped, and nobody knows whether it is open.
     Clock,
+    /// It closed on a host in the middle of a task that one host does for all: no other one may go on
+    /// with it, though their window may be open.
+    InTheMiddle {
+        /// The task and the host.
+        step: StepId,
+    },
 }
 
 impl WindowEnd {
     /// As a phrase.
-    pub fn phrase(self) -> String {
+    pub fn phrase(&self) -> String {
         match self {
             Self::Closed => "the window takes no host any more".to_owned(),
             Self::TooLate { needs } => {
-                let needs = crate::model::format_span(needs);
+                let needs = crate::model::format_span(*needs);
                 format!("a host takes {needs} with the margin, and would not end before the close")
             }
             Self::Clock => "the wall clock jumped, and did not come back".to_owned(),
+            Self::InTheMiddle { step } => {
+                let StepId { task, host } = step;
+                format!(
+                    "the window closed on {host} in the middle of task {task}, which is done once for \
+                     all hosts and which only {host} may go on with"
+                )
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn opens(time: &WindowTime) -> String {
 mod tests {
     use super::*;
     use crate::event::WindowEnd;
-    use crate::model::PlayNo;
+    use crate::model::{HostName, PlayNo, StepId, TaskId};
 
     #[test]
     fn a_closed_window_says_what_is_left_and_when_it_goes_on() {
@@ -48,5 +48,25 @@ mod tests {
         );
         let never = WindowClosed { opens: None, left: 3, ..over };
         assert!(closed(&never).ends_with("3 hosts are left; it does not open again"));
+    }
+    #[test]
+    fn a_host_left_in_the_middle_of_a_task_for_all_is_named_with_its_task() {
+        let task = TaskId { play: PlayNo(0), task: 1 };
+        let step = StepId { task, host: HostName::new("ps-1") };
+        let why = WindowEnd::InTheMiddle { step };
+        let over = WindowClosed { play: PlayNo(0), left: 3, why, opens: None };
+
+        let says = closed(&over);
+        assert!(
+            says.starts_with("the window closed on ps-1 in the middle of task 1.2, which"),
+            "{says}"
+        );
+        // As the journal keeps it, beside reasons of journals that are older.
+        let kept = serde_json::to_value(&over).expect("it is JSON");
+        assert_eq!(kept["why"]["in_the_middle"]["step"]["host"], "ps-1");
+        assert_eq!(serde_json::from_value::<WindowClosed>(kept).expect("the same"), over);
+        let old = r#"{"play":0,"left":3,"why":"closed"}"#;
+        let old: WindowClosed = serde_json::from_str(old).expect("an old journal");
+        assert_eq!(old.why, WindowEnd::Closed);
     }
 }

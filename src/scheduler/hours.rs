@@ -78,7 +78,7 @@ impl View {
 }
 
 /// Whether a host may be taken at a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It may.
     Open,

@@ -183,6 +183,17 @@ impl Scheduler {
         let is_not_through = |host: &&super::play::HostRun| !matches!(host.stay, Stay::Ended(_));
         let left = play.hosts.iter().filter(is_not_through).count();
         let number = play.number;
+        let awaited = first.into_iter().find(|place| play.hosts[*place].stay == Stay::Left);
+        if let Some(place) = awaited.filter(|_| sites.is_empty()) {
+            // Whether the others' windows are open does not matter.
+            let (site, step) = (play.hosts[place].site, play.step(place));
+            let why = match self.jump {
+                Some(_) => WindowEnd::Clock,
+                None => WindowEnd::InTheMiddle { step },
+            };
+            self.close_window(number, &[site], left, why, now);
+            return true;
+        }
         if sites.is_empty() {
             // All of the wave that are left were left by a window that closed.
             let mut of_left: Vec<usize> =

@@ -158,7 +158,11 @@ fn a_task_for_all_that_a_closed_window_ends_half_way_is_nobody_elses_and_nobody_
     let end = commands(&mut scheduler, at(start, 16));
 
     assert_eq!(started(&end), [], "a file was changed already: the loop is not begun elsewhere");
-    assert_eq!(closed(&end).map(|closed| closed.left), Some(3));
+    let told = closed(&end).expect("it closes");
+    assert_eq!(told.left, 3);
+    assert_eq!(told.why, WindowEnd::InTheMiddle { step: oslo }, "and not that it is closed in UTC");
+    let opens = told.opens.as_ref().map(|opens| opens.says.as_str());
+    assert_eq!(opens, Some("Wed 2026-12-02 22:00 Europe/Oslo"), "the host's own");
     assert_eq!(end.last(), Some(&Command::Finish(RunResult::WindowClosed)));
 }
 
