@@ -9,7 +9,7 @@ use super::hold::Hold;
 use super::hours::{PlayHours, Standing, is_telling};
 use super::play::{Once, PlayRun, Stay, WaitsFor};
 use super::scheduler::{STEP_FLOOR, Scheduler, Stage};
-use crate::event::{EventKind, Phase, WaitReason, WindowClosed, WindowEnd};
+use crate::event::{EventKind, Phase, StepState, WaitReason, WindowClosed, WindowEnd};
 use crate::model::{AtClose, Elapsed, FailureClass, Now, Outcome, PlayNo};
 
 /// How far the wall clock may move against the time that passed, between two looks at it.
@@ -58,7 +58,10 @@ impl Scheduler {
             // What lies between two steps is a wait for somebody, or for a resume.
             let own = host.steps.iter().filter(|(task, _)| !asks_a_person(**task));
             let spans = own.filter_map(|(_, step)| Some(step.finished?.since(step.started)));
-            if host.outcome.is_some_and(is_telling) {
+            // Of a step that was begun anew, only the last part is known.
+            let is_whole = |step: &StepState| step.decided_at.iter().all(|at| *at >= step.started);
+            let is_known = host.steps.values().all(is_whole);
+            if is_known && host.outcome.is_some_and(is_telling) {
                 hours.took(spans.sum());
             }
         }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::event::{Reply, RunResult};
+use crate::event::{HostState, Reply, RunResult, RunState, StepState, WaveState};
 use crate::model::{
     Block, Cost, Gate, GateAsk, GateQuery, GateVerdict, HostName, Hours, Safeguards, StepId,
-    TaskId, WindowZone, Zone,
+    TaskId, WaveNo, WindowZone, Zone,
 };
-use crate::plan::{Draft, DraftHost, DraftPlay, DraftTask};
+use crate::plan::{Draft, DraftHost, DraftPlay, DraftTask, Resumption};
 use crate::scheduler::{Command, GateReading, Input};
 
 /// A play of some tasks on hosts, each at a site; two at once.
@@ -459,4 +459,45 @@ fn how_long_a_host_that_failed_took_is_not_how_long_one_takes() {
     let next = started(&commands(&mut scheduler, at(start, 2400)));
 
     assert_eq!(next.len(), 1, "ten minutes are left, and one is needed");
+}
+
+#[test]
+fn after_a_resume_only_the_time_of_the_steps_themselves_says_how_long_a_host_takes() {
+    let seconds = |seconds: u64| Elapsed::from_millis(seconds * 1000);
+    let step = |started: u64, finished: u64| StepState {
+        started: seconds(started),
+        finished: Some(seconds(finished)),
+        outcome: Some(Outcome::Changed),
+        ..StepState::default()
+    };
+    // A person was asked between the steps.
+    let asked = [step(0, 10), step(2710, 2720)];
+    // An earlier resume went on with a step: what the process before it did is not in its time, and
+    // what it waited for is not known.
+    let cut = StepState { decided_at: vec![seconds(5)], ..step(700, 2700) };
+    for steps in [asked, [cut, step(2700, 2710)]] {
+        let draft = draft("22:00-23:00 UTC expect=1min margin=1s", &["UTC"; 2], 2);
+        let mut state = RunState::default();
+        let play = state.plays.entry(PlayNo(0)).or_default();
+        play.started = true;
+        play.waves = vec![WaveState {
+            hosts: 2,
+            started: true,
+            finished: false,
+            finished_at: None,
+            ended: indexmap::IndexMap::new(),
+            forgiven: 0,
+        }];
+        let host = |steps, outcome| HostState { wave: WaveNo(0), steps, outcome, class: None };
+        let done = host((0..).zip(steps).collect(), Some(Outcome::Changed));
+        play.hosts.insert(HostName::new("ps-0"), done);
+        play.hosts.insert(HostName::new("ps-1"), host(indexmap::IndexMap::new(), None));
+        let resumption =
+            Resumption { state, again: Vec::new(), in_doubt: Vec::new(), hosts_left: 1 };
+        let mut scheduler = Scheduler::resume(draft, resumption);
+
+        let next = started(&commands(&mut scheduler, at("22:00:00", 2800)));
+
+        assert_eq!(next.len(), 1, "a quarter of an hour is left for the other host");
+    }
 }
