@@ -10,20 +10,11 @@ use crate::model::{Elapsed, StepId};
 impl Scheduler {
     pub(super) fn on_drawn(&mut self, claim: ClaimId, answer: Answer, now: Elapsed) {
         let Some(said) = self.sharing.answered(claim, answer, now) else { return };
-        let draws_nothing = self.draws_nothing();
         let Stage::Running(play) = &mut self.stage else { return };
         match said {
-            // The play was paused while the ledger was asked: nothing may begin, and what is not
-            // begun now is drawn anew, when it may.
-            Said::Granted(holder @ Holder::Step(_), _) if draws_nothing => {
-                self.out.extend(self.sharing.give_back(&holder));
-                if let Holder::Step(step) = holder {
-                    self.limiter.put_back(&step);
-                }
-            }
             Said::Granted(Holder::Step(step), left) => {
                 self.limiter.learn(&step, &left, now);
-                self.apply(step, now);
+                self.granted.push(step);
             }
             // What holds hosts up is looked at again first: the answer took its time.
             Said::Granted(Holder::Host(host), _) => play.entered.extend(play.entering(&host)),
@@ -39,8 +30,18 @@ impl Scheduler {
     /// Makes the changes whose limits are drawn; those that other runs draw from too are asked for
     /// first.
     pub(super) fn apply_granted(&mut self, now: Elapsed) {
+        let granted = std::mem::take(&mut self.granted);
         if self.draws_nothing() {
+            // The play was paused while the ledger was asked: nothing may begin, and what is not
+            // begun now is drawn anew, when it may.
+            for step in granted {
+                self.limiter.put_back(&step);
+                self.out.extend(self.sharing.give_back(&Holder::Step(step)));
+            }
             return;
+        }
+        for step in granted {
+            self.apply(step, now);
         }
         for step in self.limiter.grant(now) {
             let draws = self.sharing.draws(self.limiter.drawn(&step), self.draft.scale);

@@ -48,6 +48,8 @@ pub struct Scheduler {
     /// Where `ns_iis` follows what the Notification Server bears.
     pub(super) adapting: Option<Adapting>,
     pub(super) sharing: Sharing,
+    /// Steps to which the ledger granted what they draw, and that have not begun.
+    pub(super) granted: Vec<StepId>,
     pub(super) stage: Stage,
     pub(super) resumption: Option<Resumption>,
     pub(super) stopping: Option<StopStage>,
@@ -86,6 +88,7 @@ impl Scheduler {
             limiter: Limiter::new(draft.scale),
             adapting: None,
             sharing: Sharing::default(),
+            granted: Vec::new(),
             draft,
             stage: Stage::Before(PlayNo(0)),
             resumption: None,

@@ -293,6 +293,7 @@ impl Scheduler {
         let Stage::Running(play) = &mut self.stage else { return };
         let Some(hours) = &self.hours else { return };
         let is_paused = play.is_paused();
+        let tasks = &self.draft.plays[usize::from(play.number.0)].tasks;
         let (mut left, mut ended) = (Vec::new(), Vec::new());
         for place in play.active.clone() {
             let Some(over) = hours.over(play.hosts[place].site) else { continue };
@@ -300,14 +301,16 @@ impl Scheduler {
             let opens_block = play.opens_block(place);
             let has_begun = play.hosts[place].last.is_some();
             let waits_for_gate = play.hosts[place].stay == Stay::Waits(WaitsFor::Gate);
+            let task = tasks.get(usize::from(play.hosts[place].task)).map(|task| task.flow);
+            let waits_for_person = task.is_some_and(|flow| flow.is_idle && flow.is_once);
             let Some(running) = play.at(place) else {
-                // It waits for another host, or for a gate, which may take for ever.
+                // It waits for another host, or for a gate or a person, which may take for ever.
                 let is_left = match over.at_close() {
                     AtClose::Finish => !has_begun,
                     AtClose::StopAfterBlock => opens_block,
                     AtClose::Terminate => true,
                 };
-                let is_left = is_left || (waits_for_gate && is_paused);
+                let is_left = is_left || (waits_for_gate && is_paused) || waits_for_person;
                 left.extend(is_left.then_some(place));
                 continue;
             };
@@ -320,7 +323,7 @@ impl Scheduler {
             };
             // Nobody knows when it could begin, and this part of it has changed nothing.
             let is_held_up = running.phase == Phase::Waiting && draws_nothing;
-            if (is_ended || is_held_up) && !running.is_cancelled {
+            if (is_ended || is_held_up || waits_for_person) && !running.is_cancelled {
                 running.is_shut = true;
                 ended.push(place);
             }

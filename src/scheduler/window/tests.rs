@@ -501,3 +501,32 @@ fn after_a_resume_only_the_time_of_the_steps_themselves_says_how_long_a_host_tak
         assert_eq!(next.len(), 1, "a quarter of an hour is left for the other host");
     }
 }
+
+#[test]
+fn a_question_that_nobody_answered_before_the_close_is_taken_back_and_asked_in_the_next_window() {
+    let window = "22:00-23:00 UTC expect=1s margin=1s at_close=finish";
+    let mut draft = draft(window, &["UTC"; 3], 3);
+    let confirm = &mut draft.plays[0].tasks[1].flow;
+    (confirm.is_once, confirm.is_idle) = (true, true);
+    let mut scheduler = Scheduler::new(draft);
+    let start = "22:59:00";
+    let mut steps = started(&commands(&mut scheduler, at(start, 0)));
+    let mut asks = Vec::new();
+    while let Some(step) = steps.pop() {
+        if step.task.task == 1 {
+            asks.push(step);
+            continue;
+        }
+        finish(&mut scheduler, &step, None, at(start, 1));
+        steps.extend(started(&commands(&mut scheduler, at(start, 1))));
+    }
+    assert_eq!(asks.len(), 1, "one asks for all");
+
+    let close = commands(&mut scheduler, at(start, 60));
+    assert!(close.contains(&Command::Cancel { step: asks[0].clone() }), "{close:?}");
+    finish(&mut scheduler, &asks[0], Some(FailureClass::Cancelled), at(start, 61));
+    let end = commands(&mut scheduler, at(start, 61));
+
+    assert_eq!(started(&end), [], "nobody else asks");
+    assert_eq!(closed(&end).map(|closed| closed.left), Some(3));
+}
