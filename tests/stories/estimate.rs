@@ -1,10 +1,11 @@
 //! What new snapshots make package servers and clients download is said before anything starts.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::world::{Ended, SmallLab, World, resync};
+#[cfg(target_os = "linux")]
+use crate::at_terminal::AtTerminal;
+use crate::world::{SmallLab, World, resync};
 
 const FAULTS: &str = "faults: [{ kind: stale, hosts: 3 }, { kind: invalid, hosts: 1 }]";
 
@@ -33,29 +34,7 @@ fn line(packages: usize, downloads: usize, servers: usize) -> String {
 
 const UNKNOWN: &str = "; clients download as well, how many is not known";
 
-/// Runs the program at a terminal of its own, which util-linux' `script` makes, and types.
-fn at_a_terminal(world: &World, args: &[&str], typed: &str) -> Ended {
-    let program = world.command(args);
-    let words = std::iter::once(program.get_program()).chain(program.get_args());
-    let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("a text"))).collect();
-    let mut terminal = Command::new("script");
-    terminal
-        .args(["-q", "-e", "-c", &line.join(" "), "/dev/null"])
-        .env_clear()
-        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = terminal.spawn().expect("`script` of util-linux is installed");
-    let mut keyboard = child.stdin.take().expect("its input");
-    keyboard.write_all(typed.as_bytes()).expect("typed");
-    // The keyboard stays: without one, the terminal would hang up.
-    let ended = child.wait_with_output().expect("it ends");
-    drop(keyboard);
-    ended.into()
-}
-
+#[cfg(target_os = "linux")]
 #[test]
 fn a_run_says_packages_by_servers_by_bytes_before_it_asks_whether_it_may() {
     let lab = SmallLab::start(6, 43, 400.0, FAULTS, 43);
@@ -64,10 +43,12 @@ fn a_run_says_packages_by_servers_by_bytes_before_it_asks_whether_it_may() {
     let playbook = resync().display().to_string();
     let asked = lab.lab().report().asked();
 
-    let ended = at_a_terminal(&world, &["run", &playbook, "-i", &lab.inventory()], "n\n");
+    let mut terminal = AtTerminal::start(&world, &["run", &playbook, "-i", &lab.inventory()]);
+    terminal.wait_for("[y/N]");
+    terminal.press("n\n");
+    let (screen, code) = terminal.end();
 
-    let screen = &ended.stdout;
-    assert_eq!(ended.code, Some(6), "{screen}{}", ended.stderr);
+    assert_eq!(code, Some(6), "{screen}");
     let told = screen.find(&line(packages, downloads, servers)).unwrap_or_else(|| {
         panic!("{packages} {downloads} {servers}:\n{screen}");
     });

@@ -80,7 +80,7 @@ fn an_item_that_the_operator_accepts_counts_as_done_and_the_loop_goes_on_after_i
 
     let wrong = killed.world.run(&["resume", &killed.run, "--accept", "ps-9"]);
     assert_eq!(wrong.code, Some(7), "{}", wrong.stdout);
-    assert!(wrong.stderr.contains("no change is in doubt on host ps-9"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("has no host of the name `ps-9`"), "{}", wrong.stderr);
     let resumed = killed.world.run(&["resume", &killed.run, "--accept", &killed.host]);
 
     assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);

@@ -1,6 +1,7 @@
 //! Stories: the program as people run it, on files and against a lab.
 
 mod adaptive;
+mod at_terminal;
 mod broken_files;
 mod change_window;
 mod clients;

@@ -101,7 +101,7 @@ fn a_run_that_is_not_there_or_is_over_is_told_as_that() {
         (&["resume", &checked], 7, "to do it anew: fleetmend run --check /"),
         (&["undo", &done, "--yes"], 0, "changed nothing, or all of it is back already"),
         (&["undo", &checked, "--yes"], 0, "was a check: it changed nothing"),
-        (&["undo", &done, "nobody", "--yes"], 7, "on nobody: the run did not touch it"),
+        (&["undo", &done, "nobody", "--yes"], 7, "has no host of the name `nobody`"),
     ] {
         let ended = world.run(args);
         assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
