@@ -5,12 +5,12 @@ use std::fmt::Write;
 
 use super::args::PruneArgs;
 use super::error::Failure;
-use super::runs::{is_diagnosis, mode};
+use super::runs::{is_diagnosis, row};
 use super::{environment, launch, output, past};
 use crate::event::RunResult;
 use crate::model::{RunId, parse_span};
 use crate::plan::{UndoRun, wholly_taken_back};
-use crate::report::{clean_line, file_name};
+use crate::report::clean_line;
 use crate::store::{KeepRuns, RunSummary, StateDir, prunable};
 
 /// Forgets old runs.
@@ -31,14 +31,7 @@ pub(super) fn prune(
     let bytes: u64 = old.iter().map(|run| state_dir.bytes(run.id)).sum();
     let mut text = String::new();
     for run in &old {
-        let _infallible = writeln!(
-            text,
-            "{}  {}  {:<14} {}",
-            run.id,
-            run.started.strftime("%Y-%m-%d %H:%M"),
-            mode(run),
-            clean_line(file_name(&run.playbook), 30),
-        );
+        let _infallible = writeln!(text, "{}", row(run).trim_end());
     }
     output::result(&text);
     for (run, why) in &kept {

@@ -53,14 +53,7 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
             (None, true) => "under way".to_owned(),
             (None, false) => format!("was cut off: {}", advice(run)),
         };
-        let _infallible = writeln!(
-            text,
-            "{}  {}  {:<14} {:<30} {verdict}",
-            run.id,
-            run.started.strftime("%Y-%m-%d %H:%M"),
-            mode(run),
-            clean_line(file_name(&run.playbook), 30),
-        );
+        let _infallible = writeln!(text, "{} {verdict}", row(run));
     }
     if runs.is_empty() {
         text.push_str("no runs yet\n");
@@ -69,13 +62,24 @@ fn list(runs: &[RunSummary], as_json: bool) -> Result<RunResult, Failure> {
     Ok(RunResult::Done)
 }
 
+/// A run in the columns of a list: what it is called, when it began, what it was for, and with what.
+pub(super) fn row(run: &RunSummary) -> String {
+    format!(
+        "{}  {}  {:<14} {:<30}",
+        run.id,
+        run.started.strftime("%Y-%m-%d %H:%M"),
+        mode(run),
+        clean_line(file_name(&run.playbook), 30),
+    )
+}
+
 /// Whether it only looked at a fleet.
 pub(super) fn is_diagnosis(run: &RunSummary) -> bool {
     run.playbook == super::diagnose::PLAYBOOK_NAME
 }
 
 /// What a run was for, in a word.
-pub(super) fn mode(run: &RunSummary) -> &str {
+fn mode(run: &RunSummary) -> &str {
     if is_diagnosis(run) { "diagnose" } else { &run.mode }
 }
 

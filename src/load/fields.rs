@@ -210,6 +210,21 @@ pub(super) fn value(node: &Node<'_>, ambiguity: Ambiguity, source: &mut Source<'
     }
 }
 
+/// The items of a list that has some; else it is reported that `expected` is.
+pub(super) fn items<'n, 't>(
+    node: &'n Node<'t>,
+    expected: &str,
+    source: &mut Source<'_>,
+) -> Option<&'n [Node<'t>]> {
+    match &node.kind {
+        Kind::List(items) if !items.is_empty() => Some(items),
+        Kind::Broken | Kind::Map(_) | Kind::Scalar(_) | Kind::List(_) => {
+            mismatch(node, expected, source);
+            None
+        }
+    }
+}
+
 /// Reports that something else is expected; silent about nodes that were reported already.
 pub(super) fn mismatch<'s>(
     node: &Node<'_>,

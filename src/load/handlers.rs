@@ -88,13 +88,8 @@ pub(super) fn read(
     shared: &mut Shared<'_>,
     source: &mut Source<'_>,
 ) {
-    let items = match &node.kind {
-        Kind::List(items) if !items.is_empty() => items,
-        Kind::Broken => return,
-        Kind::Map(_) | Kind::Scalar(_) | Kind::List(_) => {
-            fields::mismatch(node, "a list of handlers, each after `- `", source);
-            return;
-        }
+    let Some(items) = fields::items(node, "a list of handlers, each after `- `", source) else {
+        return;
     };
     let mut notified = HandlerSet::default();
     reading.tasks.iter().for_each(|task| notified.extend(task.flow.notify));

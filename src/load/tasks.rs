@@ -10,7 +10,7 @@ use super::handlers::Handler;
 use super::source::Source;
 use super::task::{self, Surroundings, TASK};
 use super::templates::Known;
-use super::yaml::{self, Entry, Kind, Node, Span};
+use super::yaml::{self, Entry, Node, Span};
 use crate::model::{Block, PlayNo, Task, TaskId};
 
 /// How deep files may include files.
@@ -144,13 +144,8 @@ pub(super) fn list(
     shared: &mut Shared<'_>,
     source: &mut Source<'_>,
 ) {
-    let items = match &node.kind {
-        Kind::List(items) if !items.is_empty() => items,
-        Kind::Broken => return,
-        Kind::Map(_) | Kind::Scalar(_) | Kind::List(_) => {
-            fields::mismatch(node, "a list of tasks, each after `- `", source);
-            return;
-        }
+    let Some(items) = fields::items(node, "a list of tasks, each after `- `", source) else {
+        return;
     };
     for item in items {
         let Some(entries) = fields::entries(item, "a task", source) else { continue };

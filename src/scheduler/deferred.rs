@@ -28,9 +28,6 @@ const STEP: f64 = 5.0;
 /// A foretold backlog beyond so many seconds is worked off, within so many seconds.
 const BACKLOG: f64 = 1.0;
 const WORKED_OFF: f64 = 70.0;
-/// When deferred load arrives that is drawn now, for foretelling.
-const FROM: f64 = 30.0;
-const FOR: f64 = 90.0;
 /// What was drawn too much or too little within so many seconds arrives together with what is drawn
 /// now; this part of it is made up for, and at most so much more is drawn for that.
 const TOGETHER: f64 = 45.0;
@@ -239,7 +236,7 @@ impl Deferred {
         let (mut backlog, mut ahead) = (self.backlog(now), 0.0);
         while ahead < FORETOLD {
             let known = self.pipeline.arriving(now + ahead, now + ahead + STEP);
-            let drawn = rate * ((ahead + STEP / 2.0 - FROM) / FOR).clamp(0.0, 1.0) * STEP;
+            let drawn = rate * Pipeline::part_arriving(ahead + STEP / 2.0) * STEP;
             backlog = (backlog + self.bearing.work(known + drawn, STEP) - STEP).max(0.0);
             ahead += STEP;
         }

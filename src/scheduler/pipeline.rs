@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// When deferred load arrives, in seconds after the change that causes it: any time in between is
 /// as likely.
-pub(super) const ARRIVES_FROM: u64 = 30;
+const ARRIVES_FROM: u64 = 30;
 pub(super) const ARRIVES_UNTIL: u64 = 120;
 /// Load of which the instant is known may lie this far ahead, in seconds.
 const FURTHEST: u64 = 7 * 24 * 3600;
@@ -50,6 +50,12 @@ impl Pipeline {
             units * ((begins + 1.0).min(until) - begins.max(from)).max(0.0)
         };
         self.expected.range(floor(from)..=floor(until)).map(within).sum()
+    }
+
+    /// The part of deferred load, drawn evenly from now on, that arrives so many seconds from now.
+    pub(super) fn part_arriving(ahead: f64) -> f64 {
+        let (from, until) = (whole(ARRIVES_FROM), whole(ARRIVES_UNTIL));
+        ((ahead - from) / (until - from)).clamp(0.0, 1.0)
     }
 
     /// Forgets what came before an instant.

@@ -120,8 +120,7 @@ fn tell(story: &Story) -> Told {
     allow(&inventory, story.declared);
     let first_site = lab.lab().world().with(|world| world.fleet().servers[0].site.clone());
     let playbook = playbook(&world, story, &first_site);
-    let mut under_way =
-        UnderWay::start(world.command(&["run", "--yes", "--json", &playbook, "-i", &inventory]));
+    let mut under_way = UnderWay::run(&world, &playbook, &inventory);
     let first = under_way.read(1);
     assert!(!first.is_empty(), "it did not start");
     let (run, id) = (text(&first[0], "run").to_owned(), under_way.id());

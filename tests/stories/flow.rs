@@ -172,8 +172,7 @@ fn items_that_were_done_before_a_kill_are_not_done_again() {
     - assert: { that: [moved | length == work.package_ids | length, \"moved | map(attribute='item') | list == work.package_ids\"] }
 ",
     );
-    let mut under_way =
-        UnderWay::start(world.command(&["run", "--yes", "--json", &playbook, "-i", &inventory]));
+    let mut under_way = UnderWay::run(&world, &playbook, &inventory);
     let mut seen = Vec::new();
     while !seen.iter().any(|event: &Value| text(event, "event") == "step_went_on") {
         let next = under_way.read(1);
@@ -258,14 +257,7 @@ fn rows_that_are_not_as_expected_are_asked_for_again_until_they_are() {
 ",
     );
 
-    let mut under_way = UnderWay::start(world.command(&[
-        "run",
-        "--yes",
-        "--json",
-        &playbook,
-        "-i",
-        &lab.inventory(),
-    ]));
+    let mut under_way = UnderWay::run(&world, &playbook, &lab.inventory());
     let mut events = Vec::new();
     while of(&events, "step_went_on").len() < 2 {
         let next = under_way.read(1);

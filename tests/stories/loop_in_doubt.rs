@@ -32,14 +32,7 @@ impl Killed {
         let world = World::new();
         let path = world.path().join("loop.yml").display().to_string();
         std::fs::write(&path, PLAYBOOK).expect("written");
-        let mut under_way = UnderWay::start(world.command(&[
-            "run",
-            "--yes",
-            "--json",
-            &path,
-            "-i",
-            &lab.inventory(),
-        ]));
+        let mut under_way = UnderWay::run(&world, &path, &lab.inventory());
         let mut seen = Vec::new();
         while decided(&seen).len() < 2 {
             let next = under_way.read(1);

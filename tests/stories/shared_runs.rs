@@ -33,10 +33,6 @@ fn servers(lab: &SmallLab, numbers: std::ops::Range<usize>) -> String {
     })
 }
 
-fn start(world: &World, playbook: &str, inventory: &str) -> UnderWay {
-    UnderWay::start(world.command(&["run", "--yes", "--json", playbook, "-i", inventory]))
-}
-
 fn of<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
     events.iter().filter(|event| text(event, "event") == kind).collect()
 }
@@ -147,10 +143,10 @@ fn two_runs_keep_one_limit_and_the_one_that_is_killed_gives_back_its_places() {
     let first = world.write("first.yml", &play(0..4, 6));
     let second = world.write("second.yml", &play(4..6, 9));
 
-    let mut one = start(&world, &first, &inventory);
+    let mut one = UnderWay::run(&world, &first, &inventory);
     let begun = one.read_until(|seen| !of(seen, "step_decided").is_empty());
     let one_run = text(&begun[0], "run").to_owned();
-    let mut other = start(&world, &second, &inventory);
+    let mut other = UnderWay::run(&world, &second, &inventory);
     let other_run = text(&other.read(1)[0], "run").to_owned();
     let hung = idle.map(|server| servers(&lab, server..server + 1));
     let held = one.read_until(|seen| {
@@ -234,10 +230,10 @@ fn two_runs_take_turns_at_a_site_that_takes_one_host_at_a_time() {
     let second = world.write("second.yml", &play(2..4));
     put(2..4);
 
-    let mut one = start(&world, &first, &inventory);
+    let mut one = UnderWay::run(&world, &first, &inventory);
     let begun = one.read_until(|seen| !of(seen, "step_started").is_empty());
     let one_run = text(&begun[0], "run").to_owned();
-    let mut other = start(&world, &second, &inventory);
+    let mut other = UnderWay::run(&world, &second, &inventory);
     let other_run = text(&other.read(1)[0], "run").to_owned();
     wait_for_queue(&world, "site", &other_run);
     put(0..2);

@@ -179,14 +179,7 @@ fn a_run_on_hosts_of_the_cmdb_is_resumed_and_undone_on_the_hosts_that_it_recorde
     .expect("a file");
     let before = everything(&lab, 1);
 
-    let mut under_way = UnderWay::start(world.command(&[
-        "run",
-        "--yes",
-        "--json",
-        &playbook.display().to_string(),
-        "-i",
-        &inventory,
-    ]));
+    let mut under_way = UnderWay::run(&world, &playbook.display().to_string(), &inventory);
     let mut seen = Vec::new();
     while !seen.iter().any(|event: &Value| text(event, "event") == "step_finished") {
         let next = under_way.read(1);

@@ -12,14 +12,7 @@ fn the_first_ctrl_c_drains_and_resume_finishes_the_work() {
     let lab = SmallLab::start(8, 41, 200.0, FAULTS, 6);
     let world = World::new();
     let playbook = resync().display().to_string();
-    let mut under_way = UnderWay::start(world.command(&[
-        "run",
-        "--yes",
-        "--json",
-        &playbook,
-        "-i",
-        &lab.inventory(),
-    ]));
+    let mut under_way = UnderWay::run(&world, &playbook, &lab.inventory());
     // Until the second play is under way.
     let mut seen = under_way.read(1);
     while !seen.iter().any(|e| text(e, "event") == "step_decided" && e["step"]["task"]["play"] == 1)

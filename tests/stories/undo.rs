@@ -235,14 +235,7 @@ fn a_run_that_was_taken_back_does_not_go_on_as_if_it_had_not_been() {
     let lab = SmallLab::start(6, 14, 200.0, FAULTS, 74);
     let world = World::new();
     let playbook = resync().display().to_string();
-    let mut under_way = UnderWay::start(world.command(&[
-        "run",
-        "--yes",
-        "--json",
-        &playbook,
-        "-i",
-        &lab.inventory(),
-    ]));
+    let mut under_way = UnderWay::run(&world, &playbook, &lab.inventory());
     let seen = under_way.read_until(|seen| !changed_midway(seen).is_empty());
     under_way.kill();
     let run = text(&seen[0], "run").to_owned();

@@ -161,6 +161,11 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
+    /// A run of a playbook, which tells its events.
+    pub(crate) fn run(world: &World, playbook: &str, inventory: &str) -> Self {
+        Self::start(world.command(&["run", "--yes", "--json", playbook, "-i", inventory]))
+    }
+
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
